@@ -1,0 +1,140 @@
+"""What every component's process does alike: flags in Go's manner, klog's log line, signals.
+
+Upstream: `staging/src/k8s.io/component-base`. Etcd uses it too; it knows nothing of Kubernetes' API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+
+class FlagParser(argparse.ArgumentParser):
+    """Flags as Go's pflag reads them: `--name=value` or `--name value`, booleans bare or `=false`.
+
+    An error is one line on stderr in pflag's words and exit status 1, as the real binaries do.
+    """
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def boolean(self, name: str, default: bool, help: str) -> None:
+        """A flag that may stand alone (`--leader-elect`) or carry a value (`--leader-elect=false`)."""
+        self.add_argument(name, nargs="?", const=True, default=default, type=_boolean, help=help)
+
+    def strings(self, name: str, help: str, default: Sequence[str] = ()) -> None:
+        """A comma-separated list that may also be given several times."""
+        self.add_argument(name, action=_Strings, default=list(default), help=help)
+
+    def duration(self, name: str, default: float, help: str) -> None:
+        """A Go duration (`1m30s`, `100ms`), kept in seconds."""
+        self.add_argument(name, type=parse_duration, default=default, help=help)
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        message = message.replace("unrecognized arguments:", "unknown flag:")
+        sys.stderr.write(f"Error: {message}\n")
+        raise SystemExit(1)
+
+
+class _Strings(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        given = [part for part in str(values).split(",") if part]
+        seen = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, given if seen is self.default else seen + given)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f'invalid boolean value "{text}"')
+
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a Go duration: `300ms`, `1.5h`, `2h45m`; a bare `0` is allowed. Raises ValueError."""
+    rest, sign = text, 1.0
+    if rest[:1] in "+-":
+        sign, rest = (-1.0 if rest[:1] == "-" else 1.0), rest[1:]
+    if rest == "0":
+        return 0.0
+    total = 0.0
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        unit = next((u for u in ("ns", "us", "µs", "ms", "s", "m", "h") if rest[digits:].startswith(u)), "")
+        if not digits or not unit:
+            raise ValueError(f'time: invalid duration "{text}"')
+        total += float(rest[:digits]) * _UNITS[unit]
+        rest = rest[digits + len(unit) :]
+    if not total and text.strip("+-0.nuµmsh"):
+        raise ValueError(f'time: invalid duration "{text}"')
+    return sign * total
+
+
+class KlogFormatter(logging.Formatter):
+    """`I0131 09:00:00.000000   12345 replica_set.go:1] message`, as klog writes it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created)  # noqa: DTZ006  klog prints local time
+        level = {"WARNING": "W", "ERROR": "E", "CRITICAL": "F"}.get(record.levelname, "I")
+        head = f"{level}{when:%m%d %H:%M:%S.%f} {record.process:>7} {record.filename}:{record.lineno}]"
+        text = f"{head} {record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def setup_logging(verbosity: int = 0) -> None:
+    """Log to stderr in klog's format. `-v=4` and above shows debug lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KlogFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
+    for noisy in ("asyncio", "uvicorn", "uvicorn.error", "aiohttp", "grpc"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run `main(stop)`; SIGTERM or SIGINT sets `stop`, and `main` is expected to end then.
+
+    Returns the process's exit status: 0 after a clean end, 1 when `main` raised (logged, one traceback).
+    """
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    try:
+        asyncio.run(body())
+    except Exception:
+        logging.getLogger("component").critical("component failed", exc_info=True)
+        return 1
+    return 0
+
+
+def inherited_sockets() -> list[int]:
+    """File descriptors handed over by the starter, by systemd's protocol (`LISTEN_FDS`, from 3 up).
+
+    The supervisor uses it where a component lives in a network namespace but must also be reached from
+    the host's network: the socket was opened there before.
+    """
+    if os.environ.get("LISTEN_PID") not in (None, "", str(os.getpid())):
+        return []
+    return list(range(3, 3 + int(os.environ.get("LISTEN_FDS") or "0")))

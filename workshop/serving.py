@@ -1,0 +1,130 @@
+"""HTTPS and WebSocket for every component that serves: uvicorn's protocols under a loop of our own.
+
+`serve` runs an ASGI app on sockets or an address. ASGI servers do not hand client certificates to the app; here
+the peer's certificate (DER bytes) stands in `scope["extensions"]["tls"]["client_cert"]`, or None. Upstream:
+`staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`.
+
+uvicorn's own `Server` wakes ten times a second to see whether it should end. Ten idle components would spend more
+on that than on their work, so the accept loop is asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from uvicorn.server import ServerState
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def _with_peer(app: App, transport: asyncio.BaseTransport) -> App:
+    tls = transport.get_extra_info("ssl_object")
+    certificate: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+
+    async def seen(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})["tls"] = {"client_cert": certificate}
+        await app(scope, receive, send)
+
+    return seen
+
+
+class _Http(HttpToolsProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app = _with_peer(self.app, transport)
+
+
+class _WebSocket(WSProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app = _with_peer(self.app, transport)  # type: ignore[assignment, arg-type]
+
+
+def server_tls(cert_file: str, key_file: str, client_ca_file: str | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or newer for a server. With `client_ca_file` a client may show a certificate, and need not;
+    one that the authority did not sign ends the handshake. Raises OSError and ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert_file, key_file)
+    context.set_alpn_protocols(["http/1.1"])
+    if client_ca_file:
+        context.load_verify_locations(client_ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """A listening TCP socket. Port 0 takes a free one. Raises OSError (EADDRINUSE, EACCES)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+@asynccontextmanager
+async def serve(
+    app: App, sockets: list[socket.socket], tls: ssl.SSLContext | None = None, *, grace: float = 1.0
+) -> AsyncIterator[None]:
+    """Serve `app` on listening `sockets` while the block runs.
+
+    At the end new connections are refused and idle ones closed; requests under way get `grace` seconds, then
+    their connections are cut (a watch never ends by itself).
+    """
+    config = Config(
+        app,
+        http=_Http,
+        ws=_WebSocket,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=3600,
+        ws_ping_interval=None,
+    )
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+
+    def protocol() -> asyncio.Protocol:
+        kind = config.http_protocol_class
+        return kind(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+
+    servers = [await loop.create_server(protocol, sock=sock, ssl=tls, backlog=1024) for sock in sockets]
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=grace)
+        for task in list(state.tasks):
+            task.cancel()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=grace)
+        for connection in list(state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
