@@ -126,9 +126,7 @@ class Storage(Protocol):
         """The key now (or at `revision`). A serializable read may be stale. Raises Compacted, FutureRevision."""
         ...
 
-    async def list(
-        self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None
-    ) -> ListResult:
+    async def list(self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None) -> ListResult:
         """The keys under `prefix` that sort after `start_after`. Raises Compacted, FutureRevision."""
         ...
 
