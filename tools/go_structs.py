@@ -59,7 +59,7 @@ def read_imports(text: str) -> dict[str, str]:
 
 
 def read_package(folder: Path, table: Table) -> None:
-    for path in sorted(folder.glob("types*.go")):
+    for path in sorted([*folder.glob("types*.go"), *folder.glob("group_version.go")]):
         if not path.name.endswith(("_test.go", "_generated.go")):
             read_file(path.read_text(), table)
 

@@ -16,7 +16,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -110,6 +110,10 @@ def storage_version_hash(group: str, version: str, kind: str) -> str:
     return base64.b64encode(hashlib.sha256(f"{group}/{version}/{kind}".encode()).digest()[:8]).decode()
 
 
+def _subresource(name: str, group: str, version: str, kind: str, verbs: list[str]) -> Subresource:
+    return Subresource(name, group, version, kind, tuple(verbs))
+
+
 def _from_row(row: dict[str, Any]) -> Resource:
     group, version, kind = row["group"], row["version"], row["kind"]
     stored_group, stored_version = row.get("stored", (group, version))
@@ -124,7 +128,7 @@ def _from_row(row: dict[str, Any]) -> Resource:
         verbs=tuple(row["verbs"]),
         short_names=tuple(row.get("short_names", ())),
         categories=tuple(row.get("categories", ())),
-        subresources=tuple(Subresource(*names, tuple(verbs)) for *names, verbs in row.get("subresources", ())),
+        subresources=tuple(_subresource(*sub) for sub in row.get("subresources", ())),
         storage_prefix=row.get("prefix", ""),
         storage_group=stored_group,
         storage_version=stored_version,
@@ -137,7 +141,7 @@ def _from_row(row: dict[str, Any]) -> Resource:
 
 @cache
 def _table() -> tuple[Resource, ...]:
-    text = (files("workshop.api.tables") / "resources.json").read_bytes()
+    text = get_data("workshop.api.tables", "resources.json") or b""
     return tuple(_from_row(row) for row in json.loads(text)["resources"])
 
 
