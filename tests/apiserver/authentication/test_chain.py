@@ -1,0 +1,186 @@
+"""Certificates, headers and the order of authenticators; impersonation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from workshop.api.errors import ApiError
+from workshop.apiserver.authentication import impersonation
+from workshop.apiserver.authentication.chain import Authentication, FrontProxy, bearer_token
+from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCertificate
+from workshop.apiserver.interfaces import Attributes, Decision, UserInfo
+
+NOW = 1_800_000_000.0
+
+
+class FakeClock:
+    time = NOW
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits here")
+
+
+class Authority:
+    def __init__(self, name: str = "ca") -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.certificate = self._build(self.name, self.key, [])
+
+    def _build(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, uses: list[x509.ObjectIdentifier], days: float = 365
+    ) -> x509.Certificate:
+        start = datetime.fromtimestamp(NOW, UTC) - timedelta(days=1)
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key())
+        builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start + timedelta(days=days))
+        if uses:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(uses), False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def issue(
+        self, name: str, *groups: str, use: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH, days: float = 30
+    ) -> bytes:
+        parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, g) for g in groups]
+        subject = x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else parts)
+        certificate = self._build(subject, ec.generate_private_key(ec.SECP256R1()), [use], days)
+        return certificate.public_bytes(serialization.Encoding.DER)
+
+
+CA = Authority()
+CLOCK = FakeClock()
+
+
+def chain(**more: object) -> Authentication:
+    return Authentication(certificates=ClientCertificates([CA.certificate], CLOCK), **more)  # type: ignore[arg-type]
+
+
+async def test_name_and_groups_of_a_certificate() -> None:
+    user = await chain().authenticate(CA.issue("jane", "developers", "testers"), [])
+    assert (user.name, user.groups) == ("jane", ("developers", "testers", "system:authenticated"))
+    assert user.extra["authentication.kubernetes.io/credential-id"][0].startswith("X509SHA256=")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "why"),
+    [
+        (Authority().issue("jane"), "signed by unknown authority"),  # the same name, another key
+        (CA.issue("jane", days=0.5), "expired"),
+        (CA.issue("jane", use=ExtendedKeyUsageOID.SERVER_AUTH), "incompatible key usage"),
+        (CA.issue("", "developers"), "no common name"),
+        (b"nonsense", "malformed"),
+    ],
+)
+async def test_certificates_that_prove_nothing(certificate: bytes, why: str) -> None:
+    with pytest.raises(InvalidCertificate, match=why):
+        ClientCertificates([CA.certificate], CLOCK).authenticate(certificate)
+    with pytest.raises(ApiError) as e:
+        await chain().authenticate(certificate, [])
+    assert (e.value.code, e.value.message) == (401, "Unauthorized")
+
+
+async def test_a_remembered_certificate_still_expires() -> None:
+    clock = FakeClock()
+    certificates = ClientCertificates([CA.certificate], clock)
+    certificate = CA.issue("jane")
+    certificates.authenticate(certificate)
+    clock.time = NOW + 40 * 86400
+    with pytest.raises(InvalidCertificate, match="expired"):
+        certificates.authenticate(certificate)
+
+
+async def test_nobody_is_anonymous() -> None:
+    assert await chain().authenticate(None, []) == UserInfo("system:anonymous", "", ("system:unauthenticated",), {})
+    with pytest.raises(ApiError):
+        await chain(anonymous=False).authenticate(None, [])
+
+
+async def test_wrong_token_is_not_anonymous() -> None:
+    users = {"secret": UserInfo("joe", "1", ("x",), {})}
+    known = await chain(token_file=users).authenticate(None, [("authorization", "Bearer secret")])
+    assert known == UserInfo("joe", "1", ("x", "system:authenticated"), {})
+    with pytest.raises(ApiError) as e:
+        await chain(token_file=users).authenticate(None, [("authorization", "Bearer guess")])
+    assert e.value.code == 401
+
+
+def test_bearer_token() -> None:
+    assert bearer_token([("authorization", "bearer abc")]) == "abc"
+    assert bearer_token([("authorization", "Basic abc")]) is None
+    assert bearer_token([("authorization", "Bearer ")]) is None
+
+
+async def test_front_proxy_names_the_user_only_with_its_certificate() -> None:
+    proxy_ca = Authority("front-proxy-ca")
+    proxy = FrontProxy(ClientCertificates([proxy_ca.certificate], CLOCK), ("front-proxy-client",))
+    headers = [
+        ("x-remote-user", "jane"),
+        ("x-remote-group", "a"),
+        ("x-remote-group", "b"),
+        ("x-remote-extra-scopes", "s"),
+    ]
+    user = await chain(front_proxy=proxy).authenticate(proxy_ca.issue("front-proxy-client"), headers)
+    assert user == UserInfo("jane", "", ("a", "b", "system:authenticated"), {"scopes": ["s"]})
+    with pytest.raises(ApiError):
+        await chain(front_proxy=proxy).authenticate(proxy_ca.issue("somebody"), headers)
+    # an ordinary client with such headers stays who he is
+    assert (await chain(front_proxy=proxy).authenticate(CA.issue("joe"), headers)).name == "joe"
+
+
+class Allow:
+    """Allows to impersonate what is listed as `resource/name`."""
+
+    def __init__(self, *things: str) -> None:
+        self.things = things
+        self.asked: list[str] = []
+
+    async def authorize(self, a: Attributes) -> tuple[Decision, str]:
+        thing = f"{a.resource}/{a.name}"
+        self.asked.append(thing)
+        return (Decision.ALLOW if a.verb == "impersonate" and thing in self.things else Decision.NO_OPINION), ""
+
+
+BOSS = UserInfo("boss")
+
+
+async def test_impersonation() -> None:
+    headers = [
+        ("impersonate-user", "jane"),
+        ("impersonate-group", "developers"),
+        ("impersonate-uid", "42"),
+        ("impersonate-extra-scopes%2fx", "view"),
+    ]
+    allow = Allow("users/jane", "groups/developers", "uids/42", "userextras/view")
+    assert await impersonation.impersonate(BOSS, headers, allow) == UserInfo(
+        "jane", "42", ("developers", "system:authenticated"), {"scopes/x": ["view"]}
+    )
+    with pytest.raises(ApiError) as e:
+        await impersonation.impersonate(BOSS, headers, Allow("users/jane"))
+    assert e.value.message == (
+        'groups "developers" is forbidden: User "boss" cannot impersonate resource "groups" in API group "" at the cluster scope'
+    )
+
+
+async def test_impersonated_service_account_gets_its_groups() -> None:
+    headers = [("impersonate-user", "system:serviceaccount:ci:bot")]
+    user = await impersonation.impersonate(BOSS, headers, Allow("serviceaccounts/bot"))
+    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated")
+
+
+async def test_groups_without_a_user_are_a_bad_request() -> None:
+    with pytest.raises(ApiError, match="without impersonating a user"):
+        await impersonation.impersonate(BOSS, [("impersonate-group", "x")], Allow())
+
+
+async def test_nothing_asked() -> None:
+    assert await impersonation.impersonate(BOSS, [("accept", "*/*")], Allow()) is BOSS

@@ -1,0 +1,1 @@
+"""Admission: the last word on a write, and its first correction."""

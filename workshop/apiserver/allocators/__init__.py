@@ -1,0 +1,1 @@
+"""Allocators: ClusterIPs and node ports."""

@@ -1,0 +1,16 @@
+"""Authentication: who sends a request.
+
+Read in this order:
+
+- `chain.py`          the authenticators in order, anonymous at the end
+- `x509.py`           client certificates: common name and organisations
+- `jwt.py`            signing and checking JSON Web Tokens
+- `serviceaccount.py` what a service-account token claims, and when it is believed
+- `tokens.py`         the token file, bootstrap tokens
+- `impersonation.py`  acting as somebody else
+- `reviews.py`        TokenReview, SelfSubjectReview: the same questions as an API
+- `issuer.py`         TokenRequest: a new token for a pod; the issuer's OpenID documents
+
+Left out: OpenID Connect and webhook authenticators, audit annotations.
+Upstream: `staging/src/k8s.io/apiserver/pkg/authentication`, `pkg/serviceaccount`, `pkg/kubeapiserver/authenticator`.
+"""
