@@ -3,3 +3,21 @@
 Each room holds one component; its own `__init__` says what the real one is and which files to read in which order.
 Start with `ARCHITECTURE.md`, then `api/`, then the component you came for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workshop.cluster.facade import Cluster as Cluster
+
+__all__ = ["Cluster"]
+
+
+def __getattr__(name: str) -> Any:
+    """`workshop.Cluster`, imported when it is asked for: components do not pay for it."""
+    if name == "Cluster":
+        from workshop.cluster.facade import Cluster
+
+        return Cluster
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,8 @@
-"""The `workshop` command line."""
+"""The `workshop` command line. What it can do stands in `workshop/cluster/cli/`."""
 
 from __future__ import annotations
 
-import sys
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status."""
-    sys.stderr.write("workshop: the command line is under construction\n")
-    return 1
-
+from workshop.cluster.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

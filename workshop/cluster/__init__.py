@@ -1,1 +1,18 @@
-"""The cluster room."""
+"""The cluster room: a whole cluster as processes of one machine, its facade, and what watches over it.
+
+What the real ones are: kubeadm (plan, certificates, kubeconfig files), systemd (the supervisor), containerd's and
+flannel's set-up of the network. Read in this order:
+
+- `layout`      where a cluster's files lie
+- `plan`        PURE: which processes with which flags, for a mode, a number of nodes and a choice of components
+- `pki`, `kubeconfig`   certificates and who holds which
+- `blocks`, `network/`  the address range and the namespaces: modes plain, userns and root
+- `zygote`      the process that has imported everything and forks each component
+- `supervisor`  starts, watches, restarts, adopts; `machine_api` is its small HTTP on a Unix socket
+- `facade`      `Cluster`: what notebooks and the command line use
+- `observer`    what the operating system shows, beside what the API says
+- `board`       PURE: desired, reported and observed side by side, and who acts next
+- `cli/`        the `workshop` command line
+
+Nobody here is asked by a component: components know only the API server.
+"""

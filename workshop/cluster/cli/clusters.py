@@ -1,0 +1,151 @@
+"""up, down, reset, status, list, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from typing import Any
+
+from workshop.cluster import layout
+from workshop.cluster.cli.output import megabytes, show
+from workshop.cluster.facade import Cluster
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _cluster(arguments: argparse.Namespace) -> Cluster:
+    return Cluster(arguments.name, getattr(arguments, "only", ()), say=_say)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(arguments, key) for key in ("nodes", "runtime", "max_pods", "mode", "wait")}
+
+
+def up(arguments: argparse.Namespace) -> int:
+    cluster = _cluster(arguments).up(**_options(arguments))
+    _next(cluster)
+    return 0
+
+
+def reset(arguments: argparse.Namespace) -> int:
+    given = {key: value for key, value in _options(arguments).items() if value is not None}
+    _next(_cluster(arguments).reset(**given))
+    return 0
+
+
+def _next(cluster: Cluster) -> None:
+    """What to type now."""
+    name = "" if cluster.name == layout.DEFAULT_NAME else f" --name {cluster.name}"
+    plan = cluster.plan()
+    if plan.has("kube-apiserver"):
+        kubectl = "kubectl" if os.environ.get("KUBECTL") or shutil.which("kubectl") else f"workshop kubectl{name}"
+        print("\nType next:")
+        if kubectl == "kubectl":
+            print(f"    export KUBECONFIG=$(workshop kubeconfig{name})")
+        print(f"    {kubectl} get nodes -o wide")
+        print(f"    {kubectl} create deployment web --image=nginx --replicas=3")
+        print(f"    {kubectl} expose deployment web --port=80")
+        print(f"    curl $(workshop url{name} web)")
+    elif plan.has("etcd"):
+        print(f"\nType next:\n    workshop etcdctl{name} put greeting hello\n    workshop etcdctl{name} get greeting")
+    print(f"    workshop ps{name}    workshop logs{name} NAME    workshop down{name}")
+
+
+def down(arguments: argparse.Namespace) -> int:
+    _cluster(arguments).down(purge=arguments.purge)
+    print(f"cluster {arguments.name!r} is down" + (", its data removed" if arguments.purge else "; its data is kept"))
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    cluster = _cluster(arguments)
+    plan, rows = cluster.plan(), cluster.ps()
+    supervised = any(row["name"] == "supervisor" and row["pid"] for row in rows)
+    running = [row["name"] for row in rows if row["state"] == "running"]
+    missing = [c.name for c in plan.components if c.name not in running]
+    memory = sum(row.get("memory") or 0 for row in rows)
+    shift = _shift(plan.mode)
+    data = {
+        "name": plan.name,
+        "state": "running" if supervised and not missing else "degraded" if running else "down",
+        "mode": plan.mode,
+        "why": plan.why,
+        "addresses": plan.addresses.range,
+        "services": plan.addresses.services,
+        "pods": plan.addresses.pods,
+        "server": plan.addresses.api_server,
+        "runtime": plan.runtime,
+        "nodes": [{"name": node.name, "address": node.address, "namespace": node.namespace} for node in plan.nodes],
+        "missing": missing,
+        "memory": memory,
+        "shiftedPorts": shift,
+        "directory": plan.directory,
+    }
+    lines = [[f"{key}:", value if not isinstance(value, list) else ", ".join(_text(v) for v in value) or "none"]
+             for key, value in data.items() if key != "memory"]  # fmt: skip
+    show(arguments.output, data, ["CLUSTER", plan.name], [*lines, ["memory:", megabytes(memory)]])
+    if arguments.output != "json":
+        if shift:
+            print(
+                f"\nPorts below {shift} cannot be bound by you: they are shifted by 10,000, see `workshop url SERVICE`."
+            )
+        print("Names of Services do not resolve yet: use their addresses.")
+    return 0
+
+
+def _text(value: Any) -> str:
+    return f"{value['name']} {value['address']}" if isinstance(value, dict) else str(value)
+
+
+def _shift(mode: str) -> int | None:
+    """The lowest port that may be bound, where that matters: mode plain without privileges."""
+    if mode != "plain" or os.geteuid() == 0:
+        return None
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
+        return int(file.read()) or None
+
+
+def list_(arguments: argparse.Namespace) -> int:
+    rows = []
+    for name in layout.names():
+        cluster = Cluster(name)
+        plan = cluster.plan_or_none()
+        state = "running" if cluster.running() else "down"
+        addresses = plan.addresses.range if plan else None
+        rows.append({"name": name, "state": state, "mode": plan.mode if plan else None, "addresses": addresses})
+    show(arguments.output, rows, ["NAME", "STATE", "MODE", "ADDRESSES"], [list(row.values()) for row in rows])
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from workshop.cluster.network import choose
+
+    checks: list[dict[str, Any]] = []
+    for mode in ("root", "userns", "plain"):
+        found = choose.verdict(mode)
+        checks.append({"check": f"mode {mode}", "ok": found.possible, "what": found.why})
+    best = next((check["check"] for check in checks if check["ok"]), None)
+    version = ".".join(map(str, sys.version_info[:3]))
+    checks.insert(0, {"check": "python", "ok": sys.version_info >= (3, 11), "what": f"{version}, {sys.executable}"})
+    checks.append({"check": "chosen", "ok": best is not None, "what": best or "no mode is possible"})
+    wanted = {
+        "kubectl": "https://kubernetes.io/docs/tasks/tools; until then `workshop kubectl` has a small one built in",
+        "etcdctl": "Debian: apt install etcd-client",
+        "nft": "Debian: apt install nftables (a later lab uses it)",
+    }
+    for tool, hint in wanted.items():
+        path = os.environ.get(tool.upper()) or shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        checks.append({"check": tool, "ok": path is not None, "what": path or f"not found; {hint}"})
+    home = layout.home()
+    place = next(part for part in (home, *home.parents) if part.exists())
+    writable = os.access(place, os.W_OK)
+    room = shutil.disk_usage(place).free // 1_000_000 if writable else 0
+    what = f"{home}, {room} MB free" if writable else f"{place} cannot be written: set WORKSHOP_HOME"
+    checks.append({"check": "state directory", "ok": writable and room > 200, "what": what})
+    show(arguments.output, checks, ["CHECK", "OK", "WHAT"],
+         [[c["check"], "yes" if c["ok"] else "no", c["what"]] for c in checks])  # fmt: skip
+    return 0

@@ -1,0 +1,345 @@
+"""`Cluster`: a cluster as one object, for notebooks and the command line. Blocking; no event loop of its own.
+
+    from workshop import Cluster
+    lab = Cluster("etcd-lab", only=["etcd"]).up()
+    lab.ps()                     # [{'name': 'etcd', 'pid': 4711, 'state': 'running', …}, …]
+    lab.kill("etcd")             # kill -9; the supervisor brings it back
+    lab.down()
+
+Nothing is kept in the object: a notebook's kernel may restart, and `Cluster("etcd-lab")` is the same cluster again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from workshop.clock import SYSTEM
+from workshop.cluster import blocks, machine_api
+from workshop.cluster import plan as planning
+from workshop.cluster.layout import DEFAULT_NAME, ClusterError, Layout, explain, write_private
+from workshop.cluster.plan import Plan
+
+Say = Callable[[str], None]
+
+
+_children: set[int] = set()
+"""Supervisors that this process started; a notebook's kernel must take their exit statuses some day."""
+
+
+def _reap() -> None:
+    for pid in list(_children):
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        _children.discard(pid)
+
+
+def _silent(_: str) -> None:
+    return
+
+
+class Cluster:
+    """One cluster by name. Every method raises ClusterError with a sentence for the user."""
+
+    def __init__(self, name: str = DEFAULT_NAME, only: Sequence[str] = (), *, say: Say = _silent) -> None:
+        self.layout = Layout.of(name)
+        self.name = name
+        self.only = tuple(only)
+        self.say = say
+
+    def __repr__(self) -> str:
+        return f"Cluster({self.name!r}): {'running' if self.running() else 'down'}"
+
+    # -- up and down --
+
+    def up(
+        self,
+        *,
+        nodes: int | None = None,
+        runtime: str | None = None,
+        max_pods: int | None = None,
+        mode: str | None = None,
+        wait: float = 60.0,
+    ) -> Cluster:
+        """Bring it up, or heal it: start what is missing, adopt what lives. `wait` seconds for Ready, 0 for none."""
+        begun = SYSTEM.monotonic()
+        self.layout.create()
+        with self._exclusive():
+            plan, guard = self._decide(nodes, runtime, max_pods, mode)
+            try:
+                self._supervise(plan, guard)
+            finally:
+                if guard is not None:
+                    guard.close()
+        if wait:
+            from workshop.cluster.ready import Waiter
+
+            what = Waiter(plan, self.layout, wait, self._still_there).until_up()
+            self.say(f"{what} after {SYSTEM.monotonic() - begun:.2f} s")
+        return self
+
+    def _decide(
+        self, nodes: int | None, runtime: str | None, max_pods: int | None, mode: str | None
+    ) -> tuple[Plan, socket.socket | None]:
+        """The plan to run, written to cluster.json with its certificates due; and the lock on its block, if new."""
+        old = self.plan_or_none()
+        if old is not None and self.running():
+            self._same(old, nodes, runtime, mode)
+            self.say(f"cluster {self.name!r} is running already: starting what is missing")
+            return old, None
+        chosen = self._mode(old, mode)
+        guard, block = None, old.block if old is not None else 0
+        if old is None:
+            block, guard = blocks.take(os.geteuid(), self.name, chosen[0])
+        elif not self._leftovers(old):
+            guard = blocks.lock(block)
+            if guard is None or not blocks.free(block):
+                raise ClusterError(
+                    f"the addresses of cluster {self.name!r} ({old.addresses.range}) are in use by something else: "
+                    f"stop that, or make the cluster anew with `workshop reset --name {self.name}`"
+                )
+        try:
+            plan = planning.make(
+                self.name,
+                str(self.layout.root),
+                mode=chosen[0],
+                why=chosen[1],
+                block=block,
+                nodes=nodes if nodes is not None else len(old.nodes) if old and old.nodes else 2,
+                only=self.only or (old.only if old else ()),
+                runtime=runtime or (old.runtime if old else "process"),
+                max_pods=max_pods or 110,
+            )
+        except ValueError as error:
+            raise ClusterError(str(error)) from error
+        self.say(f"mode {plan.mode} ({plan.why}), addresses {plan.addresses.range}")
+        write_private(self.layout.plan, json.dumps(plan.to_json(), indent=1).encode())
+        return plan, guard
+
+    def _mode(self, old: Plan | None, forced: str | None) -> tuple[str, str]:
+        if old is not None:
+            if forced not in (None, old.mode):
+                raise ClusterError(
+                    f"cluster {self.name!r} was made in mode {old.mode}, and its addresses with it: "
+                    f"`workshop reset --name {self.name} --mode {forced}` makes it anew"
+                )
+            return old.mode, old.why
+        from workshop.cluster.network import choose
+
+        found = choose.choose(forced)
+        return found.mode, found.why
+
+    def _same(self, old: Plan, nodes: int | None, runtime: str | None, mode: str | None) -> None:
+        asked = (nodes, len(old.nodes)), (runtime, old.runtime), (mode, old.mode), (self.only or None, old.only)
+        if any(want is not None and want != have for want, have in asked):
+            raise ClusterError(
+                f"cluster {self.name!r} is running with other settings: `workshop down --name {self.name}` first"
+            )
+
+    def _leftovers(self, plan: Plan) -> bool:
+        from workshop.cluster import sweep
+
+        return bool(sweep.survivors(self.layout, plan))
+
+    def _supervise(self, plan: Plan, guard: socket.socket | None) -> None:
+        """A supervisor that runs the plan. Certificates are made while it and its zygote start."""
+        if not self.running():
+            self._spawn_supervisor(guard)
+        from workshop.cluster import kubeconfig, pki
+
+        pki.issue(plan, self.layout.pki)
+        kubeconfig.write_all(plan, self.layout)
+        self._write_cni(plan)
+        started = self._call("POST", "/begin", patience=20.0)["started"]
+        if started:
+            self.say(f"started {', '.join(started)}")
+
+    def _write_cni(self, plan: Plan) -> None:
+        from workshop.cluster.network import cni
+
+        for node in plan.nodes:
+            folder = self.layout.node(node.name) / "cni"
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.chmod(folder.parent, 0o700)
+            write_private(folder / cni.FILE, json.dumps(cni.configuration(plan), indent=1).encode())
+
+    def _spawn_supervisor(self, guard: socket.socket | None) -> None:
+        inherited = [guard.fileno()] if guard is not None else []
+        argv = [sys.executable, "-m", "workshop.cluster.supervisor", str(self.layout.root), *map(str, inherited)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+        log = str(self.layout.log("supervisor"))
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        for handle in inherited:
+            os.set_inheritable(handle, True)
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                argv,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+        except OSError as error:
+            raise ClusterError(explain(error, self.layout.root)) from error
+        _children.add(pid)
+
+    def down(self, *, purge: bool = False) -> None:
+        """Stop it and leave nothing behind: no process, mount, namespace, device, route, lock or socket.
+
+        The state directory stays, so that `up` continues with the same data; `purge` removes it too.
+        """
+        from workshop.cluster import sweep
+
+        if not self.layout.root.is_dir():
+            raise ClusterError(f"there is no cluster {self.name!r}")
+        with self._exclusive():
+            with contextlib.suppress(machine_api.Absent, machine_api.Refused, TimeoutError):
+                machine_api.call(self.layout.socket, "POST", "/down", timeout=60.0)
+            left = sweep.clean(self.layout, self.plan_or_none())
+            _reap()
+            if left:
+                raise ClusterError(f"processes {', '.join(map(str, left))} do not end: look at them with `ps`")
+            if purge:
+                sweep.purge(self.layout)
+
+    def reset(self, **options: Any) -> Cluster:
+        """Throw all its state away and bring it up anew, with the same settings unless others are given."""
+        old = self.plan_or_none()
+        if self.layout.root.is_dir():
+            self.down(purge=True)
+        if old is not None:
+            options = {"nodes": len(old.nodes) or None, "runtime": old.runtime, **options}
+            self.only = self.only or old.only
+        return self.up(**options)
+
+    # -- one process --
+
+    def ps(self) -> list[dict[str, Any]]:
+        """One row a process: name, pid, state, node, restarts, … Works without a supervisor too."""
+        from workshop.cluster import observer
+
+        return observer.processes(self.plan(), self.layout)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, and do not start it again until `start`."""
+        self._each(name, "stop")
+
+    def start(self, name: str) -> None:
+        self._each(name, "start")
+
+    def kill(self, name: str) -> None:
+        """`kill -9`. The supervisor starts it again."""
+        self._each(name, "kill")
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: it is there, and answers nobody."""
+        self._each(name, "pause")
+
+    def resume(self, name: str) -> None:
+        self._each(name, "resume")
+
+    def _each(self, name: str, action: str) -> None:
+        for component in self.matching(name):
+            self._call("POST", f"/processes/{component}/{action}")
+
+    def matching(self, name: str) -> list[str]:
+        """Components that `name` means: its own name, a node (its kubelet and kube-proxy), or a program."""
+        components = self.plan().components
+        for key in ("name", "node", "program"):
+            found = [c.name for c in components if getattr(c, key) == name]
+            if found:
+                return found
+        known = ", ".join(c.name for c in components)
+        raise ClusterError(f"cluster {self.name!r} has no process {name!r}; it has {known}")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Changes of its processes as they happen."""
+        return machine_api.events(self.layout.socket)
+
+    # -- who talks to it --
+
+    def kubeconfig(self) -> Path:
+        """Path of the administrator's kubeconfig."""
+        if not self.layout.admin_conf.exists():
+            raise ClusterError(f"there is no cluster {self.name!r}: `workshop up --name {self.name}` makes one")
+        return self.layout.admin_conf
+
+    def client(self) -> Any:
+        """An `ApiClient` of the official `kubernetes` package with this cluster's settings."""
+        import kubernetes
+
+        return kubernetes.config.new_client_from_config(str(self.kubeconfig()))
+
+    # -- inside --
+
+    def plan(self) -> Plan:
+        found = self.plan_or_none()
+        if found is None:
+            raise ClusterError(f"there is no cluster {self.name!r}: `workshop up --name {self.name}` makes one")
+        return found
+
+    def plan_or_none(self) -> Plan | None:
+        try:
+            return Plan.from_json(json.loads(self.layout.plan.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ClusterError(
+                f"{self.layout.plan} cannot be read ({error}): remove {self.layout.root} and bring the cluster up anew"
+            ) from error
+
+    def running(self) -> bool:
+        """Whether a supervisor answers."""
+        try:
+            machine_api.call(self.layout.socket, "GET", "/processes", timeout=10.0)
+        except (machine_api.Absent, TimeoutError):
+            return False
+        return True
+
+    def _call(self, method: str, target: str, patience: float = 0.0) -> Any:
+        deadline = SYSTEM.monotonic() + patience
+        while True:
+            try:
+                return machine_api.call(self.layout.socket, method, target)
+            except machine_api.Refused as error:
+                raise ClusterError(str(error)) from error
+            except machine_api.Absent:
+                if SYSTEM.monotonic() >= deadline:
+                    raise ClusterError(
+                        f"cluster {self.name!r} has no supervisor: `workshop up --name {self.name}` starts one "
+                        f"(what it logged: {self.layout.log('supervisor')})"
+                    ) from None
+                import time
+
+                time.sleep(0.01)
+
+    def _still_there(self) -> None:
+        if not self.layout.socket.exists():
+            raise ClusterError(f"the supervisor ended; what it logged: {self.layout.log('supervisor')}")
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One `up` or `down` at a time."""
+        path = self.layout.root / "run" / "up.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ClusterError(explain(error, self.layout.root)) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,511 @@
+"""The supervisor: starts what the plan says, sees each process end, starts it again; adopts what an earlier one left.
+
+`python -m workshop.cluster.supervisor DIRECTORY [GUARD_FD]`. One process a cluster, a child subreaper: components,
+shims and containers whose parent ends become its children. It sees an end by pidfd, without polling. When it is
+killed itself, components go on; the next `up` starts a new supervisor, which finds them by pid and start time, or by
+their title.
+
+What happens next to a process is decided by `lifecycle.decide` (PURE); here it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workshop.clock import SYSTEM, rfc3339
+from workshop.cluster import lifecycle, machine_api, procfs, zygote
+from workshop.cluster.layout import Layout, write_private
+from workshop.cluster.network import linux
+from workshop.cluster.plan import Component, Plan
+from workshop.component import setup_logging
+
+log = logging.getLogger("supervisor")
+
+STOP_GRACE = 5.0
+
+
+@dataclass
+class Process:
+    """One component's process, now or to be."""
+
+    spec: Component
+    state: str = "stopped"
+    pid: int = 0
+    start: int = 0
+    restarts: int = 0
+    since: float = 0.0
+    exit: int | None = None
+    wanted: bool = True
+    failures: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    retry: asyncio.TimerHandle | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.spec.name,
+            "program": self.spec.program,
+            "node": self.spec.node,
+            "pid": self.pid or None,
+            "start": self.start,
+            "state": self.state,
+            "restarts": self.restarts,
+            "since": rfc3339(self.since) if self.since else None,
+            "exit": self.exit,
+            "wanted": self.wanted,
+            "log": f"logs/{self.spec.name}.log",
+        }
+
+
+class Zygote:
+    """The zygote as its supervisor sees it: born when needed, one order at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.child: subprocess.Popen[bytes] | None = None
+        self.orders: socket.socket | None = None
+        self.lock = asyncio.Lock()
+        self.born = 0.0
+        self.failures = 0
+
+    def spawn(self, directory: Path) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        packages = list(dict.fromkeys(c.module for c in self.plan.components))
+        with theirs, open(directory / "logs" / "zygote.log", "ab") as output:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "workshop.cluster.zygote", str(theirs.fileno()), *packages],
+                pass_fds=[theirs.fileno()],
+                env=zygote.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self.orders = ours
+        self.born = SYSTEM.now()
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid if self.child else 0
+
+    def close(self) -> None:
+        if self.orders is not None:
+            self.orders.close()
+            self.orders = None
+
+    async def order(self, order: dict[str, Any], sockets: list[int] | None = None) -> dict[str, Any]:
+        """Send one order and wait for its answer. Raises OSError when the zygote is gone or refuses."""
+        async with self.lock:
+            if self.orders is None:
+                raise ConnectionResetError("no zygote")
+            socket.send_fds(self.orders, [json.dumps(order).encode()], sockets or [])
+            data = await asyncio.get_running_loop().sock_recv(self.orders, zygote.MAX_ORDER)
+            if not data:
+                raise ConnectionResetError("the zygote ended")
+            answer: dict[str, Any] = json.loads(data)
+            if "error" in answer:
+                raise OSError(answer["error"])
+            return answer
+
+
+class Supervisor:
+    def __init__(self, plan: Plan, guard: int | None) -> None:
+        self.plan = plan
+        self.directory = Path(plan.directory)
+        self.layout = Layout(plan.name, self.directory)
+        self.guard = guard
+        self.processes = {c.name: Process(c) for c in plan.components}
+        self.zygote = Zygote(plan)
+        self.holder = 0
+        self.handed: dict[str, socket.socket] = {}
+        self.statuses: dict[int, int] = {}
+        self.listeners: set[asyncio.Queue[Any]] = set()
+        self.network: asyncio.Future[None] | None = None
+        self.end = asyncio.Event()
+        self.going_down = False
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self.reap)
+        loop.add_signal_handler(signal.SIGTERM, self.end.set)
+        self.spawn_zygote()
+        self.adopt()
+        self.network = loop.create_task(self.start_holder())
+        server = await machine_api.serve(self.layout.socket, self.handle, self.events)
+        await self.end.wait()
+        server.close()
+        self.layout.socket.unlink(missing_ok=True)
+        self.zygote.close()
+
+    # -- the network's holder --
+
+    async def start_holder(self) -> None:
+        """Start the holder and wait until the network stands. Raises OSError with its sentence."""
+        if not self.holder:
+            argv = [sys.executable, "-m", "workshop.cluster.network.holder", str(self.layout.plan)]
+            living = next((p.pid for p in self.processes.values() if p.pid), 0)
+            if living:
+                argv += ["--join", str(living)]
+            with open(self.layout.log("holder"), "ab") as output:
+                child = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=output,
+                    pass_fds=[self.guard] if self.guard is not None else [],
+                    start_new_session=True,
+                )
+            assert child.stdout is not None
+            said = await self.line(child.stdout.fileno())
+            child.stdout.close()
+            if said != "ok":
+                raise OSError(said or "the network's holder failed: see logs/holder.log")
+            self.holder = child.pid
+            self.save()
+            self.watch_child(child.pid, self.holder_ended)
+        await self.join_zygote()
+
+    async def join_zygote(self) -> None:
+        if self.plan.mode == "userns":
+            await self.zygote.order({"do": "join", "pid": self.holder})
+
+    async def line(self, descriptor: int) -> str:
+        """What a child writes, until it closes its end."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(descriptor, done.set)
+        said = b""
+        try:
+            while True:
+                await done.wait()
+                done.clear()
+                part = os.read(descriptor, 4096)
+                said += part
+                if not part or said.endswith(b"\n"):
+                    return said.decode().strip()
+        finally:
+            loop.remove_reader(descriptor)
+
+    def holder_ended(self) -> None:
+        self.holder = 0
+        if not self.going_down:
+            self.spawn_task(self.start_holder())
+
+    def zygote_ended(self) -> None:
+        if self.going_down:
+            return
+        log.warning("the zygote ended; making a new one")
+        self.zygote.close()
+        lived = SYSTEM.now() - self.zygote.born
+        self.zygote.failures = 0 if lived > lifecycle.STEADY else self.zygote.failures + 1
+        delay = lifecycle.back_off(self.zygote.failures)
+        asyncio.get_running_loop().call_later(delay, self.spawn_zygote)
+
+    def spawn_zygote(self) -> None:
+        if self.going_down:
+            return
+        self.zygote.spawn(self.directory)
+        self.watch_child(self.zygote.pid, self.zygote_ended)
+        if self.holder:
+            self.spawn_task(self.join_zygote())
+
+    # -- ends --
+
+    def reap(self) -> None:
+        """Take the statuses of ended children, orphans among them that nobody else would ever take."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.statuses[pid] = os.waitstatus_to_exitcode(status)
+            if len(self.statuses) > 1000:
+                self.statuses.pop(next(iter(self.statuses)))
+
+    def watch_child(self, pid: int, ended: Any) -> None:
+        """Call `ended()` once when process `pid`, child or not, has ended."""
+        loop = asyncio.get_running_loop()
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            loop.call_soon(ended)
+            return
+
+        def readable() -> None:
+            loop.remove_reader(handle)
+            os.close(handle)
+            self.reap()
+            ended()
+
+        loop.add_reader(handle, readable)
+
+    def spawn_task(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self.guarded(work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def guarded(self, work: Any) -> None:
+        try:
+            await work
+        except OSError as error:
+            log.error("%s", error)
+
+    # -- components --
+
+    def adopt(self) -> None:
+        """Find components that an earlier supervisor started, by pid and start time or by title."""
+        remembered: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):
+            remembered = json.loads(self.layout.processes.read_text(encoding="utf-8"))
+        titles = {procfs.command_line(pid): pid for pid in procfs.pids() if procfs.owner(pid) == os.geteuid()}
+        for process in self.processes.values():
+            old = remembered.get(process.spec.name, {})
+            process.wanted = old.get("wanted", True)
+            process.restarts = old.get("restarts", 0)
+            pid = old.get("pid") or 0
+            if not (pid and procfs.alive(pid, old.get("start", 0))):
+                pid = titles.get(process.spec.title, 0)
+            found = procfs.stat(pid) if pid else None
+            if found is not None and found.state not in "ZX":
+                self.running(process, pid, found.start)
+                log.info("adopted %s, pid %d", process.spec.name, pid)
+        old = remembered.get("holder", {})
+        if old and procfs.alive(old.get("pid", 0), old.get("start", 0)):
+            self.holder = old["pid"]
+            self.watch_child(self.holder, self.holder_ended)
+        self.save()
+
+    def running(self, process: Process, pid: int, start: int) -> None:
+        process.state, process.pid, process.start = "running", pid, start
+        process.since, process.exit = SYSTEM.now(), None
+        process.ended = asyncio.Event()
+        self.watch_child(pid, lambda: self.component_ended(process, pid))
+
+    async def start(self, process: Process) -> None:
+        if process.pid:
+            return
+        process.state = "starting"
+        spec = process.spec
+        order = {
+            "do": "fork",
+            "module": spec.module,
+            "argv": list(spec.argv),
+            "log": str(self.layout.log(spec.name)),
+            "namespace": spec.namespace,
+            "listen_inside": list(spec.listen),
+            "environment": {"WORKSHOP_STATE": str(self.directory)},
+        }
+        try:
+            pid = (await self.zygote.order(order, [self.hand(address) for address in spec.listen]))["pid"]
+        except OSError as error:
+            log.error("starting %s failed: %s", spec.name, error)
+            self.component_failed(process)
+            return
+        found = procfs.stat(pid)
+        self.running(process, pid, found.start if found else 0)
+        self.changed(process, "started")
+
+    def hand(self, address: str) -> int:
+        """A listening socket in the host's network; it stays open here, so callers wait while a component restarts."""
+        if address not in self.handed:
+            host, port = address.rsplit(":", 1)
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((host, int(port)))
+            self.handed[address] = sock
+        return self.handed[address].fileno()
+
+    def component_ended(self, process: Process, pid: int) -> None:
+        if process.pid != pid:
+            return
+        lived = SYSTEM.now() - process.since
+        process.pid, process.exit = 0, self.statuses.pop(pid, None)
+        process.failures = 0 if lived > lifecycle.STEADY else process.failures
+        process.ended.set()
+        if self.going_down or not process.wanted:
+            process.state = "stopped"
+            self.changed(process, "stopped")
+            return
+        log.warning("%s ended with %s", process.spec.name, lifecycle.describe_exit(process.exit))
+        process.restarts += 1
+        self.component_failed(process)
+
+    def component_failed(self, process: Process) -> None:
+        """Try again later."""
+        delay = lifecycle.back_off(process.failures)
+        process.failures += 1
+        process.state = "restarting"
+        loop = asyncio.get_running_loop()
+        process.retry = loop.call_later(delay, lambda: self.spawn_task(self.start_if_wanted(process)))
+        self.changed(process, "ended")
+
+    async def start_if_wanted(self, process: Process) -> None:
+        if process.wanted and not process.pid and not self.going_down:
+            await self.start(process)
+
+    async def stop(self, process: Process) -> None:
+        """SIGTERM, then SIGKILL after a grace period; returns when it has ended."""
+        process.wanted = False
+        if process.retry is not None:
+            process.retry.cancel()
+        if not process.pid:
+            process.state = "stopped"
+            self.changed(process, "stopped")
+            return
+        ended = process.ended
+        self.signal(process, signal.SIGTERM)
+        self.signal(process, signal.SIGCONT)
+        try:
+            await asyncio.wait_for(ended.wait(), STOP_GRACE)
+        except TimeoutError:
+            log.warning("%s did not end within %g s; killing it", process.spec.name, STOP_GRACE)
+            self.signal(process, signal.SIGKILL)
+            await ended.wait()
+
+    def signal(self, process: Process, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+    # -- the machine API --
+
+    async def handle(self, method: str, target: str) -> machine_api.Answer:
+        parts = target.strip("/").split("/")
+        if method == "GET" and parts == ["processes"]:
+            return 200, self.listing()
+        if method == "POST" and parts == ["begin"]:
+            return await self.begin()
+        if method == "POST" and parts == ["down"]:
+            await self.down()
+            return 200, {}
+        if method == "POST" and len(parts) == 3 and parts[0] == "processes":
+            return await self.act(parts[1], parts[2])
+        return 404, {"message": f"the supervisor has no {method} {target}"}
+
+    async def begin(self) -> machine_api.Answer:
+        """Start all that should run and does not."""
+        assert self.network is not None
+        try:
+            await self.network
+        except OSError as error:
+            return 500, {"message": str(error)}
+        waiting = [p for p in self.processes.values() if p.wanted and not p.pid and p.state != "restarting"]
+        for process in waiting:
+            await self.start(process)
+        return 200, {"started": [p.spec.name for p in waiting]}
+
+    async def act(self, name: str, action: str) -> machine_api.Answer:
+        process = self.processes.get(name)
+        if process is None:
+            return 404, {"message": f"there is no process {name!r}"}
+        if action == "start":
+            process.wanted, process.failures = True, 0
+            await self.start_if_wanted(process)
+        elif action == "stop":
+            await self.stop(process)
+        elif action in ("kill", "pause", "resume"):
+            if not process.pid:
+                return 409, {"message": f"{name} is not running"}
+            number = {"kill": signal.SIGKILL, "pause": signal.SIGSTOP, "resume": signal.SIGCONT}[action]
+            ended = process.ended
+            self.signal(process, number)
+            if action == "kill":
+                await ended.wait()
+        else:
+            return 404, {"message": f"there is no action {action!r}"}
+        self.save()
+        return 200, process.to_json()
+
+    async def down(self) -> None:
+        """Stop everything: nodes first, the control plane's store last."""
+        self.going_down = True
+        groups = lifecycle.stop_order([p.spec for p in self.processes.values()])
+        for group in groups:
+            await asyncio.gather(*(self.stop(self.processes[name]) for name in group))
+        self.zygote.close()
+        self.layout.processes.unlink(missing_ok=True)
+        if self.holder:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.holder, signal.SIGKILL)
+        asyncio.get_running_loop().call_later(0.05, self.end.set)
+
+    def listing(self) -> list[dict[str, Any]]:
+        rows = [p.to_json() for p in self.processes.values()]
+        helpers = {"supervisor": os.getpid(), "zygote": self.zygote.pid, "holder": self.holder}
+        for name, pid in helpers.items():
+            found = procfs.stat(pid) if pid else None
+            rows.append(
+                {
+                    "name": name,
+                    "program": name,
+                    "node": None,
+                    "pid": pid or None,
+                    "start": found.start if found else 0,
+                    "state": "running" if found else "stopped",
+                    "restarts": 0,
+                    "since": None,
+                    "exit": None,
+                    "wanted": True,
+                    "log": f"logs/{name}.log",
+                }
+            )
+        return rows
+
+    def changed(self, process: Process, what: str) -> None:
+        self.save()
+        event = {"event": what, **process.to_json()}
+        for queue in self.listeners:
+            queue.put_nowait(event)
+
+    def save(self) -> None:
+        """What the next supervisor should know."""
+        if self.going_down:
+            return
+        known: dict[str, Any] = {p.spec.name: p.to_json() for p in self.processes.values()}
+        if self.holder and (found := procfs.stat(self.holder)):
+            known["holder"] = {"pid": self.holder, "start": found.start}
+        write_private(self.layout.processes, json.dumps(known).encode())
+
+    async def events(self) -> AsyncIterator[Any]:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.listeners.add(queue)
+        try:
+            for row in self.listing():
+                yield {"event": "present", **row}
+            while True:
+                yield await queue.get()
+        finally:
+            self.listeners.discard(queue)
+
+
+def main(argv: list[str]) -> int:
+    setup_logging()
+    os.chdir("/")
+    directory = Path(argv[0])
+    plan = Plan.from_json(json.loads((directory / "cluster.json").read_text(encoding="utf-8")))
+    guard = int(argv[1]) if len(argv) > 1 else None
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    with contextlib.suppress(ModuleNotFoundError):
+        from setproctitle import setproctitle
+
+        setproctitle(f"workshop-supervisor {directory}")
+    asyncio.run(Supervisor(plan, guard).run())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""Leave nothing behind: finds whatever of a cluster is left on the machine, and ends it.
+
+`down` comes here after the supervisor has stopped its components, and also when no supervisor is left to ask: after
+any kind of kill the same search finds shims, containers, mounts and namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from workshop.cluster import procfs
+from workshop.cluster.layout import Layout
+from workshop.cluster.plan import Plan
+
+
+def belongs(pid: int, directory: str, namespaces: frozenset[int]) -> bool:
+    """Whether process `pid` is the cluster's: its title, environment or working directory names the state directory,
+    or it lives in one of the cluster's network namespaces."""
+    mark = directory.encode()
+    if f"{directory}/" in procfs.command_line(pid) + "/" or mark + b"/" in procfs.environment(pid).replace(b"\0", b"/"):
+        return True
+    if any(f"{procfs.link(pid, kind)}/".startswith(f"{directory}/") for kind in ("cwd", "root", "exe")):
+        return True
+    return _network(pid) in namespaces
+
+
+def _network(pid: int) -> int:
+    with contextlib.suppress(ValueError, IndexError):
+        return int(procfs.link(pid, "ns/net")[5:-1])
+    return 0
+
+
+def _namespaces(plan: Plan | None) -> frozenset[int]:
+    """Inodes of the named network namespaces of a cluster in mode root."""
+    if plan is None or plan.mode != "root":
+        return frozenset()
+    found = []
+    with contextlib.suppress(OSError):
+        found = [
+            entry.stat().st_ino for entry in Path("/run/netns").iterdir() if entry.name.startswith(f"{plan.bridge}-")
+        ]
+    return frozenset(found)
+
+
+def ancestors() -> set[int]:
+    """This process and those that started it: never ours to end, whatever their environment says."""
+    chain, pid = set(), os.getpid()
+    while pid > 1 and pid not in chain:
+        chain.add(pid)
+        found = procfs.stat(pid)
+        pid = found.parent if found else 0
+    return chain
+
+
+def survivors(layout: Layout, plan: Plan | None) -> list[int]:
+    """Pids of processes of the cluster that still live."""
+    namespaces, spare, directory = _namespaces(plan), ancestors(), str(layout.root)
+    user = os.geteuid()
+    found = []
+    for pid in procfs.pids():
+        if pid in spare or (user and procfs.owner(pid) != user) or not belongs(pid, directory, namespaces):
+            continue
+        state = procfs.stat(pid)
+        if state is not None and state.state not in "ZX":
+            found.append(pid)
+    return found
+
+
+def kill(layout: Layout, plan: Plan | None) -> list[int]:
+    """End every process of the cluster; returns those that would not end (in uninterruptible sleep, or not ours)."""
+    left: list[int] = []
+    for _ in range(20):
+        left = survivors(layout, plan)
+        if not left:
+            return []
+        handles = []
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                handles.append(os.pidfd_open(pid))
+                os.kill(pid, signal.SIGKILL)
+        for handle in handles:
+            select.select([handle], [], [], 1.0)
+            os.close(handle)
+    return left
+
+
+def unmount(layout: Layout) -> None:
+    """Undo mounts below the state directory, the deepest first."""
+    inside = f"{layout.root}/"
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point.startswith(inside):
+            points.append(point)
+    for point in sorted(points, key=len, reverse=True):
+        subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
+
+
+def clean(layout: Layout, plan: Plan | None) -> list[int]:
+    """Everything but the state directory: processes, mounts, network, sockets. Returns pids that would not end."""
+    left = kill(layout, plan)
+    unmount(layout)
+    if plan is not None and plan.mode == "root":
+        from workshop.cluster.network import holder
+
+        holder.remove(plan)
+    run = layout.root / "run"
+    if run.is_dir():
+        for entry in run.iterdir():
+            if entry.name != "up.lock":
+                entry.unlink(missing_ok=True)
+    return left
+
+
+def purge(layout: Layout) -> None:
+    """Remove the state directory."""
+    shutil.rmtree(layout.root, ignore_errors=False)
