@@ -1,0 +1,170 @@
+"""The arguments of the small kubectl, and how its errors read."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable
+from typing import Any
+
+from workshop.api.errors import ApiError
+from workshop.client.kubeconfig import KubeconfigError
+from workshop.client.rest import Client, Unreachable
+from workshop.component import parse_duration
+
+from . import describe, get, pods, waiting, write
+from .session import Session, UsageError
+
+STOCK = "This is the workshop's small kubectl. The stock one: https://kubernetes.io/docs/tasks/tools/ (1.32 or newer)."
+
+
+def main(argv: list[str], kubeconfig: str) -> int:
+    """Run one command against the cluster of `kubeconfig`; returns the exit status."""
+    command: list[str] = []
+    if "--" in argv:
+        cut = argv.index("--")
+        argv, command = argv[:cut], argv[cut + 1 :]
+    args = (
+        _parser().parse_intermixed_args(argv)
+        if argv[:1] not in (["rollout"], ["create"])
+        else _parser().parse_args(argv)
+    )
+    args.command = command
+    try:
+        return asyncio.run(_run(args, kubeconfig))
+    except ApiError as error:
+        sys.stderr.write(f"Error from server ({error.reason}): {error.message}\n")
+    except (UsageError, KubeconfigError) as error:
+        sys.stderr.write(f"error: {error}\n")
+    except Unreachable as error:
+        sys.stderr.write(f"The connection to the server was refused - is the cluster up? ({error})\n")
+    except BrokenPipeError:
+        sys.stderr.close()
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-n", "--namespace")
+    common.add_argument("-A", "--all-namespaces", action="store_true")
+    parser = argparse.ArgumentParser(prog="workshop kubectl", description=STOCK)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, help: str, *, words: bool = True, files: bool = False) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=help, parents=[common])
+        if words:
+            one.add_argument("words", nargs="*", metavar="TYPE NAME | TYPE/NAME")
+        if files:
+            one.add_argument("-f", "--filename", action="append", default=[], metavar="FILE")
+        return one
+
+    one = verb("get", "list objects")
+    one.add_argument("-o", "--output", default="")
+    one.add_argument("-l", "--selector")
+    one.add_argument("--field-selector")
+    one.add_argument("-w", "--watch", action="store_true")
+    one.add_argument("--no-headers", action="store_true")
+    verb("describe", "show an object and its events")
+    one = verb("apply", "make objects as the files say (server-side)", words=False, files=True)
+    one.add_argument("--server-side", action="store_true", help="always so here")
+    one.add_argument("--force-conflicts", action="store_true")
+    one.add_argument("--dry-run", choices=["none", "server"], default="none")
+    one = verb("create", "create -f FILE, or create deployment|namespace NAME", files=True)
+    one.add_argument("--image", action="append", default=[])
+    one.add_argument("--replicas", type=int, default=1)
+    one.add_argument("--port", type=int)
+    one.add_argument("--dry-run", choices=["none", "server"], default="none")
+    one = verb("delete", "delete objects and wait until they are gone", files=True)
+    one.add_argument("-l", "--selector")
+    one.add_argument("--grace-period", type=int)
+    one.add_argument("--wait", nargs="?", const="true", default="true", choices=["true", "false"])
+    one.add_argument("--ignore-not-found", action="store_true")
+    one = verb("scale", "set the number of replicas")
+    one.add_argument("--replicas", type=int, required=True)
+    for name in ("label", "annotate"):
+        one = verb(name, f"{name} an object: key=value or key-")
+        one.add_argument("--overwrite", action="store_true")
+    one = verb("logs", "print a container's log")
+    one.add_argument("-f", "--follow", action="store_true")
+    one.add_argument("-p", "--previous", action="store_true")
+    one.add_argument("-c", "--container")
+    one.add_argument("--tail", type=int, default=-1)
+    one.add_argument("--timestamps", action="store_true")
+    one = verb("exec", "run a command in a container: exec POD -- COMMAND")
+    one.add_argument("-c", "--container")
+    one.add_argument("-i", "--stdin", action="store_true")
+    one.add_argument("-t", "--tty", action="store_true")
+    one = verb("wait", "wait for a condition")
+    one.add_argument("--for", dest="condition", required=True)
+    one.add_argument("--timeout", type=parse_duration, default=30.0)
+    one = verb("rollout", "rollout status TYPE/NAME")
+    one.add_argument("--timeout", type=parse_duration, default=None)
+    return parser
+
+
+async def _run(args: argparse.Namespace, kubeconfig: str) -> int:
+    async with Client.from_kubeconfig(kubeconfig, user_agent="kubectl/workshop") as client:
+        namespace = None if args.all_namespaces else args.namespace or client.namespace
+        result = await _verb(Session(client, namespace), args)
+        return result if isinstance(result, int) else 0
+
+
+def _verb(s: Session, args: argparse.Namespace) -> Awaitable[Any]:
+    words: list[str] = getattr(args, "words", [])
+    match args.verb:
+        case "get":
+            return get.get(s, words, args.output, args.selector, args.field_selector, args.watch, not args.no_headers)
+        case "describe":
+            return describe.describe(s, words)
+        case "apply":
+            return write.apply(s, args.filename, args.force_conflicts, args.dry_run == "server")
+        case "create":
+            return write.create(s, _to_create(args), args.dry_run == "server")
+        case "delete":
+            return write.delete(
+                s, words, args.filename, args.selector, args.grace_period, args.wait == "true", args.ignore_not_found
+            )
+        case "scale":
+            return write.scale(s, words, args.replicas)
+        case "label" | "annotate":
+            pairs = [w for w in words if "=" in w or w.endswith("-")]
+            named = [w for w in words if w not in pairs]
+            return write.label(s, named, pairs, args.overwrite, "labels" if args.verb == "label" else "annotations")
+        case "logs":
+            query = {
+                "follow": args.follow or None, "previous": args.previous or None,
+                "container": args.container or words[1:2] or None,
+                "tailLines": args.tail if args.tail >= 0 else None, "timestamps": args.timestamps or None,
+            }  # fmt: skip
+            return pods.logs(s, _one(words), **query)
+        case "exec":
+            if not args.command:
+                raise UsageError("you must specify at least one command for the container")
+            return pods.execute(s, _one(words), args.command, args.container, args.stdin, args.tty)
+        case "wait":
+            return waiting.wait(s, words, args.condition, args.timeout)
+        case "rollout" if words[:1] == ["status"]:
+            return waiting.rollout_status(s, words[1:], args.timeout)
+    raise UsageError(f"this kubectl does not know {args.verb} {' '.join(words)}. {STOCK}")
+
+
+def _one(words: list[str]) -> str:
+    if not words:
+        raise UsageError("expected the name of a pod")
+    return words[0]
+
+
+def _to_create(args: argparse.Namespace) -> list[dict[str, Any]]:
+    if args.filename:
+        return write.manifests(args.filename)
+    match args.words:
+        case ["deployment" | "deploy", name]:
+            if not args.image:
+                raise UsageError('required flag(s) "image" not set')
+            return [write.deployment(name, args.image, args.replicas, args.port, args.command)]
+        case ["namespace" | "ns", name]:
+            return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}]
+    raise UsageError("must specify one of -f FILE, deployment NAME --image=IMAGE, namespace NAME")
