@@ -1,0 +1,157 @@
+"""JSON and YAML, read with limits and written quickly.
+
+msgspec reads and writes JSON where it is installed; the standard library does where it is not (a browser). Errors are
+ValueError with Go's words. Bytes that are no UTF-8 become U+FFFD, as Go reads them. How large a body may be is for
+the caller to say, before it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from workshop.api.json_syntax import complaint
+
+try:
+    import msgspec
+except ImportError:  # pure fallback
+    msgspec = None  # type: ignore[assignment]
+
+MAX_DEPTH = 256
+"""Deepest nesting of objects and lists. Upstream's limit is 10,000, which no API type comes near."""
+MAX_YAML_NODES = 500_000
+"""Nodes of a YAML document with its aliases written out: ten lines can stand for billions."""
+
+Scalar = str | int | float | bool | None
+
+
+def loads(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
+    """Decode JSON. Raises ValueError as Go would word it."""
+    try:
+        value = _decode(data)
+    except (ValueError, RecursionError) as error:
+        text = data if isinstance(data, str) else data.decode(errors="replace")
+        wrong = complaint(text)
+        if wrong:
+            raise ValueError(wrong) from None
+        if isinstance(error, RecursionError):
+            raise ValueError("exceeded max depth") from None
+        value = json.loads(text)  # only its encoding was bad
+    brackets = (data.count(b"{") + data.count(b"[")) if isinstance(data, bytes) else data.count("{") + data.count("[")
+    if brackets > max_depth and depth(value) > max_depth:  # few texts have so many brackets at all
+        raise ValueError("exceeded max depth")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"invalid character '{name[0]}' looking for beginning of value")
+
+
+def _decode_pure(data: bytes | str) -> Any:
+    return json.loads(data, parse_constant=_no_constant)
+
+
+def _encode_pure(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+_decode: Callable[[bytes | str], Any] = msgspec.json.Decoder().decode if msgspec else _decode_pure
+dumps: Callable[[Any], bytes] = msgspec.json.Encoder().encode if msgspec else _encode_pure
+
+
+def dumps_indented(value: Any) -> str:
+    """For people: two spaces, as `kubectl -o json` writes it (four) is kubectl's own affair."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def depth(value: Any) -> int:
+    """Levels of objects and lists; a scalar has none."""
+    level, row = 0, [value] if isinstance(value, (dict, list)) else []
+    while row:
+        level += 1
+        row = [child for node in row for child in _children(node) if isinstance(child, (dict, list))]
+    return level
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node
+
+
+# --- keys given twice ----------------------------------------------------------------------------------------------
+
+
+class _Twice(dict[str, Any]):
+    """An object in which some keys were given more than once."""
+
+    twice: tuple[str, ...] = ()
+
+
+def duplicates(data: bytes | str) -> list[str]:
+    """Paths of the keys that a (well-formed) JSON text gives more than once: `spec.containers[0].name`.
+
+    The server's strict field validation makes `duplicate field "…"` of each.
+    """
+    any_twice = False
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal any_twice
+        if len(found := dict(items)) == len(items):
+            return found
+        any_twice = True
+        seen: set[str] = set()
+        marked = _Twice(found)
+        marked.twice = tuple(dict.fromkeys(key for key, _ in items if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+        return marked
+
+    value = json.loads(data if isinstance(data, str) else data.decode(errors="replace"), object_pairs_hook=pairs)
+    return list(_paths(value, "")) if any_twice else []
+
+
+def _paths(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value, _Twice):
+            yield from (f"{path}.{key}" if path else key for key in value.twice)
+        for key, child in value.items():
+            yield from _paths(child, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for i, child in enumerate(value):
+            yield from _paths(child, f"{path}[{i}]")
+
+
+# --- YAML ----------------------------------------------------------------------------------------------------------
+
+
+def load_yaml(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
+    """One YAML document as the JSON it stands for. Raises ValueError, also for an alias bomb."""
+    documents = load_yaml_all(data, max_depth)
+    return documents[0] if documents else None
+
+
+def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH) -> list[Any]:
+    """All documents of a stream; empty ones are None."""
+    import yaml  # only those who read YAML pay for it
+
+    from workshop.api.yaml_json import Reader
+
+    text = data if isinstance(data, str) else data.decode(errors="replace")
+    reader = Reader(MAX_YAML_NODES, max_depth)
+    try:
+        return [reader.read(node) for node in yaml.compose_all(text, Loader=reader.loader) if node is not None]
+    except yaml.YAMLError as error:
+        raise ValueError(f"error converting YAML to JSON: yaml: {_where(error)}") from None
+    except RecursionError:
+        raise ValueError("error converting YAML to JSON: yaml: exceeded max depth") from None
+
+
+def _where(error: Any) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+
+
+def dump_yaml(value: Any) -> str:
+    """As kubectl prints it: keys sorted, lists not indented."""
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=False, allow_unicode=True, sort_keys=True)

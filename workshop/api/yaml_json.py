@@ -1,0 +1,90 @@
+"""YAML's node graph as JSON values: YAML 1.1 scalars as Kubernetes reads them, string keys, aliases within a budget.
+
+PyYAML's safe loader shares what an alias names, so a bomb costs it little and whoever walks the result everything. So
+the graph is written out here, node by node, and the nodes are counted. Upstream: `sigs.k8s.io/yaml`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import yaml
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Without timestamps: JSON has none, so they stay text."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "binary", "timestamp")}
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class Reader:
+    """Reads composed nodes. `nodes` is what one stream may hold with its aliases written out."""
+
+    loader = Loader
+
+    def __init__(self, nodes: int, max_depth: int) -> None:
+        self.left = nodes
+        self.max_depth = max_depth
+        self.construct = yaml.constructor.SafeConstructor()
+
+    def read(self, node: Any, depth: int = 0, within: tuple[int, ...] = ()) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("error converting YAML to JSON: yaml: document contains excessive aliasing")
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        if depth >= self.max_depth:
+            raise ValueError("error converting YAML to JSON: yaml: exceeded max depth")
+        if id(node) in within:
+            raise ValueError("error converting YAML to JSON: yaml: anchor value contains itself")
+        inner = (*within, id(node))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(child, depth + 1, inner) for child in node.value]
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                self.merge(self.read(value, depth + 1, inner), merged)
+            else:
+                own[self.key(key)] = self.read(value, depth + 1, inner)
+        return {**merged, **own}
+
+    def merge(self, value: Any, into: dict[str, Any]) -> None:
+        for source in value if isinstance(value, list) else [value]:
+            if not isinstance(source, dict):
+                raise ValueError(
+                    "error converting YAML to JSON: yaml: map merge requires map or sequence of maps as the value"
+                )
+            for name, given in source.items():
+                into.setdefault(name, given)
+
+    def key(self, node: Any) -> str:
+        """Keys that YAML takes for numbers or booleans are written out as JSON would write them."""
+        if not isinstance(node, yaml.ScalarNode):
+            raise ValueError("error converting YAML to JSON: yaml: invalid map key")
+        value = self.scalar(node)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or value is None:
+            return {True: "true", False: "false", None: "null"}[value]
+        return str(value)
+
+    def scalar(self, node: Any) -> Any:
+        if node.tag == _MERGE:
+            return node.value
+        if node.tag not in _SCALARS:
+            return node.value  # a local tag (`!thing`) on a scalar: its text
+        try:
+            value = self.construct.construct_object(node)
+        except (ValueError, KeyError):
+            raise ValueError(f"error converting YAML to JSON: yaml: cannot decode {node.value!r}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("error converting YAML to JSON: json: unsupported value: " + str(node.value))
+        return value if isinstance(value, (str, int, float, bool)) or value is None else node.value
