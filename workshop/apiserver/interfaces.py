@@ -98,13 +98,18 @@ class Validating(Protocol):
 
 
 class Context(Protocol):
-    """What plugins may use: live objects, time and randomness."""
+    """What plugins may use: objects, the authorizer, time and randomness."""
 
     clock: Clock
     random: Random
+    authorizer: Authorizer
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
         """The object now, from the watch cache; None if there is none. Shared: do not change it."""
+        ...
+
+    async def get_live(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
+        """The object as the store has it now, by a consistent read."""
         ...
 
     async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:

@@ -1,1 +1,14 @@
-"""Admission: the last word on a write, and its first correction."""
+"""Admission: the last word on a write, and its first correction.
+
+Read in this order:
+
+- `plugins.py`           all plugins in upstream's order; the chain
+- `plugin.py`            what plugins share
+- `namespace_lifecycle.py`, `service_account.py`, `priority.py`: short ones that each write meets
+- `node_restriction.py`  what a kubelet may write
+- `limit_ranger.py`      over `pod_resources.py`: amounts per container and per pod
+- the rest in any order
+
+Left out: webhooks and CEL policies, and the plugins that are off by default.
+Upstream: `plugin/pkg/admission`, `staging/src/k8s.io/apiserver/pkg/admission`.
+"""

@@ -93,10 +93,12 @@ def user_of(certificate: x509.Certificate, der: bytes) -> UserInfo:
     return UserInfo(name[-1], uid[0] if len(uid) == 1 else "", groups, extra)
 
 
-def common_name(certificate: x509.Certificate) -> str:
+def common_name(certificate: x509.Certificate | x509.CertificateSigningRequest) -> str:
     """The subject's common name, "" without one."""
     return (_attributes(certificate, NameOID.COMMON_NAME) or [""])[-1]
 
 
-def _attributes(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
+def _attributes(
+    certificate: x509.Certificate | x509.CertificateSigningRequest, oid: x509.ObjectIdentifier
+) -> list[str]:
     return [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
