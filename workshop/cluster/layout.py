@@ -96,8 +96,8 @@ class Layout:
     def create(self) -> None:
         """Make the directories, all 0700. Raises ClusterError with one sentence."""
         try:
-            home().mkdir(parents=True, exist_ok=True)
-            for part in ("", "pki/etcd", "kubeconfig", "logs", "run", "nodes"):
+            home().mkdir(parents=True, exist_ok=True, mode=0o700)
+            for part in ("", "pki", "pki/etcd", "kubeconfig", "logs", "run", "nodes"):
                 folder = self.root / part
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 os.chmod(folder, 0o700)
