@@ -18,7 +18,9 @@ def parser() -> component.FlagParser:
     flags.add_argument("--proxy-mode", default="userspace", help="userspace, the only backend so far")
     flags.add_argument("--cluster-cidr", default="", help="the range of pods; accepted, not needed by this backend")
     flags.add_argument("--healthz-bind-address", default="0.0.0.0:10256", help="address:port of /healthz; empty: none")
-    flags.add_argument("--metrics-bind-address", default="127.0.0.1:10249", help="address:port of /metrics; empty: none")
+    flags.add_argument(
+        "--metrics-bind-address", default="127.0.0.1:10249", help="address:port of /metrics; empty: none"
+    )
     flags.duration("--min-sync-period", 0.01, "how long to gather changes before they are applied")
     flags.add_argument("-v", "--v", type=int, default=0, dest="verbosity", help="log level")
     return flags

@@ -1,4 +1,4 @@
-"""The userspace backend: listens for each rule and forwards bytes. Upstream: `pkg/proxy/userspace/proxysocket.go`, 1.25.
+"""The userspace backend: listens for each rule and forwards bytes. Upstream: `pkg/proxy/userspace` of 1.25.
 
 TCP: one connection to an endpoint for each that is accepted, bytes in both directions, and an end of one direction
 is passed on as such (half-close): `nc` and HTTP/1.0 clients depend on it. UDP: a socket to an endpoint for each
@@ -114,7 +114,8 @@ class Forwarder:
                 there = asyncio.ensure_future(_pump(reader, inner_writer))
                 back = asyncio.ensure_future(_pump(inner_reader, writer))
                 done, pending = await asyncio.wait({there, back}, return_when=asyncio.FIRST_EXCEPTION)
-                if any(not task.cancelled() and task.exception() for task in done):
+                errors = [error for task in done if (error := task.exception())]
+                if errors:
                     for task in pending:
                         task.cancel()
                     await asyncio.gather(*pending, return_exceptions=True)

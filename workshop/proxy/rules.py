@@ -83,7 +83,11 @@ def handled(service: Obj) -> bool:
     """Not headless, not ExternalName, and not another proxy's."""
     spec = service.get("spec") or {}
     labels = service["metadata"].get("labels") or {}
-    return spec.get("clusterIP") not in (None, "", "None") and spec.get("type") != "ExternalName" and OTHER_PROXY not in labels
+    return (
+        spec.get("clusterIP") not in (None, "", "None")
+        and spec.get("type") != "ExternalName"
+        and OTHER_PROXY not in labels
+    )
 
 
 def listens(service: Obj, port: dict[str, Any], node: NodeView) -> Iterator[tuple[str, int, bool]]:
@@ -112,7 +116,9 @@ def target_of(service: Obj, port: dict[str, Any], slices: list[Obj], node: NodeV
     found = [entry for entry in _endpoints(slices, port, node) if not local or entry[0].get("nodeName") == node.name]
     usable = [at for entry, at in found if _condition(entry, "ready", True)]
     if not usable:
-        usable = [at for entry, at in found if _condition(entry, "serving", False) and _condition(entry, "terminating", False)]
+        usable = [
+            at for entry, at in found if _condition(entry, "serving", False) and _condition(entry, "terminating", False)
+        ]
     affinity = 0
     if spec.get("sessionAffinity") == "ClientIP":
         config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}

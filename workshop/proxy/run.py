@@ -1,4 +1,4 @@
-"""kube-proxy's loop: two informers, one pure decision, one difference applied. Upstream: `cmd/kube-proxy/app/server.go`."""
+"""kube-proxy's loop: two informers, one pure decision, one difference applied. Upstream: `cmd/kube-proxy/app`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class Proxy:
     def __init__(self, config: Config, client: Client, clock: Clock = SYSTEM) -> None:
         self.config, self.clock = config, clock
         self.node = NodeView(config.node_name, config.bind_address, lowest_port())
-        self.services = Informer(client, resource("services"), label_selector="!service.kubernetes.io/service-proxy-name")
+        self.services = Informer(
+            client, resource("services"), label_selector="!service.kubernetes.io/service-proxy-name"
+        )
         self.slices = Informer(
             client, resource("endpointslices.discovery.k8s.io"), label_selector="!service.kubernetes.io/headless"
         )
