@@ -6,18 +6,14 @@ Start with `ARCHITECTURE.md`, then `api/`, then the component you came for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from workshop.cluster.facade import Cluster as Cluster
+import importlib
+from typing import Any
 
 __all__ = ["Cluster"]
 
 
 def __getattr__(name: str) -> Any:
-    """`workshop.Cluster`, imported when it is asked for: components do not pay for it."""
+    """`workshop.Cluster`, imported when it is asked for: components do not pay for it, nor know it."""
     if name == "Cluster":
-        from workshop.cluster.facade import Cluster
-
-        return Cluster
+        return importlib.import_module("workshop.cluster.facade").Cluster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
