@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from typing import Any
 from urllib.parse import unquote
 
-from .transport import Response, Unreachable, WebSocket
+from .transport import Refused, Response, Unreachable, WebSocket
 
 App = Callable[..., Awaitable[None]]
 Message = MutableMapping[str, Any]
@@ -37,14 +37,14 @@ class AsgiTransport:
 
     async def websocket(
         self, target: str, headers: Mapping[str, str], protocols: tuple[str, ...]
-    ) -> WebSocket | Response:
+    ) -> WebSocket | Refused:
         call = self._call("websocket", target, headers, subprotocols=list(protocols))
         call.incoming.put_nowait({"type": "websocket.connect"})
         await call.begin("websocket.accept", "websocket.close", "websocket.http.response.start")
         if call.start["type"] == "websocket.accept":
             return _AsgiWebSocket(call)
         await call.read()
-        return call
+        return Refused(call)
 
     def _call(self, kind: str, target: str, headers: Mapping[str, str], **more: Any) -> _Call:
         path, _, query = target.partition("?")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
@@ -53,6 +54,13 @@ class WebSocket(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class Refused:
+    """The answer by which a server refused a WebSocket."""
+
+    response: Response
+
+
 class Transport(Protocol):
     """One server. `target` is a path with its query."""
 
@@ -62,9 +70,7 @@ class Transport(Protocol):
 
     async def websocket(
         self, target: str, headers: Mapping[str, str], protocols: tuple[str, ...]
-    ) -> WebSocket | Response:
-        """An open WebSocket, or the answer by which the server refused it."""
-        ...
+    ) -> WebSocket | Refused: ...
 
     async def close(self) -> None: ...
 
@@ -129,7 +135,7 @@ class HttpTransport:
 
     async def websocket(
         self, target: str, headers: Mapping[str, str], protocols: tuple[str, ...]
-    ) -> WebSocket | Response:
+    ) -> WebSocket | Refused:
         from yarl import URL
 
         try:
@@ -145,7 +151,7 @@ class HttpTransport:
             plain = await self._send("GET", target, headers, None, REQUEST_TIMEOUT)
             await plain.read()
             plain.status = error.status
-            return plain
+            return Refused(plain)
         except (aiohttp.ClientConnectionError, TimeoutError) as error:
             raise Unreachable(_reason("GET", self._server + target, error)) from error
         return _HttpWebSocket(socket)
