@@ -30,7 +30,11 @@ class Controller(Generic[K]):
     """Runs `reconcile` for the keys of `queue`, `workers` of them at a time and never two for one key."""
 
     def __init__(
-        self, name: str, queue: RateLimitingQueue[K], reconcile: Callable[[K], Awaitable[float | None]], workers: int = 1
+        self,
+        name: str,
+        queue: RateLimitingQueue[K],
+        reconcile: Callable[[K], Awaitable[float | None]],
+        workers: int = 1,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -65,7 +69,7 @@ class Controller(Generic[K]):
             if not (isinstance(error, ApiError) and error.code == 409):
                 log.warning("%s: error syncing %s, requeuing: %s", self.name, key, error)
             self.queue.add_rate_limited(key)
-        except Exception:  # noqa: BLE001  the worker must outlive any one object
+        except Exception:  # the worker must outlive any one object
             log.exception("%s: error syncing %s, requeuing", self.name, key)
             self.queue.add_rate_limited(key)
         else:

@@ -1,8 +1,8 @@
-"""Which of many similar events are written, merged or dropped: pure. Upstream: `client-go/tools/record/events_cache.go`.
+"""Which of many similar events are written or merged: pure. Upstream: `client-go/tools/record/events_cache.go`.
 
 Three rules, in this order:
 
-1. *Spam*: one source may say 25 things about one object at once, and then one more every 5 minutes. The rest is dropped.
+1. *Spam*: one source may say 25 things about one object at once, then one more every 5 minutes. The rest is lost.
 2. *Aggregation*: more than 10 events about one object that differ only in their message, within 10 minutes,
    become one: "(combined from similar events): …".
 3. *Counting*: the same event again moves `count` and `lastTimestamp` of the first.

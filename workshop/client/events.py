@@ -1,4 +1,4 @@
-"""What `kubectl get events` shows. Upstream: `client-go/tools/record` (core/v1) and `client-go/tools/events` (events.k8s.io).
+"""What `kubectl get events` shows. Upstream: `client-go/tools/record` and `tools/events`.
 
     recorder = Recorder(client, "replicaset-controller")
     recorder.event(rs, "Normal", "SuccessfulCreate", "Created pod: web-1-abcde")
@@ -113,7 +113,9 @@ class Recorder:
             try:
                 if written.count > 1 and written.name:
                     try:
-                        await self._client.patch(res, written.name, self._again(written, now), namespace, STRATEGIC_PATCH)
+                        await self._client.patch(
+                            res, written.name, self._again(written, now), namespace, STRATEGIC_PATCH
+                        )
                         return
                     except ApiError as error:
                         if error.code != 404:  # expired on the server after an hour: make it anew

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key, Obj, key_of
@@ -70,7 +71,11 @@ class Informer:
         self.synced = asyncio.Event()
         self.last_resource_version = ""
         self._client = client
-        self._scope = {"namespace": namespace, "field_selector": field_selector, "label_selector": label_selector}
+        self._scope: dict[str, Any] = {
+            "namespace": namespace,
+            "field_selector": field_selector,
+            "label_selector": label_selector,
+        }
         self._transform = transform
         self._clock = clock
         self._random = random if random is not None else Random()
@@ -114,9 +119,10 @@ class Informer:
                 await self._fetch_by_watch()
                 return
             except ApiError as error:
-                if error.code not in (400, 422):
+                if error.code in (401, 403, 404, 410, 429):
                     raise
-                self._watch_list = False  # an older server: it does not know sendInitialEvents
+                # An older server does not know sendInitialEvents; one over an old etcd cannot do it.
+                self._watch_list = False
         await self._fetch_by_list()
 
     async def _fetch_by_watch(self) -> None:
@@ -155,9 +161,7 @@ class Informer:
 
     async def _follow(self, backoff: Backoff) -> None:
         seen, began = self.last_resource_version, self._clock.monotonic()
-        watch = self._client.watch(
-            self.resource, resource_version=seen, timeout_seconds=self._timeout(), **self._scope
-        )
+        watch = self._client.watch(self.resource, resource_version=seen, timeout_seconds=self._timeout(), **self._scope)
         async with watch:
             try:
                 await self._changes(watch)
@@ -210,7 +214,7 @@ class Informer:
     def _call(self, function: Callable[..., None], *objects: Obj) -> None:
         try:
             function(*objects)
-        except Exception:  # noqa: BLE001  one controller's mistake must not blind the others
+        except Exception:  # one controller's mistake must not blind the others
             log.exception("a handler of %s failed", self.resource.group_resource)
 
 
@@ -255,11 +259,12 @@ class InformerFactory:
                 self._tasks[key] = asyncio.get_running_loop().create_task(informer.run())
 
     async def wait_for_sync(self) -> None:
-        """Until every informer asked for so far has its first full fetch. Raises what ended an informer, if one ended."""
+        """Until every informer asked for so far has its first full fetch. Raises what ended one that ended."""
         waits = [asyncio.ensure_future(i.synced.wait()) for i in self._informers.values()]
-        everything = asyncio.gather(*waits)
+        everything: asyncio.Future[Any] = asyncio.gather(*waits)
         try:
-            await asyncio.wait([everything, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+            running: list[asyncio.Future[Any]] = [everything, *self._tasks.values()]
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in self._tasks.values():
                 if task.done():
                     task.result()

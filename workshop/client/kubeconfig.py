@@ -77,7 +77,9 @@ def load(path: str | Path, context: str | None = None) -> Access:
     chosen = _named(config, "contexts", "context", wanted) if wanted else None
     if chosen is None:
         raise KubeconfigError(
-            f'context "{wanted}" does not exist' if wanted else "invalid configuration: no configuration has been provided"
+            f'context "{wanted}" does not exist'
+            if wanted
+            else "invalid configuration: no configuration has been provided"
         )
     cluster = _named(config, "clusters", "cluster", chosen.get("cluster", ""))
     if cluster is None or not cluster.get("server"):
@@ -138,5 +140,5 @@ def _pem(section: dict[str, Any], field: str, here: Path) -> bytes | None:
         except binascii.Error as error:
             raise KubeconfigError(f"invalid configuration: {field}-data: {error}") from error
     if section.get(field):
-        return (here / section[field]).read_bytes()
+        return (here / str(section[field])).read_bytes()
     return None

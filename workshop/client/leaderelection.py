@@ -164,7 +164,9 @@ class LeaderElector:
             # The everyday case takes one request: write what we know; if somebody else wrote, it is a conflict.
             try:
                 assert self._observed is not None
-                await self._write({**self._observed, "spec": claim(self._observed["spec"], self.identity, now, duration)})
+                await self._write(
+                    {**self._observed, "spec": claim(self._observed["spec"], self.identity, now, duration)}
+                )
                 return True
             except ApiError as error:
                 if error.code not in (404, 409):

@@ -6,8 +6,8 @@
         ...
 
 Every method raises ApiError (with the server's Status) for an answer that is no success, and Unreachable (an OSError)
-when there is no answer. A stale or repeated write is the caller's to handle: only answers that carry Retry-After are tried
-again here, as client-go does.
+when there is no answer. A stale or repeated write is the caller's to handle: only answers that carry Retry-After
+are tried again here, as client-go does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from workshop.api.errors import ApiError
+from workshop.api.errors import HTTP_REASONS, ApiError
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.clock import SYSTEM, Clock
@@ -108,7 +108,7 @@ class Client:
     async def get(
         self, res: Resource, name: str, namespace: str | None = None, *, subresource: str | None = None, **query: Any
     ) -> Obj:
-        return await self.request("GET", _path(res, namespace, name, subresource), query=query)
+        return await self._object("GET", _path(res, namespace, name, subresource), query=query)
 
     async def list(
         self,
@@ -124,7 +124,7 @@ class Client:
     ) -> Obj:
         """The list object; its items carry apiVersion and kind, which the wire leaves out. With `limit` one page:
         `metadata.continue` is the token of the next."""
-        found = await self.request(
+        found = await self._object(
             "GET",
             _path(res, namespace),
             query={
@@ -152,13 +152,13 @@ class Client:
         """POST. A subresource (`pods/web-0/eviction`, `serviceaccounts/default/token`) also wants `name`."""
         metadata = obj.get("metadata") or {}
         path = _path(res, namespace or metadata.get("namespace"), name, subresource)
-        return await self.request("POST", path, query=query, body=_typed(res, obj, subresource))
+        return await self._object("POST", path, query=query, body=_typed(res, obj, subresource))
 
     async def update(self, res: Resource, obj: Obj, subresource: str | None = None, **query: Any) -> Obj:
         """PUT. A resourceVersion in `obj` must still be the object's (409 Conflict else)."""
         metadata = obj["metadata"]
         path = _path(res, metadata.get("namespace"), metadata["name"], subresource)
-        return await self.request("PUT", path, query=query, body=_typed(res, obj, subresource))
+        return await self._object("PUT", path, query=query, body=_typed(res, obj, subresource))
 
     async def patch(
         self,
@@ -174,7 +174,7 @@ class Client:
     ) -> Obj:
         query |= {"fieldManager": field_manager, "force": force}
         path = _path(res, namespace, name, subresource)
-        return await self.request("PATCH", path, query=query, body=body, headers={"Content-Type": type})
+        return await self._object("PATCH", path, query=query, body=body, headers={"Content-Type": type})
 
     async def delete(
         self,
@@ -189,7 +189,7 @@ class Client:
     ) -> Obj:
         """The deleted object, or the Status of the deletion. `uid` and `resource_version` are preconditions (409)."""
         options = _delete_options(grace_period_seconds, propagation_policy, uid, resource_version)
-        return await self.request("DELETE", _path(res, namespace, name), body=options)
+        return await self._object("DELETE", _path(res, namespace, name), body=options)
 
     async def delete_collection(
         self,
@@ -203,7 +203,7 @@ class Client:
     ) -> Obj:
         options = _delete_options(grace_period_seconds, propagation_policy, None, None)
         query = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        return await self.request("DELETE", _path(res, namespace), query=query, body=options)
+        return await self._object("DELETE", _path(res, namespace), query=query, body=options)
 
     def watch(
         self,
@@ -232,6 +232,17 @@ class Client:
         return Watch(lambda: self.stream("GET", _path(res, namespace), query=query), self._decode)
 
     # --- below the verbs
+
+    async def _object(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Obj:
+        obj: Obj = await self.request(method, path, query, body, headers)
+        return obj
 
     async def request(
         self,
@@ -268,9 +279,7 @@ class Client:
     ) -> Response:
         """A request whose answer is read as it comes (watch, `pods/log?follow=true`). Close it."""
         data = self._body(body)
-        response = await self.transport.send(
-            method, _target(path, query), self._head(headers, data), data, stream=True
-        )
+        response = await self.transport.send(method, _target(path, query), self._head(headers, data), data, stream=True)
         if not 200 <= response.status < 300:
             raise self._error(response, await response.read())
         return response
@@ -310,27 +319,10 @@ class Client:
                 "metadata": {},
                 "status": "Failure",
                 "message": answer.decode("utf-8", "replace").strip() or f"the server answered {response.status}",
-                "reason": _REASONS.get(response.status, "Unknown"),
+                "reason": HTTP_REASONS.get(response.status, ("Unknown", ""))[0],
                 "code": response.status,
             }
         return ApiError(status)
-
-
-_REASONS = {
-    400: "BadRequest",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    409: "Conflict",
-    410: "Gone",
-    415: "UnsupportedMediaType",
-    422: "Invalid",
-    429: "TooManyRequests",
-    500: "InternalError",
-    503: "ServiceUnavailable",
-    504: "Timeout",
-}
 
 
 def _read_token(path: str) -> str:
@@ -359,9 +351,7 @@ def _typed(res: Resource, obj: Obj, subresource: str | None) -> Obj:
     return {"apiVersion": res.api_version, "kind": res.kind, **obj}
 
 
-def _delete_options(
-    grace: int | None, policy: str | None, uid: str | None, resource_version: str | None
-) -> Obj | None:
+def _delete_options(grace: int | None, policy: str | None, uid: str | None, resource_version: str | None) -> Obj | None:
     options: Obj = {"kind": "DeleteOptions", "apiVersion": "v1"}
     if grace is not None:
         options["gracePeriodSeconds"] = grace

@@ -8,6 +8,8 @@ from workshop.api import meta
 from workshop.api.meta import Key, Obj
 
 IndexFunc = Callable[[Obj], Iterable[str]]
+Objs = list[Obj]
+Keys = list[Key]
 
 
 def by_namespace(obj: Obj) -> Iterable[str]:
@@ -57,18 +59,18 @@ class Store:
     def get(self, key: Key) -> Obj | None:
         return self._objects.get(key)
 
-    def list(self) -> list[Obj]:
-        return list(self._objects.values())
+    def list(self) -> Objs:
+        return [*self._objects.values()]
 
-    def keys(self) -> list[Key]:
-        return list(self._objects)
+    def keys(self) -> Keys:
+        return [*self._objects]
 
-    def by_index(self, name: str, value: str) -> list[Obj]:
+    def by_index(self, name: str, value: str) -> Objs:
         """In the order of arrival. KeyError for an index that nobody has added."""
         return [self._objects[key] for key in self._indexes[name].get(value, ())]
 
-    def index_values(self, name: str) -> list[str]:
-        return list(self._indexes[name])
+    def index_values(self, name: str) -> Iterable[str]:
+        return [*self._indexes[name]]
 
     def __len__(self) -> int:
         return len(self._objects)

@@ -4,8 +4,8 @@
     dirty       keys that need work
     processing  keys in a worker's hands
 
-A key is in `queue` exactly when it is in `dirty` and not in `processing`. So a key that is added ten times is worked on once,
-never by two workers at once, and one that is added while a worker has it comes back when the worker is done.
+A key is in `queue` exactly when it is in `dirty` and not in `processing`. So a key that is added ten times is worked
+on once, never by two workers at once, and one that is added while a worker has it comes back when the worker is done.
 """
 
 from __future__ import annotations
