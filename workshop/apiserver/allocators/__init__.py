@@ -1,1 +1,13 @@
-"""Allocators: ClusterIPs and node ports."""
+"""Allocators: the addresses and node ports of Services.
+
+Read in this order:
+
+- `bands.py`    choosing a free number: high ones at random, low ones left for those who name them
+- `families.py` which of a Service's fields mean what: address families, clearing what a change of type makes void
+- `ips.py`      ClusterIPs: an IPAddress object holds each
+- `ports.py`    node ports: a set in memory, rebuilt from the Services
+- `services.py` both together, as one transaction a write; repair at start
+
+Left out: ServiceCIDRs beside the flag's ranges; a store of node ports that two API servers share.
+Upstream: `pkg/registry/core/service/{ipallocator,portallocator,storage}`, KEP-1880, KEP-3070, KEP-3668.
+"""
