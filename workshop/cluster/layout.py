@@ -81,6 +81,11 @@ class Layout:
         return self.root / "run" / "processes.json"
 
     @property
+    def user_namespace(self) -> Path:
+        """The inode of the user namespace in which the cluster lives."""
+        return self.root / "run" / "user-namespace"
+
+    @property
     def admin_conf(self) -> Path:
         return self.kubeconfig("admin")
 

@@ -84,7 +84,7 @@ class Zygote:
         packages = list(dict.fromkeys(c.module for c in self.plan.components))
         with theirs, open(directory / "logs" / "zygote.log", "ab") as output:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "workshop.cluster.zygote", str(theirs.fileno()), *packages],
+                [sys.executable, "-m", "workshop.cluster.zygote", str(theirs.fileno()), str(directory), *packages],
                 pass_fds=[theirs.fileno()],
                 env=zygote.environment(),
                 stdin=subprocess.DEVNULL,
@@ -174,6 +174,7 @@ class Supervisor:
             if said != "ok":
                 raise OSError(said or "the network's holder failed: see logs/holder.log")
             self.holder = child.pid
+            write_private(self.layout.user_namespace, str(os.stat(f"/proc/{child.pid}/ns/user").st_ino).encode())
             self.save()
             self.watch_child(child.pid, self.holder_ended)
         await self.join_zygote()
@@ -307,7 +308,6 @@ class Supervisor:
             "log": str(self.layout.log(spec.name)),
             "namespace": spec.namespace,
             "listen_inside": list(spec.listen),
-            "environment": {"WORKSHOP_STATE": str(self.directory)},
         }
         try:
             pid = (await self.zygote.order(order, [self.hand(address) for address in spec.listen]))["pid"]
@@ -499,6 +499,7 @@ def main(argv: list[str]) -> int:
     plan = Plan.from_json(json.loads((directory / "cluster.json").read_text(encoding="utf-8")))
     guard = int(argv[1]) if len(argv) > 1 else None
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    os.environ["WORKSHOP_STATE"] = str(directory)  # all that come from here carry it: `sweep` finds them by it
     with contextlib.suppress(ModuleNotFoundError):
         from setproctitle import setproctitle
 

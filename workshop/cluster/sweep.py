@@ -19,25 +19,37 @@ from workshop.cluster.layout import Layout
 from workshop.cluster.plan import Plan
 
 
-def belongs(pid: int, directory: str, namespaces: frozenset[int]) -> bool:
-    """Whether process `pid` is the cluster's: its title, environment or working directory names the state directory,
-    or it lives in one of the cluster's network namespaces."""
-    mark = directory.encode()
-    if f"{directory}/" in procfs.command_line(pid) + "/" or mark + b"/" in procfs.environment(pid).replace(b"\0", b"/"):
+def belongs(pid: int, directory: str, titles: frozenset[str], namespaces: frozenset[int]) -> bool:
+    """Whether process `pid` is the cluster's: by its title, by the mark that all inherit from the supervisor, by
+    working below a node's directory, or by living in one of the cluster's namespaces.
+
+    A shell with KUBECONFIG set, an editor on `cluster.json`, a `tail` on a log are the user's own.
+    """
+    command = procfs.command_line(pid)
+    if command in titles or f"{directory}/nodes/" in command:
         return True
-    if any(f"{procfs.link(pid, kind)}/".startswith(f"{directory}/") for kind in ("cwd", "root", "exe")):
+    if f"WORKSHOP_STATE={directory}".encode() in procfs.environment(pid).split(b"\0"):
         return True
-    return _network(pid) in namespaces
+    if any(procfs.link(pid, kind).startswith(f"{directory}/nodes/") for kind in ("cwd", "root", "exe")):
+        return True
+    return bool(namespaces) and any(_namespace(pid, kind) in namespaces for kind in ("net", "user"))
 
 
-def _network(pid: int) -> int:
-    with contextlib.suppress(ValueError, IndexError):
-        return int(procfs.link(pid, "ns/net")[5:-1])
-    return 0
+def _titles(layout: Layout, plan: Plan | None) -> frozenset[str]:
+    components = [component.title for component in plan.components] if plan else []
+    return frozenset([*components, f"workshop-supervisor {layout.root}", f"workshop-zygote {layout.root}"])
 
 
-def _namespaces(plan: Plan | None) -> frozenset[int]:
-    """Inodes of the named network namespaces of a cluster in mode root."""
+def _namespace(pid: int, kind: str) -> int:
+    """The inode in a link such as `net:[4026531840]`."""
+    return int(procfs.link(pid, f"ns/{kind}").rpartition("[")[2].rstrip("]") or 0)
+
+
+def _namespaces(layout: Layout, plan: Plan | None) -> frozenset[int]:
+    """Inodes of the cluster's own namespaces: the nodes' networks in mode root, the user namespace in mode userns."""
+    if plan is not None and plan.mode == "userns":
+        with contextlib.suppress(OSError, ValueError):
+            return frozenset({int(layout.user_namespace.read_text(encoding="ascii"))})
     if plan is None or plan.mode != "root":
         return frozenset()
     found = []
@@ -60,11 +72,16 @@ def ancestors() -> set[int]:
 
 def survivors(layout: Layout, plan: Plan | None) -> list[int]:
     """Pids of processes of the cluster that still live."""
-    namespaces, spare, directory = _namespaces(plan), ancestors(), str(layout.root)
+    namespaces, titles, spare, directory = (
+        _namespaces(layout, plan),
+        _titles(layout, plan),
+        ancestors(),
+        str(layout.root),
+    )
     user = os.geteuid()
     found = []
     for pid in procfs.pids():
-        if pid in spare or (user and procfs.owner(pid) != user) or not belongs(pid, directory, namespaces):
+        if pid in spare or (user and procfs.owner(pid) != user) or not belongs(pid, directory, titles, namespaces):
             continue
         state = procfs.stat(pid)
         if state is not None and state.state not in "ZX":

@@ -161,11 +161,11 @@ def _name(argv: list[str]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m workshop.cluster.zygote FD PACKAGE…`: orders come on the inherited socket FD."""
+    """`python -m workshop.cluster.zygote FD DIRECTORY PACKAGE…`: orders come on the inherited socket FD."""
     orders = socket.socket(fileno=int(argv[0]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _name(["workshop-zygote"])
-    preload(argv[1:])
+    _name(["workshop-zygote", argv[1]])
+    preload(argv[2:])
     while True:
         data, sockets, _, _ = socket.recv_fds(orders, MAX_ORDER, 16)
         if not data:

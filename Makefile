@@ -1,0 +1,49 @@
+# Everything runs in .venv, which `make` makes by itself. PYTHON chooses another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help cluster lab test check bench lock packages clean
+
+help:
+	@echo "make cluster   bring a cluster up and say what to type next"
+	@echo "make lab       open the workshop in JupyterLab"
+	@echo "make test      every check and every test"
+	@echo "make check     the static checks only"
+	@echo "make bench     cold start, memory, idle load"
+
+$(READY): requirements.lock pyproject.toml tools/environment.py
+	@$(PYTHON) tools/environment.py $(VENV)
+	@touch $@
+
+cluster: $(READY)
+	@$(BIN)/workshop up
+	@echo "    (in this shell: export PATH=$(CURDIR)/$(BIN):\$$PATH)"
+
+lab: $(READY)
+	@echo "The labs are not written yet: this release brings up the cluster that they will run on (make cluster)."
+	@echo "What is missing: labs/ with its notebooks, the live board, and their checks."
+	@exit 1
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+packages:
+	@sh tools/packages.sh
+
+test: packages check
+	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster"
+	$(BIN)/pytest -m cluster
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+lock: $(READY)
+	$(BIN)/python tools/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Debian packages that tests use. Installs what is missing where it may (root and apt); else says which tests will skip.
+set -u
+missing=""
+for pair in etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables nsenter:util-linux; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # Debian starts etcd as a service of the machine when it is installed; the tests only want the program.
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made=yes; }
+    apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 ||
+        { apt-get update -q >/dev/null 2>&1 && apt-get install -y -q --no-install-recommends $missing >/dev/null; }
+    status=$?
+    [ "${made:-}" != yes ] || rm -f $policy
+    [ $status = 0 ] || [ "${CI:-}" != true ] || exit 1
+    exit 0
+fi
+echo "not installed, so the tests that use them are skipped:$missing (sudo apt install$missing)"
