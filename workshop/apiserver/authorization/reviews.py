@@ -1,0 +1,159 @@
+"""May he? asked as an API: SubjectAccessReview and its three relatives (`kubectl auth can-i`, `--list`).
+
+Nothing is stored: the object that was posted comes back with its `status`.
+
+Upstream: `pkg/registry/authorization`, `pkg/apis/authorization/validation/validation.go`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from workshop.api import errors
+from workshop.api.meta import Obj
+from workshop.apiserver.authorization.node import node_name
+from workshop.apiserver.authorization.rbac import RbacIndex, aggregate
+from workshop.apiserver.interfaces import Attributes, Authorizer, Decision, UserInfo
+
+_KIND = ".authorization.k8s.io"  # as upstream says it of an object that has no kind inside the server
+
+
+class AccessReviews:
+    """Answers for all four kinds. `nodes`: whether the Node authorizer, which cannot list its rules, takes part."""
+
+    def __init__(self, authorizer: Authorizer, rbac: RbacIndex | None, nodes: bool = False) -> None:
+        self._authorizer = authorizer
+        self._rbac = rbac
+        self._nodes = nodes
+
+    async def subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
+        """May the named user? Raises ApiError (422)."""
+        spec = obj.get("spec") or {}
+        _check(spec_problems(spec, names_user=True) + metadata_problems(obj))
+        return {**obj, "status": await self._answer(spec, named_user(spec))}
+
+    async def local_subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
+        """The same for one namespace, that of the address."""
+        spec = obj.get("spec") or {}
+        home = (obj.get("metadata") or {}).get("namespace", "") or namespace
+        if home != namespace:
+            raise errors.bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+        problems = spec_problems(spec, names_user=True) + metadata_problems(obj, but_namespace=True)
+        attributes = spec.get("resourceAttributes")
+        if attributes and attributes.get("namespace", "") != home:
+            where = attributes.get("namespace", "")
+            problems.append(_invalid("spec.resourceAttributes.namespace", where, "must match metadata.namespace"))
+        if spec.get("nonResourceAttributes"):
+            why = "disallowed on this kind of request"
+            problems.append(_invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], why))
+        _check(problems)
+        return {**obj, "status": await self._answer(spec, named_user(spec))}
+
+    async def self_subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
+        """May I?"""
+        spec = obj.get("spec") or {}
+        _check(spec_problems(spec, names_user=False) + metadata_problems(obj))
+        return {**obj, "status": await self._answer(spec, user)}
+
+    async def self_subject_rules_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
+        """All that I may in a namespace, as far as it can be listed. Raises ApiError (400)."""
+        where = (obj.get("spec") or {}).get("namespace", "")
+        if not where:
+            raise errors.bad_request("no namespace on request")
+        rules, missing = self._rbac.rules_for(user, where) if self._rbac else ([], [])
+        problems = [aggregate(missing)] if missing else []
+        is_node = self._nodes and node_name(user) is not None
+        if is_node:
+            problems.insert(0, "node authorizer does not support user rule resolution")
+        status: Obj = {
+            "resourceRules": [
+                _fields(rule, "verbs", "apiGroups", "resources", "resourceNames")
+                for rule in rules
+                if rule.get("resources")
+            ],
+            "nonResourceRules": [
+                _fields(rule, "verbs", "nonResourceURLs") for rule in rules if rule.get("nonResourceURLs")
+            ],
+            "incomplete": is_node or bool(missing),
+        }
+        if problems:
+            status["evaluationError"] = aggregate(problems)
+        return {**obj, "spec": {}, "status": status}
+
+    async def _answer(self, spec: Obj, user: UserInfo) -> Obj:
+        decision, reason = await self._authorizer.authorize(attributes_of(spec, user))
+        status: Obj = {"allowed": decision is Decision.ALLOW}
+        if decision is Decision.DENY:
+            status["denied"] = True
+        return {**status, "reason": reason} if reason else status
+
+
+def _fields(rule: Obj, *names: str) -> Obj:
+    return {name: rule[name] for name in names if rule.get(name)}
+
+
+def named_user(spec: Obj) -> UserInfo:
+    """The user that a review's `spec` describes."""
+    return UserInfo(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), spec.get("extra") or {})
+
+
+def attributes_of(spec: Obj, user: UserInfo) -> Attributes:
+    """What a review's `spec` asks for `user`."""
+    path = spec.get("nonResourceAttributes")
+    if path is not None:
+        return Attributes(user, path.get("verb", ""), resource_request=False, path=path.get("path", ""))
+    wanted = spec.get("resourceAttributes") or {}
+    return Attributes(
+        user,
+        wanted.get("verb", ""),
+        api_group=wanted.get("group", ""),
+        api_version=wanted.get("version", "") or "*",
+        resource=wanted.get("resource", ""),
+        subresource=wanted.get("subresource", ""),
+        namespace=wanted.get("namespace", ""),
+        name=wanted.get("name", ""),
+        field_selector=_field_selector(wanted.get("fieldSelector") or {}),
+        label_selector=(wanted.get("labelSelector") or {}).get("rawSelector", ""),
+    )
+
+
+def _field_selector(selector: Obj) -> str:
+    """Raw, or the requirements that name one value, as text."""
+    if selector.get("rawSelector"):
+        return str(selector["rawSelector"])
+    terms = (r for r in selector.get("requirements") or () if r.get("operator") == "In" and len(r["values"]) == 1)
+    return ",".join(f"{r['key']}={r['values'][0]}" for r in terms)
+
+
+def spec_problems(spec: Obj, names_user: bool) -> list[dict[str, str]]:
+    """What is wrong with a review's `spec`, as causes of a 422."""
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    problems: list[dict[str, str]] = []
+    if resource is not None and path is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        problems.append(_invalid("spec.nonResourceAttributes", path, why))
+    if resource is None and path is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        problems.append(_invalid("spec.resourceAttributes", None, why))
+    if names_user and not spec.get("user") and not spec.get("groups"):
+        problems.append(_invalid("spec.user", spec.get("user", ""), "at least one of user or group must be specified"))
+    return problems
+
+
+def metadata_problems(obj: Obj, but_namespace: bool = False) -> list[dict[str, str]]:
+    """A review has no metadata (what the server itself set does not count)."""
+    ignored = ("managedFields", "creationTimestamp", *(("namespace",) if but_namespace else ()))
+    rest = {k: v for k, v in (obj.get("metadata") or {}).items() if v and k not in ignored}
+    why = "must be empty except for namespace" if but_namespace else "must be empty"
+    return [_invalid("metadata", obj["metadata"], why)] if rest else []
+
+
+def _invalid(field: str, value: Any, why: str) -> dict[str, str]:
+    shown = json.dumps(value, separators=(",", ":"))
+    return errors.cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
+
+
+def _check(problems: list[dict[str, str]]) -> None:
+    if problems:
+        raise errors.invalid(_KIND, "", problems)
