@@ -1,0 +1,251 @@
+"""One process that the shim owns: a container, or an exec session in one. Its output goes to a log, to clients, or both."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import termios
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workshop.kubelet.shim import child
+from workshop.kubelet.shim.logs import LogFile
+from workshop.kubelet.shim.loop import Loop, Outbox
+
+STDIN, STDOUT, STDERR, EXIT, RESIZE = range(5)
+NAMES = {STDOUT: "stdout", STDERR: "stderr"}
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot: with the pid it names a process for ever. 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def write_durably(path: str, value: dict[str, Any]) -> None:
+    """Replace a JSON file so that after a crash either the old or the new one is there."""
+    temporary = path + ".tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(value).encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(temporary, path)
+
+
+class Client:
+    """Who reads a process's output, and may write to its input: one connection of exec or attach."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.dropped = False
+
+    def frame(self, channel: int, data: bytes) -> None:
+        """Send one frame."""
+        if not self.dropped:
+            self.outbox.send(struct.pack(">BI", channel, len(data)) + data)
+
+
+class Process:
+    """A child and its three streams."""
+
+    def __init__(self, loop: Loop, spec: dict[str, Any], log: LogFile | None, on_exit: Callable[[Process], None]) -> None:
+        self._loop, self.spec, self._log, self._on_exit = loop, spec, log, on_exit
+        self.tty, self.with_stdin = bool(spec.get("tty")), bool(spec.get("stdin"))
+        self.clients: list[Client] = []
+        self.pid = 0
+        self.started_at = 0.0
+        self.exit: dict[str, Any] | None = None
+        self._outputs: dict[int, int] = {}  # descriptor -> channel
+        self._paused = False
+        self._stdin: Outbox | None = None
+        self._master = -1
+        self._eof = False
+
+    def start(self) -> None:
+        """Fork. Raises OSError."""
+        ours: list[int] = []
+        if self.tty:
+            self._master, slave = pty.openpty()
+            stdio = (slave, slave, slave)
+            ours = [self._master]
+            theirs = {slave}
+        else:
+            if self.with_stdin:
+                stdin_read, stdin_write = os.pipe()
+                ours.append(stdin_write)
+            else:
+                stdin_read = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            out_read, out_write = os.pipe()
+            err_read, err_write = os.pipe()
+            stdio, theirs = (stdin_read, out_write, err_write), {stdin_read, out_write, err_write}
+            ours += [out_read, err_read]
+        try:
+            self.pid = child.spawn(self.spec, stdio, terminal=self.tty)
+        except OSError:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        self.started_at = time.time()  # noqa: TID251
+        for fd in ours:
+            os.set_blocking(fd, False)
+        if self.tty:
+            self._outputs = {self._master: STDOUT}
+            self._stdin = Outbox(self._loop, self._master, lambda: None)
+            self._stdin.reader(lambda: self._read(self._master))
+        else:
+            if self.with_stdin:
+                self._stdin = Outbox(self._loop, stdin_write, self._stdin_broken)
+            self._outputs = {out_read: STDOUT, err_read: STDERR}
+            for fd in self._outputs:
+                self._loop.watch(fd, read=lambda fd=fd: self._read(fd))  # type: ignore[misc]
+
+    # -- output ------------------------------------------------------------------------------------------------
+
+    def _read(self, fd: int, budget: int = 65536) -> bool:
+        """Pass on what is there; False when nothing is left for now."""
+        try:
+            data = os.read(fd, budget)
+        except BlockingIOError:
+            return False
+        except OSError:  # a terminal whose last user is gone
+            data = b""
+        if not data:
+            self._close_output(fd)
+            return False
+        channel = self._outputs[fd]
+        if self._log:
+            self._log.write(NAMES[channel], data)
+        for client in list(self.clients):
+            client.frame(channel, data)
+            if client.outbox.full():
+                self._slow(client)
+        return True
+
+    def _slow(self, client: Client) -> None:
+        """An exec session waits for its client; a container never does, so a client too far behind is cut off."""
+        if self._log is None:
+            self._pause(True)
+            client.outbox.on_drained = lambda: self._pause(False)
+        elif client.outbox.size() > 8 * 1024 * 1024:
+            client.dropped = True
+            self.clients.remove(client)
+            client.outbox.close_when_sent(lambda: None)
+
+    def _pause(self, paused: bool) -> None:
+        if self._paused == paused:
+            return
+        self._paused = paused
+        for fd in self._outputs:
+            if fd == self._master and self._stdin:
+                self._stdin.reader(None if paused else lambda: self._read(self._master) and None)  # type: ignore[func-returns-value]
+            else:
+                self._loop.watch(fd, read=None if paused else lambda fd=fd: self._read(fd))  # type: ignore[misc]
+
+    def _close_output(self, fd: int) -> None:
+        if self._outputs.pop(fd, None) is None:
+            return
+        if fd == self._master:
+            if self._stdin:
+                self._stdin.forget()
+                self._stdin = None
+            self._master = -1
+        self._loop.watch(fd)
+        os.close(fd)
+
+    # -- input -------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """To standard input; dropped when nobody reads it."""
+        if self._stdin:
+            self._stdin.send(data)
+
+    def input_full(self) -> bool:
+        return self._stdin is not None and self._stdin.full()
+
+    def on_input_drained(self, callback: Callable[[], None]) -> None:
+        if self._stdin:
+            self._stdin.on_drained = callback
+
+    def close_stdin(self) -> None:
+        """End of input, once all before it is written. On a terminal that is the end-of-file character."""
+        if self._stdin is None:
+            return
+        if self.tty:
+            self._stdin.send(b"\x04")
+        else:
+            self._stdin.close_when_sent(self._stdin_broken)
+
+    def _stdin_broken(self) -> None:
+        if self._stdin and not self.tty:
+            fd = self._stdin.fd
+            self._stdin.forget()
+            self._stdin = None
+            os.close(fd)
+
+    def resize(self, width: int, height: int) -> None:
+        """Columns and rows of the terminal; the program gets SIGWINCH."""
+        if self._master >= 0:
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def signal(self, number: int) -> None:
+        """To the process, or for SIGKILL to its whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, number)
+            os.kill(self.pid, number)
+
+    def ended(self, status: int) -> None:
+        """The child was reaped: take what is left of its output, then tell."""
+        killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        code = 128 + killed if killed else os.WEXITSTATUS(status)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.exit = {"exit_code": code, "signal": killed, "finished_at": time.time(), "oom": self._out_of_memory(killed)}  # noqa: TID251
+        self.finish()
+
+    def finish(self) -> None:
+        """Drain, but wait for a slow exec client first."""
+        if self._paused:
+            for client in self.clients:
+                client.outbox.on_drained = self.finish
+            self._paused = False
+            return
+        for fd in list(self._outputs):
+            while fd in self._outputs and self._read(fd):
+                if self._log is None and any(client.outbox.full() for client in self.clients):
+                    self._paused = True
+                    self.finish()
+                    return
+            self._close_output(fd)
+        self._stdin_broken()
+        if self._log:
+            self._log.close()
+        self._on_exit(self)
+
+    def _out_of_memory(self, killed: int) -> bool:
+        if self.spec.get("oom"):
+            return True
+        for path in self.spec.get("oom_files", ()):
+            with contextlib.suppress(OSError, ValueError), open(path) as file:
+                for line in file:
+                    name, _, count = line.partition(" ")
+                    if name == "oom_kill" and int(count):
+                        return killed == signal.SIGKILL
+        return False
