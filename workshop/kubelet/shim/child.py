@@ -3,10 +3,10 @@
 A spec is a plain dict, in the spirit of OCI's config.json:
 
     args, env, cwd         what runs; `args[0]` is looked up in the PATH of `env`
-    rootfs                 None: the host's files (mode plain). Else {"lower": [dirs], "upper", "work", "merged"}
+    rootfs                 None: the host's files (mode plain). Else {"upper", "work", "merged", …}
     mounts                 [{"source", "destination", "readonly"}], in the order in which they are made
     pid_namespace          True: own; a number: that of this process; False: the shim's
-    cgroups                [directories] to enter; `cgroup_files` {path: text} written before
+    cgroups                [directories] to enter
     oom_score_adj, user, group, groups, capabilities (kept ones, None: all), no_new_privs, nofile
 
 Python 3.11 has no `unshare`, `setns` or `mount`, so they are called through the C library.
@@ -21,16 +21,31 @@ import resource
 import signal
 from typing import Any
 
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = (
+    0x20000,
+    0x4000000,
+    0x8000000,
+    0x20000000,
+    0x40000000,
+)
 NAMESPACES = {"net": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS}
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 24, 38, 36
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 # include/uapi/linux/capability.h, in the order of their numbers
-CAPABILITIES = (
+CAPABILITIES = (  # noqa: SIM905
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
     "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
     "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
@@ -58,7 +73,9 @@ def setns(fd: int) -> None:
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2)."""
-    result = _libc.mount(os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    result = _libc.mount(
+        os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None
+    )
     _check(result, f"mount {source or kind} at {target}")
 
 
@@ -86,7 +103,8 @@ def spawn(spec: dict[str, Any], stdio: tuple[int, int, int], *, terminal: bool) 
             _become(spec, stdio, terminal)
         except BaseException as problem:  # noqa: BLE001  nothing may escape from a forked child
             number = problem.errno if isinstance(problem, OSError) and problem.errno else 0
-            os.write(ready_write, f"error {number} {problem}\n".encode(errors="replace"))
+            text = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+            os.write(ready_write, f"error {number} {text}\n".encode(errors="replace"))
         os._exit(127)
     os.close(ready_write)
     with os.fdopen(ready_read, "rb") as pipe:
@@ -102,8 +120,8 @@ def spawn(spec: dict[str, Any], stdio: tuple[int, int, int], *, terminal: bool) 
         if line.startswith("error "):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-            _, number, text = line.split(" ", 2)
-            raise OSError(int(number), text)
+            _, code, text = line.split(" ", 2)
+            raise OSError(int(code), text)
     return pid
 
 
@@ -133,9 +151,6 @@ def _become(spec: dict[str, Any], stdio: tuple[int, int, int], terminal: bool) -
         import termios
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for path, text in spec.get("cgroup_files", {}).items():
-        with contextlib.suppress(OSError), open(path, "w") as file:
-            file.write(text)
     for folder in spec.get("cgroups", ()):
         with open(os.path.join(folder, "cgroup.procs"), "w") as file:
             file.write("0")
@@ -173,15 +188,14 @@ def _exec_in_path(name: str, args: list[str], env: dict[str, str]) -> None:
 
 
 def _enter_rootfs(spec: dict[str, Any]) -> None:
-    """A mount namespace whose root is an overlay: the image above the host's files, and a layer of its own for writes."""
+    """A mount namespace whose root is an overlay: the image's files and all that is written, above the host's files."""
     unshare(CLONE_NEWNS)
     mount("", "/", flags=MS_REC | MS_SLAVE)
     root = spec["rootfs"]
     merged = root["merged"]
     for folder in (root["upper"], root["work"], merged):
         os.makedirs(folder, mode=0o755, exist_ok=True)
-    layers = ":".join(root["lower"])
-    mount("overlay", merged, "overlay", 0, f"lowerdir={layers},upperdir={root['upper']},workdir={root['work']}")
+    mount("overlay", merged, "overlay", 0, f"lowerdir=/,upperdir={root['upper']},workdir={root['work']}")
     for source in root.get("bind", ()):
         # other file systems of the host (an overlay does not cross into them), where the interpreter may live
         target = merged + source
@@ -245,7 +259,9 @@ def _system_mounts(merged: str, *, own_proc: bool) -> None:
         _readonly(f"{merged}/sys")
     for name in ("tmp", "run"):
         if os.path.isdir(f"{merged}/{name}"):
-            mount("tmpfs", f"{merged}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777" if name == "tmp" else "mode=755")
+            mount(
+                "tmpfs", f"{merged}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777" if name == "tmp" else "mode=755"
+            )
     for name in ("run/lock",):
         os.makedirs(f"{merged}/{name}", mode=0o1777, exist_ok=True)
 

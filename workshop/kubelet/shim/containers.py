@@ -1,4 +1,4 @@
-"""One process that the shim owns: a container, or an exec session in one. Its output goes to a log, to clients, or both."""
+"""One process that the shim owns: a container, or an exec session in one. Its output goes to a log and to clients."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from workshop.kubelet.shim import child
@@ -59,7 +60,9 @@ class Client:
 class Process:
     """A child and its three streams."""
 
-    def __init__(self, loop: Loop, spec: dict[str, Any], log: LogFile | None, on_exit: Callable[[Process], None]) -> None:
+    def __init__(
+        self, loop: Loop, spec: dict[str, Any], log: LogFile | None, on_exit: Callable[[Process], None]
+    ) -> None:
         self._loop, self.spec, self._log, self._on_exit = loop, spec, log, on_exit
         self.tty, self.with_stdin = bool(spec.get("tty")), bool(spec.get("stdin"))
         self.clients: list[Client] = []
@@ -105,15 +108,18 @@ class Process:
         if self.tty:
             self._outputs = {self._master: STDOUT}
             self._stdin = Outbox(self._loop, self._master, lambda: None)
-            self._stdin.reader(lambda: self._read(self._master))
+            self._stdin.reader(partial(self._readable, self._master))
         else:
             if self.with_stdin:
                 self._stdin = Outbox(self._loop, stdin_write, self._stdin_broken)
             self._outputs = {out_read: STDOUT, err_read: STDERR}
             for fd in self._outputs:
-                self._loop.watch(fd, read=lambda fd=fd: self._read(fd))  # type: ignore[misc]
+                self._loop.watch(fd, read=partial(self._readable, fd))
 
     # -- output ------------------------------------------------------------------------------------------------
+
+    def _readable(self, fd: int) -> None:
+        self._read(fd)
 
     def _read(self, fd: int, budget: int = 65536) -> bool:
         """Pass on what is there; False when nothing is left for now."""
@@ -150,10 +156,11 @@ class Process:
             return
         self._paused = paused
         for fd in self._outputs:
+            callback = None if paused else partial(self._readable, fd)
             if fd == self._master and self._stdin:
-                self._stdin.reader(None if paused else lambda: self._read(self._master) and None)  # type: ignore[func-returns-value]
+                self._stdin.reader(callback)
             else:
-                self._loop.watch(fd, read=None if paused else lambda fd=fd: self._read(fd))  # type: ignore[misc]
+                self._loop.watch(fd, read=callback)
 
     def _close_output(self, fd: int) -> None:
         if self._outputs.pop(fd, None) is None:
@@ -217,7 +224,12 @@ class Process:
         code = 128 + killed if killed else os.WEXITSTATUS(status)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self.exit = {"exit_code": code, "signal": killed, "finished_at": time.time(), "oom": self._out_of_memory(killed)}  # noqa: TID251
+        self.exit = {
+            "exit_code": code,
+            "signal": killed,
+            "finished_at": time.time(),  # noqa: TID251
+            "oom": self._out_of_memory(killed),
+        }
         self.finish()
 
     def finish(self) -> None:

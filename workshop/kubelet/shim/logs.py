@@ -3,8 +3,8 @@
     2026-01-31T09:00:00.123456789Z stdout F a whole line
     2026-01-31T09:00:00.123456789Z stderr P the first 16 KiB of a longer one
 
-Upstream: `pkg/kubelet/kuberuntime/logs`, containerd's `internal/cri/io/logger.go`, `pkg/kubelet/logs/container_log_manager.go`
-(10 MiB a file, 5 files; ours are not compressed, so that `tail` reads them).
+Upstream: `pkg/kubelet/kuberuntime/logs`, containerd's `internal/cri/io/logger.go`, `pkg/kubelet/logs/
+container_log_manager.go` (10 MiB a file, 5 files; ours are not compressed, so that `tail` reads them).
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ class Loop:
         self._count = 0
         self.stopped = False
 
-    def watch(self, fd: int, *, read: Callable[[], None] | None = None, write: Callable[[], None] | None = None) -> None:
+    def watch(
+        self, fd: int, *, read: Callable[[], None] | None = None, write: Callable[[], None] | None = None
+    ) -> None:
         """Set both callbacks of `fd`; None and None forget it."""
         events = (READ if read else 0) | (WRITE if write else 0)
         known = fd in self._selector.get_map()

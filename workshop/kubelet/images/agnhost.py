@@ -1,0 +1,220 @@
+"""agnhost's most used subcommands: pause, netexec, serve-hostname, connect, entrypoint-tester, logs-generator."""
+# mypy: ignore-errors
+
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+SHIFT = int(os.environ.get("WORKSHOP_PORT_SHIFT") or 0)
+ADDRESS = os.environ.get("WORKSHOP_POD_IP", "") if os.environ.get("WORKSHOP_ROOTFS") else ""
+HOST = os.environ.get("HOSTNAME") or socket.gethostname()
+
+
+def flags(words):
+    """Go's flags: --name=value or --name value."""
+    given, rest = {}, []
+    while words:
+        word = words.pop(0)
+        if word.startswith("-"):
+            name, equals, value = word.lstrip("-").partition("=")
+            if not equals and words and not words[0].startswith("-"):
+                value = words.pop(0)
+            given[name] = value or "true"
+        else:
+            rest.append(word)
+    return given, rest
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = self.server_address
+
+
+def listen(port, handler):
+    try:
+        return Server((ADDRESS, port), handler)
+    except PermissionError:
+        return Server((ADDRESS, port + SHIFT), handler)
+
+
+STARTED = time.time()
+
+
+class NetExec(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        parts = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(parts.query))
+        length = int(self.headers.get("Content-Length") or 0)
+        query.update(urllib.parse.parse_qsl(self.rfile.read(length).decode())) if length else None
+        status, path = 200, parts.path
+        if path == "/":
+            text = f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}"
+        elif path in ("/hostname", "/hostName"):
+            text = HOST
+        elif path == "/echo":
+            text, status = query.get("msg", ""), int(query.get("code", 200))
+        elif path == "/clientip":
+            text = f"{self.client_address[0]}:{self.client_address[1]}"
+        elif path in ("/healthz", "/readyz"):
+            late = time.time() - STARTED < float(os.environ.get("DELAY", 0))
+            text, status = ("", 412 if late else 200)
+        elif path == "/header":
+            text = self.headers.get(query.get("key", ""), "")
+        elif path == "/exit":
+            code = int(query.get("code", 0))
+            threading.Timer(0.1, lambda: os._exit(code)).start()
+            text = f"shutting down in 0.1 s with code {code}"
+        elif path in ("/shell", "/Shell"):
+            done = subprocess.run(
+                ["sh", "-c", query.get("shellCommand", query.get("cmd", ""))], capture_output=True, text=True
+            )
+            text = json.dumps(
+                {
+                    "output": done.stdout + done.stderr,
+                    **({"error": f"exit status {done.returncode}"} if done.returncode else {}),
+                }
+            )
+        elif path == "/dial":
+            text = self.dial(query)
+        elif path == "/redirect":
+            self.send_response(int(query.get("code", 302)))
+            self.send_header("Location", query.get("location", "/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        else:
+            text, status = "404 page not found\n", 404
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_POST = do_PUT = do_HEAD = do_GET
+
+    def dial(self, query):
+        answers, problems = [], []
+        for _ in range(int(query.get("tries", 1))):
+            try:
+                if query.get("protocol") == "udp":
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                        peer.settimeout(2)
+                        peer.sendto(query["request"].encode(), (query["host"], int(query["port"])))
+                        answers.append(peer.recv(65536).decode())
+                else:
+                    with socket.create_connection((query["host"], int(query["port"])), 5) as peer:
+                        peer.sendall(f"GET /{query['request'].lstrip('/')} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+                        answers.append(peer.makefile("rb").read().partition(b"\r\n\r\n")[2].decode())
+            except (OSError, KeyError, ValueError) as problem:
+                problems.append(str(problem))
+        return json.dumps({"responses": answers, **({"errors": problems} if problems else {})})
+
+    def log_message(self, format, *arguments):
+        print(time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime()), format % arguments, flush=True)
+
+
+def udp(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((ADDRESS, port))
+        while True:
+            data, peer = sock.recvfrom(65536)
+            word = data.decode(errors="replace").strip()
+            answer = (
+                HOST
+                if word.lower() == "hostname"
+                else word[5:]
+                if word.startswith("echo ")
+                else f"{peer[0]}:{peer[1]}"
+                if word == "clientip"
+                else ""
+            )
+            if answer:
+                sock.sendto(answer.encode(), peer)
+
+
+def netexec(given):
+    server = listen(int(given.get("http-port", 8080)), NetExec)
+    if given.get("udp-port") != "-1":
+        threading.Thread(target=udp, args=(int(given.get("udp-port", 8081)),), daemon=True).start()
+    print(f"Started HTTP server on port {server.server_port}", flush=True)
+    server.serve_forever(poll_interval=3600)
+
+
+def serve_hostname(given):
+    class Answer(NetExec):
+        def do_GET(self):
+            self.path = "/hostname"
+            NetExec.do_GET(self)
+
+    server = listen(int(given.get("port", 9376)), Answer)
+    print(f"Serving on port {server.server_port}.", flush=True)
+    server.serve_forever(poll_interval=3600)
+
+
+def connect(given, rest):
+    host, _, port = rest[0].rpartition(":")
+    limit = given.get("timeout", "0").rstrip("s")
+    try:
+        socket.create_connection((host, int(port)), float(limit) or None).close()
+    except TimeoutError:
+        print("TIMEOUT", file=sys.stderr)
+        return 1
+    except ConnectionRefusedError:
+        print("REFUSED", file=sys.stderr)
+        return 1
+    except socket.gaierror:
+        print("DNS: could not resolve", file=sys.stderr)
+        return 1
+    except OSError as problem:
+        print(f"OTHER: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main():
+    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    given, rest = flags(sys.argv[2:])
+    delay = float(given.get("delay-shutdown", 0))
+    signal.signal(signal.SIGTERM, lambda *_: (time.sleep(delay), os._exit(0)))
+    if command == "pause":
+        print("Paused", flush=True)
+        while True:
+            signal.pause()
+    if command == "netexec":
+        return netexec(given)
+    if command == "serve-hostname":
+        return serve_hostname(given)
+    if command == "connect":
+        return connect(given, rest)
+    if command == "entrypoint-tester":
+        print(sys.argv)
+        return 0
+    if command == "logs-generator":
+        total, duration = int(given.get("log-lines-total", 0)), float(given.get("run-duration", "0s").rstrip("s") or 0)
+        for line in range(total):
+            print(
+                f"I {time.strftime('%H:%M:%S')} {line} GET /api/v1/namespaces/ns/pods/{line:04x} {200 + line % 300}",
+                flush=True,
+            )
+            time.sleep(duration / max(total, 1))
+        return 0
+    print(f'Error: unknown command "{command}" for "app"', file=sys.stderr)
+    return 1
+
+
+sys.exit(main())
