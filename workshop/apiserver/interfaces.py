@@ -115,3 +115,7 @@ class Context(Protocol):
     async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
         """All objects (of a namespace), from the watch cache. Shared: do not change them."""
         ...
+
+    async def update_status(self, resource: Resource, obj: Obj) -> bool:
+        """Write the status of `obj` as the server itself; False if somebody changed or deleted it since."""
+        ...

@@ -61,6 +61,16 @@ class FakeContext:
     async def get_live(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
         return await self.get(resource, name, namespace)
 
+    async def update_status(self, resource: Resource, obj: Obj) -> bool:
+        key = (resource.group_resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        current = self.objects.get(key)
+        version = lambda o: o["metadata"].get("resourceVersion", "0")  # noqa: E731
+        if current is None or version(current) != version(obj):
+            return False
+        metadata = {**current["metadata"], "resourceVersion": str(int(version(current)) + 1)}
+        self.objects[key] = {**current, "metadata": metadata, "status": obj["status"]}
+        return True
+
     async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
         return [
             obj

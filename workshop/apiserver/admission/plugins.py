@@ -28,6 +28,7 @@ from workshop.apiserver.admission.node_taint import TaintNodesByCondition
 from workshop.apiserver.admission.plugin import Plugin
 from workshop.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from workshop.apiserver.admission.priority import Priority
+from workshop.apiserver.admission.resource_quota import ResourceQuota
 from workshop.apiserver.admission.runtime_class import RuntimeClass
 from workshop.apiserver.admission.service_account import ServiceAccount
 from workshop.apiserver.admission.storage import (
@@ -55,6 +56,7 @@ ORDER: tuple[type[Plugin], ...] = (
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    ResourceQuota,
 )
 #: Upstream leaves it off; whoever has nodes that log in as such turns it on.
 OFF_BY_DEFAULT = frozenset({"NodeRestriction"})
