@@ -7,6 +7,8 @@ Read in this order:
 - `namespace_lifecycle.py`, `service_account.py`, `priority.py`: short ones that each write meets
 - `node_restriction.py`  what a kubelet may write
 - `limit_ranger.py`      over `pod_resources.py`: amounts per container and per pod
+- `pod_security.py`      levels by namespace labels, over `pod_security_checks.py`
+- `resource_quota.py`    charging a write, over `quota_usage.py`: what an object uses
 - the rest in any order
 
 Left out: webhooks and CEL policies, and the plugins that are off by default.

@@ -26,6 +26,7 @@ from workshop.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from workshop.apiserver.admission.node_restriction import NodeRestriction
 from workshop.apiserver.admission.node_taint import TaintNodesByCondition
 from workshop.apiserver.admission.plugin import Plugin
+from workshop.apiserver.admission.pod_security import PodSecurity
 from workshop.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from workshop.apiserver.admission.priority import Priority
 from workshop.apiserver.admission.resource_quota import ResourceQuota
@@ -44,6 +45,7 @@ ORDER: tuple[type[Plugin], ...] = (
     ServiceAccount,
     NodeRestriction,
     TaintNodesByCondition,
+    PodSecurity,
     Priority,
     DefaultTolerationSeconds,
     DefaultStorageClass,
