@@ -12,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from workshop.api.errors import ApiError
 from workshop.api.resources import resource
 from workshop.apiserver.authorization.rbac import RbacIndex
-from workshop.apiserver.interfaces import Attributes, Decision, UserInfo
+from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Decision, UserInfo
 from workshop.apiserver.security import Options, Security, feed, load_private_key, load_public_keys
 from workshop.clock import SYSTEM
 
@@ -148,3 +149,16 @@ def test_wrong_flags(tmp_path: Path) -> None:
         make(tmp_path, authorization_mode=["RABC"])
     with pytest.raises(ValueError, match="unknown admission plugin"):
         make(tmp_path, enable_admission_plugins=["Nonsense"])
+
+
+async def test_rights_are_not_handed_out_by_those_who_lack_them(tmp_path: Path) -> None:
+    security = make(tmp_path)
+    role = {"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
+    kind = resource("clusterroles.rbac.authorization.k8s.io")
+    for user, refused in ((UserInfo("jane"), True), (UserInfo("admin", groups=("system:masters",)), False)):
+        request = AdmissionRequest("CREATE", kind, "", "", "r", dict(role), None, user)
+        if refused:
+            with pytest.raises(ApiError, match="RBAC permissions not currently held"):
+                await security.admission.validate(request)
+        else:
+            await security.admission.validate(request)

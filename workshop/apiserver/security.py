@@ -24,6 +24,7 @@ from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.admission import plugins
+from workshop.apiserver.admission.rbac_escalation import RbacEscalation
 from workshop.apiserver.allocators.services import ServiceAllocator
 from workshop.apiserver.authentication import issuer as issuing
 from workshop.apiserver.authentication.chain import Authentication, FrontProxy
@@ -148,6 +149,8 @@ class Security:
         self.admission = plugins.chain(
             self.context, options.enable_admission_plugins, options.disable_admission_plugins
         )
+        if "RBAC" in options.authorization_mode:
+            self.admission.plugins.append(RbacEscalation(self.context, self.rbac))
         ranges = [str(ipaddress.ip_network(r)) for r in options.service_cluster_ip_range]
         self.services = ServiceAllocator(ranges, options.service_node_port_range, storage, clock, random)
         self.bootstrap = Bootstrap(storage, _bootstrap_config(options), clock, random)

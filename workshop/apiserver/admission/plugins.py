@@ -82,7 +82,7 @@ class Chain:
     """The enabled plugins, in order."""
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
-        self.plugins = plugins
+        self.plugins = list(plugins)
 
     async def admit(self, request: AdmissionRequest) -> None:
         """Let every plugin change `request.object` in place. Raises ApiError."""
