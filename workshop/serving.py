@@ -11,8 +11,10 @@ on that than on their work, so the accept loop is asyncio's.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,9 +54,12 @@ class _WebSocket(WSProtocol):
         self.app = _with_peer(self.app, transport)  # type: ignore[assignment, arg-type]
 
 
-def server_tls(cert_file: str, key_file: str, client_ca_file: str | None = None) -> ssl.SSLContext:
+def server_tls(
+    cert_file: str, key_file: str, client_ca_file: str | None = None, *, any_client: bool = False
+) -> ssl.SSLContext:
     """TLS 1.2 or newer for a server. With `client_ca_file` a client may show a certificate, and need not;
-    one that the authority did not sign ends the handshake. Raises OSError and ssl.SSLError."""
+    one that the authority did not sign ends the handshake. With `any_client` every certificate is let through, for
+    the app to judge (a real API server answers 401, not with a broken handshake). Raises OSError and ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert_file, key_file)
@@ -62,7 +67,35 @@ def server_tls(cert_file: str, key_file: str, client_ca_file: str | None = None)
     if client_ca_file:
         context.load_verify_locations(client_ca_file)
         context.verify_mode = ssl.CERT_OPTIONAL
+    if any_client:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        _let_any_certificate_through(context)
     return context
+
+
+_VerifyCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_accept = _VerifyCallback(lambda store, argument: 1)
+
+
+def _let_any_certificate_through(context: ssl.SSLContext) -> None:
+    """Python's ssl can ask for a certificate only together with judging it; OpenSSL itself can do the one alone.
+
+    An SSLContext holds its `SSL_CTX *` right behind the object's head. Where there is no such thing to be found (not
+    CPython, OpenSSL linked in without its symbols) the handshake goes on judging: strict, only less polite.
+    """
+    if sys.implementation.name != "cpython":
+        return
+    try:
+        import _ssl
+
+        library = ctypes.CDLL(_ssl.__file__)
+        set_callback = library.SSL_CTX_set_cert_verify_callback
+    except (AttributeError, OSError):
+        return
+    set_callback.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    set_callback.restype = None
+    pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
+    set_callback(pointer, ctypes.cast(_accept, ctypes.c_void_p), None)
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
