@@ -162,3 +162,14 @@ async def test_rights_are_not_handed_out_by_those_who_lack_them(tmp_path: Path) 
                 await security.admission.validate(request)
         else:
             await security.admission.validate(request)
+
+
+async def test_indexes_say_when_they_know_everything(tmp_path: Path) -> None:
+    security = make(tmp_path)
+    security.bootstrap.keep_fresh = asyncio.Event().wait  # type: ignore[method-assign, assignment]
+    assert not security.indexed.is_set()
+    task = asyncio.create_task(security.follow())
+    await asyncio.wait_for(security.indexed.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

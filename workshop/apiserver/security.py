@@ -156,6 +156,8 @@ class Security:
         self.bootstrap = Bootstrap(storage, _bootstrap_config(options), clock, random)
         nodes = "Node" in options.authorization_mode
         has_rbac = "RBAC" in options.authorization_mode
+        #: Set when the indexes know all that the watch cache held at first; before that RBAC knows nobody.
+        self.indexed = asyncio.Event()
         self.access_reviews = AccessReviews(self.authorizer, self.rbac if has_rbac else None, nodes)
         self.identity_reviews = IdentityReviews(self.authentication, clock)
 
@@ -248,20 +250,32 @@ class Security:
 
     async def follow(self) -> None:
         """Keep indexes and this server's own records fresh, for ever. The watch cache must be filled."""
+        sources: list[tuple[Resource, rbac.RbacIndex | graph.ReferenceGraph]] = [
+            (resource(f"{plural}.rbac.authorization.k8s.io"), self.rbac) for plural in rbac.SOURCES
+        ]
+        if "Node" in self._options.authorization_mode:
+            sources += [(resource(plural), self.graph) for plural in graph.SOURCES]
+        waiting = {kind.plural for kind, _ in sources}
+
+        def told(plural: str) -> None:
+            waiting.discard(plural)
+            if not waiting:
+                self.indexed.set()
+
         async with asyncio.TaskGroup() as tasks:
-            for plural in rbac.SOURCES:
-                kind = resource(f"{plural}.rbac.authorization.k8s.io")
-                tasks.create_task(feed(self._cache, kind, self.rbac.put, self.rbac.remove))
-            if "Node" in self._options.authorization_mode:
-                for plural in graph.SOURCES:
-                    tasks.create_task(feed(self._cache, resource(plural), self.graph.put, self.graph.remove))
+            for kind, index in sources:
+                tasks.create_task(feed(self._cache, kind, index.put, index.remove, told))
             tasks.create_task(self.bootstrap.keep_fresh())
 
 
 async def feed(
-    cache: Cache, kind: Resource, put: Callable[[str, Obj], None], remove: Callable[[str, Obj], None]
+    cache: Cache,
+    kind: Resource,
+    put: Callable[[str, Obj], None],
+    remove: Callable[[str, Obj], None],
+    told: Callable[[str], None] = lambda plural: None,
 ) -> None:
-    """Tell an index every object of a kind and all that happens to them, for ever.
+    """Tell an index every object of a kind (then call `told`) and all that happens to them, for ever.
 
     A watcher that was cut off (the cache was built anew) begins again, and what vanished meanwhile is removed. The
     first objects are told before anything is waited for.
@@ -280,6 +294,7 @@ async def feed(
         for obj in current.values():
             put(kind.plural, obj)
         known = {key: _identity(obj) for key, obj in current.items()}
+        told(kind.plural)
         changes, watcher = cache.watch(prefix, cache.revision)
         while True:
             for change in changes:

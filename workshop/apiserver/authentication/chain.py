@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from cryptography import x509 as certificates
 
 from workshop.api import errors
-from workshop.apiserver.authentication.jwt import InvalidToken
+from workshop.apiserver.authentication.jwt import InvalidToken, decode64
 from workshop.apiserver.authentication.serviceaccount import ServiceAccountTokens
 from workshop.apiserver.authentication.tokens import BootstrapTokens
 from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCertificate, common_name
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 ANONYMOUS = "system:anonymous"
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
+#: A browser cannot set headers on a WebSocket, so the token comes (base64url) in the name of a protocol.
+WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
 
 Headers = Sequence[tuple[str, str]]
 """Header lines in order; names in lower case."""
@@ -130,10 +132,17 @@ class Authentication:
 
 
 def bearer_token(headers: Headers) -> str | None:
-    """The token of `Authorization: Bearer …`; None if there is none."""
+    """The token of `Authorization: Bearer …`, or the one a browser's WebSocket hides among its protocols."""
     scheme, _, token = _first(headers, ("authorization",)).strip().partition(" ")
     token = token.lstrip(" ")
-    return token if scheme.lower() == "bearer" and token and " " not in token else None
+    if scheme.lower() == "bearer" and token and " " not in token:
+        return token
+    offered = (name.strip() for line in _all(headers, "sec-websocket-protocol") for name in line.split(","))
+    hidden = next((name.removeprefix(WEBSOCKET_TOKEN) for name in offered if name.startswith(WEBSOCKET_TOKEN)), "")
+    try:
+        return decode64(hidden).decode() or None
+    except ValueError:
+        return None
 
 
 def with_authenticated(user: UserInfo) -> UserInfo:
