@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from workshop.api.errors import ApiError
 from workshop.api.resources import resource
+from workshop.apiserver.authentication.files import load_private_key, load_public_keys
 from workshop.apiserver.authorization.rbac import RbacIndex
+from workshop.apiserver.cached import feed
 from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Decision, UserInfo
-from workshop.apiserver.security import Options, Security, feed, load_private_key, load_public_keys
+from workshop.apiserver.security import Options, Security
 from workshop.clock import SYSTEM
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"

@@ -14,22 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-from workshop.api import errors
-from workshop.api.meta import Obj
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.admission import plugins
 from workshop.apiserver.admission.rbac_escalation import RbacEscalation
 from workshop.apiserver.allocators.services import ServiceAllocator
 from workshop.apiserver.authentication import issuer as issuing
 from workshop.apiserver.authentication.chain import Authentication, FrontProxy
+from workshop.apiserver.authentication.files import load_certificates, load_private_key, load_public_keys
 from workshop.apiserver.authentication.issuer import TokenIssuer
-from workshop.apiserver.authentication.jwt import Key, PrivateKey, PublicKey, Signer, key_of
+from workshop.apiserver.authentication.jwt import Key, Signer, key_of
 from workshop.apiserver.authentication.reviews import IdentityReviews
 from workshop.apiserver.authentication.serviceaccount import ServiceAccountTokens
 from workshop.apiserver.authentication.tokens import BootstrapTokens, parse_token_file
@@ -39,10 +34,11 @@ from workshop.apiserver.authorization.modes import AlwaysAllow, AlwaysDeny, Syst
 from workshop.apiserver.authorization.node import NodeAuthorizer
 from workshop.apiserver.authorization.reviews import AccessReviews
 from workshop.apiserver.bootstrap import facts
-from workshop.apiserver.bootstrap.run import Bootstrap, encode
+from workshop.apiserver.bootstrap.run import Bootstrap
 from workshop.apiserver.bootstrap.system import Config
+from workshop.apiserver.cached import Cache, CachedContext, feed
 from workshop.apiserver.interfaces import Authorizer
-from workshop.apiserver.storage.interface import Conflict, Storage
+from workshop.apiserver.storage.interface import Storage
 from workshop.clock import Clock
 
 
@@ -75,60 +71,6 @@ class Options:
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     hostname: str = "localhost"
-
-
-class Cache(Protocol):
-    """Of the watch cache (`cacher.Cacher`) what is needed here."""
-
-    revision: int
-
-    def shelf(self, prefix: str) -> Any: ...
-
-    def watch(self, prefix: str, revision: int) -> tuple[list[Any], Any]: ...
-
-    async def wait_until(self, revision: int) -> None: ...
-
-
-class CachedContext:
-    """What plugins may use, over the watch cache and the store."""
-
-    def __init__(self, cache: Cache, storage: Storage, authorizer: Authorizer, clock: Clock, random: Random) -> None:
-        self._cache = cache
-        self._storage = storage
-        self.authorizer = authorizer
-        self.clock = clock
-        self.random = random
-
-    async def get(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
-        stored = self._cache.shelf(resource.storage_key()).items.get(resource.storage_key(namespace or None, name))
-        return stored.obj if stored is not None else None
-
-    async def get_live(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
-        found = await self._storage.get(resource.storage_key(namespace or None, name))
-        if found is None:
-            return None
-        obj: Obj = json.loads(found.value)
-        obj["metadata"]["resourceVersion"] = str(found.mod_revision)
-        return obj
-
-    async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
-        shelf = self._cache.shelf(resource.storage_key())
-        return [stored.obj for stored in shelf.under(resource.storage_key(namespace or None))]
-
-    async def update_status(self, resource: Resource, obj: Obj) -> bool:
-        metadata = obj["metadata"]
-        key = resource.storage_key(metadata.get("namespace"), metadata["name"])
-        stored = {**obj, "metadata": {k: v for k, v in metadata.items() if k != "resourceVersion"}}
-        try:
-            await self._storage.update(key, encode(stored), int(metadata["resourceVersion"]))
-        except Conflict:
-            return False
-        return True
-
-    async def by_name(self, plural: str, namespace: str, name: str) -> Obj | None:
-        """For tokens: from the cache, and from the store what the cache does not hold (yet)."""
-        kind = resource(plural)
-        return await self.get(kind, name, namespace) or await self.get_live(kind, name, namespace)
 
 
 class Security:
@@ -268,52 +210,6 @@ class Security:
             tasks.create_task(self.bootstrap.keep_fresh())
 
 
-async def feed(
-    cache: Cache,
-    kind: Resource,
-    put: Callable[[str, Obj], None],
-    remove: Callable[[str, Obj], None],
-    told: Callable[[str], None] = lambda plural: None,
-) -> None:
-    """Tell an index every object of a kind (then call `told`) and all that happens to them, for ever.
-
-    A watcher that was cut off (the cache was built anew) begins again, and what vanished meanwhile is removed. The
-    first objects are told before anything is waited for.
-    """
-    prefix = kind.storage_key()
-    known: dict[str, Obj] = {}
-    while True:
-        while cache.revision == 0:  # the cache is being filled
-            try:
-                await cache.wait_until(1)
-            except errors.ApiError:
-                continue
-        current = {key: stored.obj for key, stored in cache.shelf(prefix).items.items()}
-        for key in known.keys() - current.keys():
-            remove(kind.plural, known[key])
-        for obj in current.values():
-            put(kind.plural, obj)
-        known = {key: _identity(obj) for key, obj in current.items()}
-        told(kind.plural)
-        changes, watcher = cache.watch(prefix, cache.revision)
-        while True:
-            for change in changes:
-                if change.type == "DELETED":
-                    remove(kind.plural, change.new.obj)
-                    known.pop(change.new.key, None)
-                else:
-                    put(kind.plural, change.new.obj)
-                    known[change.new.key] = _identity(change.new.obj)
-            if watcher.cut:
-                break
-            changes = await watcher.next(None)
-
-
-def _identity(obj: Obj) -> Obj:
-    metadata = obj["metadata"]
-    return {"metadata": {key: metadata[key] for key in ("name", "namespace") if key in metadata}}
-
-
 def _lower(names: Sequence[str]) -> list[str]:
     return [name.lower() for name in names]
 
@@ -335,49 +231,6 @@ def _bootstrap_config(options: Options) -> Config:
         request_header_extra_prefixes=options.requestheader_extra_headers_prefix,
         hostname=options.hostname,
     )
-
-
-def load_certificates(path: str) -> list[x509.Certificate]:
-    """The certificates of a PEM file. Raises OSError, ValueError."""
-    return x509.load_pem_x509_certificates(Path(path).read_bytes())
-
-
-def load_private_key(path: str) -> PrivateKey:
-    """The private key of a PEM file. Raises OSError, ValueError."""
-    key = serialization.load_pem_private_key(Path(path).read_bytes(), None)
-    if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        return key
-    raise ValueError(f"{path}: neither an RSA nor an EC private key")
-
-
-def load_public_keys(path: str) -> list[PublicKey]:
-    """The keys of a PEM file that may hold public keys, certificates or private keys. Raises OSError, ValueError."""
-    found: list[PublicKey] = []
-    for block in _pem_blocks(Path(path).read_bytes()):
-        if b"PRIVATE KEY" in block:
-            key: Any = serialization.load_pem_private_key(block, None).public_key()
-        elif b"CERTIFICATE" in block:
-            key = x509.load_pem_x509_certificate(block).public_key()
-        elif b"PUBLIC KEY" in block:
-            key = serialization.load_pem_public_key(block)
-        else:
-            continue  # the parameters of a curve
-        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
-            raise ValueError(f"{path}: neither an RSA nor an EC key")
-        found.append(key)
-    if not found:
-        raise ValueError(f"{path}: data does not contain any valid RSA or ECDSA public keys")
-    return found
-
-
-def _pem_blocks(data: bytes) -> list[bytes]:
-    blocks, lines = [], []
-    for line in data.splitlines():
-        lines.append(line)
-        if line.startswith(b"-----END"):
-            blocks.append(b"\n".join(lines) + b"\n")
-            lines = []
-    return blocks
 
 
 def _keys(options: Options) -> list[Key]:

@@ -7,6 +7,7 @@ Read in this order:
 - `jwt.py`            signing and checking JSON Web Tokens
 - `serviceaccount.py` what a service-account token claims, and when it is believed
 - `tokens.py`         the token file, bootstrap tokens
+- `files.py`          certificates and keys out of PEM files
 - `impersonation.py`  acting as somebody else
 - `reviews.py`        TokenReview, SelfSubjectReview: the same questions as an API
 - `issuer.py`         TokenRequest: a new token for a pod; the issuer's OpenID documents
