@@ -1,0 +1,131 @@
+"""The process: client, informers, leader election, health. Upstream: `cmd/kube-scheduler/app/server.go`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import uuid
+from functools import partial
+from random import Random
+
+from workshop import serving
+from workshop.api.resources import Resource, resource
+from workshop.client.events import Recorder
+from workshop.client.informer import InformerFactory
+from workshop.client.leaderelection import LeaderElector, Timing
+from workshop.client.rest import Client
+from workshop.client.store import by_namespace
+from workshop.clock import SYSTEM, Clock
+from workshop.scheduler.health import Health, exposition
+from workshop.scheduler.options import Options
+from workshop.scheduler.owners import default_selector
+from workshop.scheduler.plugins import DefaultSelector, default_framework
+from workshop.scheduler.scheduler import Scheduler, only_selector, without_bulk
+
+UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
+CONTROLLERS = ("replicationcontrollers", "replicasets.apps", "statefulsets.apps")
+
+
+class Program:
+    """One kube-scheduler, wired together."""
+
+    def __init__(self, client: Client, options: Options, clock: Clock = SYSTEM, random: Random | None = None) -> None:
+        self.client, self.options, self.clock = client, options, clock
+        self.random = random or Random()
+        self.recorder = Recorder(client, "default-scheduler", new_api=True, clock=clock)
+        self.informers = InformerFactory(client, clock=clock, random=self.random)
+        self.synced = False
+        selector_of = self._selectors()
+        frameworks = {
+            profile.name: default_framework(
+                selector_of, name=profile.name, disabled=profile.disabled, weights=dict(profile.weights)
+            )
+            for profile in options.profiles
+        }
+        budgets = self.informers.informer(resource("poddisruptionbudgets.policy"), transform=without_bulk)
+        self.scheduler = Scheduler(client, frameworks, self.recorder, clock, self.random, budgets.store)
+        self._connect()
+
+    def _selectors(self) -> DefaultSelector:
+        services = self.informers.informer(resource("services"), transform=only_selector)
+        services.store.add_index("namespace", by_namespace)
+        stores = {}
+        for name in CONTROLLERS:
+            res: Resource = resource(name)
+            stores[res.kind] = self.informers.informer(res, transform=only_selector).store
+        return partial(default_selector, services=services.store, controllers=stores)
+
+    def _connect(self) -> None:
+        s = self.scheduler
+        namespaces = self.informers.informer(resource("namespaces"), transform=without_bulk)
+        namespaces.add_handler(s.namespace_changed, lambda old, new: s.namespace_changed(new), s.namespace_removed)
+        nodes = self.informers.informer(resource("nodes"), transform=without_bulk)
+        nodes.add_handler(s.node_added, s.node_changed, s.node_removed)
+        pods = self.informers.informer(resource("pods"), field_selector=UNFINISHED, transform=without_bulk)
+        pods.add_handler(s.pod_added, s.pod_changed, s.pod_removed)
+
+    async def run(self) -> None:
+        """Until cancelled, or until leadership is lost (raises LeadershipLost)."""
+        self.informers.start()
+        writing = asyncio.ensure_future(self.recorder.run())
+        try:
+            if not self.options.leader_elect:
+                await self._work()
+                return
+            timing = Timing(self.options.lease_duration, self.options.renew_deadline, self.options.retry_period)
+            elector = LeaderElector(
+                self.client,
+                namespace=self.options.resource_namespace,
+                name=self.options.resource_name,
+                identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+                timing=timing,
+                clock=self.clock,
+                random=self.random,
+            )
+            await elector.run(self._work)
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            await self.informers.stop()
+
+    async def _work(self) -> None:
+        await self.informers.wait_for_sync()
+        self.synced = True
+        await self.scheduler.run()
+
+    # --- what is served
+
+    def checks(self) -> dict[str, bool]:
+        return {"informer-sync": self.synced or self.options.leader_elect}
+
+    def metrics(self) -> str:
+        scheduler = self.scheduler
+        return exposition(scheduler.results, scheduler.queue.counts(), scheduler.cache.sizes())
+
+
+def tls_of(options: Options) -> ssl.SSLContext:
+    return serving.server_tls(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file or None)
+
+
+async def run(options: Options, stop: asyncio.Event) -> None:
+    """Run until `stop` is set. Raises OSError where the address cannot be had, LeadershipLost."""
+    async with Client.from_kubeconfig(options.kubeconfig, user_agent="kube-scheduler") as client:
+        program = Program(client, options)
+        async with contextlib.AsyncExitStack() as stack:
+            if options.secure_port and options.tls_cert_file:
+                listening = serving.listen(options.bind_address, options.secure_port)
+                app = Health(program.checks, program.metrics)
+                await stack.enter_async_context(serving.serve(app, [listening], tls_of(options)))
+            working = asyncio.ensure_future(program.run())
+            stopping = asyncio.ensure_future(stop.wait())
+            try:
+                await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                if not working.done():
+                    working.cancel()
+                await asyncio.gather(stopping, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
