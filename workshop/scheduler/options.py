@@ -69,7 +69,9 @@ def parser() -> component.FlagParser:
     flags.add_argument("--tls-private-key-file", default="", help="")
     flags.add_argument("--client-ca-file", default="", help="whose certificates may read /metrics")
     flags.boolean("--leader-elect", o.leader_elect, "only one of several schedulers works")
-    flags.duration("--leader-elect-lease-duration", o.lease_duration, "others take over after so long without a renewal")
+    flags.duration(
+        "--leader-elect-lease-duration", o.lease_duration, "others take over after so long without a renewal"
+    )
     flags.duration("--leader-elect-renew-deadline", o.renew_deadline, "a leader that cannot renew for so long gives up")
     flags.duration("--leader-elect-retry-period", o.retry_period, "between tries")
     flags.add_argument("--leader-elect-resource-name", default=o.resource_name, help="name of the Lease")
