@@ -118,6 +118,7 @@ def test_bearer_token() -> None:
     assert bearer_token([("authorization", "bearer abc")]) == "abc"
     assert bearer_token([("authorization", "Basic abc")]) is None
     assert bearer_token([("authorization", "Bearer ")]) is None
+    assert bearer_token([("authorization", "Bearer abc trailing")]) == "abc"
     hidden = "base64url.bearer.authorization.k8s.io.YWJj"
     assert bearer_token([("sec-websocket-protocol", f"v5.channel.k8s.io, {hidden}")]) == "abc"
     assert bearer_token([("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.%")]) is None

@@ -133,10 +133,9 @@ class Authentication:
 
 def bearer_token(headers: Headers) -> str | None:
     """The token of `Authorization: Bearer …`, or the one a browser's WebSocket hides among its protocols."""
-    scheme, _, token = _first(headers, ("authorization",)).strip().partition(" ")
-    token = token.lstrip(" ")
-    if scheme.lower() == "bearer" and token and " " not in token:
-        return token
+    parts = _first(headers, ("authorization",)).strip().split(" ", 2)
+    if len(parts) > 1 and parts[0].lower() == "bearer" and parts[1]:
+        return parts[1]
     offered = (name.strip() for line in _all(headers, "sec-websocket-protocol") for name in line.split(","))
     hidden = next((name.removeprefix(WEBSOCKET_TOKEN) for name in offered if name.startswith(WEBSOCKET_TOKEN)), "")
     try:
