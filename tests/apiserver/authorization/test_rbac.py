@@ -188,7 +188,7 @@ async def test_binding_to_a_missing_role_is_not_found() -> None:
         await escalation.check_write(
             RbacIndex(), RbacIndex(), write(JANE, "clusterrolebindings"), binding("x", "gone", user("jane")), None
         )
-    assert (e.value.code, e.value.message) == (404, 'clusterroles.rbac.authorization.k8s.io "gone" not found')
+    assert (e.value.code, e.value.message) == (404, 'clusterrolebindings.rbac.authorization.k8s.io "gone" not found')
 
 
 async def test_aggregation_rule_wants_cluster_admin() -> None:

@@ -61,7 +61,8 @@ async def _check_binding(index: RbacIndex, authorizer: Authorizer, request: Attr
         return
     found = index.role_rules(kind, request.namespace, name)
     if found is None:
-        raise errors.not_found(f"{bind.resource}.{GROUP}", name)
+        # upstream names the resource of the request, not the one that is missing
+        raise errors.not_found(f"{request.resource}.{GROUP}", name)
     _confirm(index, request, new, [rule.source for rule in found])
 
 
