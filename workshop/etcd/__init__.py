@@ -1,1 +1,17 @@
-"""The etcd room."""
+"""etcd: the cluster's memory. A consistent key-value store with history, watches and leases, over gRPC.
+
+Read in this order:
+- `mvcc/key_index.py`, `mvcc/store.py`: revisions; every change is kept until it is compacted.
+- `mvcc/operations.py`: Range, Put, DeleteRange and Txn, the compare-and-swap that all of Kubernetes stands on.
+- `mvcc/watch.py`: events to whom they concern, none missed, none twice.
+- `lease.py`: keys that end with their owner's interest.
+- `raft/`: how members agree on one log. Pure, in ticks.
+- `wal.py`, `snapshot.py`: the log and the state on disk; what a crash may do to them.
+- `state.py`: what an entry of the log does.
+- `node.py`: the loop that joins all of these; group commit.
+- `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.
+- `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`, `metrics.py`: small helpers.
+
+Left out so far: several members, authentication, the snapshot stream, HTTP on the client port.
+Upstream: https://github.com/etcd-io/etcd, `server/`.
+"""

@@ -1,1 +1,6 @@
-"""The wire room."""
+"""Generated messages of the protocols that the workshop speaks: the only generated code of the house.
+
+- `etcd.proto` → `etcd_pb2.py`: the etcd v3 protocol. `python tools/wire.py` generates, `--check` compares.
+
+The `.proto` files are written here; the facts in them (names, field numbers, types) are upstream's.
+"""

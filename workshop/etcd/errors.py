@@ -1,0 +1,105 @@
+"""What etcd answers when it refuses. Clients match these texts, so they are upstream's to the letter.
+
+Upstream: `api/v3rpc/rpctypes/error.go` of etcd 3.6. `code` is gRPC's number of the status
+(https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+"""
+
+from __future__ import annotations
+
+CANCELLED, UNKNOWN, INVALID_ARGUMENT, NOT_FOUND = 1, 2, 3, 5
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAVAILABLE = 8, 9, 11, 14
+
+
+class EtcdError(Exception):
+    """A refusal. Part of the protocol, not a fault: every member that applies the same log refuses alike."""
+
+    code: int = UNKNOWN
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class EmptyKey(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: key is not provided"
+
+
+class KeyNotFound(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: key not found"
+
+
+class ValueProvided(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: value is provided"
+
+
+class LeaseProvided(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: lease is provided"
+
+
+class TooManyOps(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: too many operations in txn request"
+
+
+class DuplicateKey(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: duplicate key given in txn request"
+
+
+class InvalidSortOption(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: invalid sort option"
+
+
+class Compacted(EtcdError):
+    code, text = OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"
+
+
+class FutureRevision(EtcdError):
+    code, text = OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision"
+
+
+class NoSpace(EtcdError):
+    code, text = RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"
+
+
+class LeaseNotFound(EtcdError):
+    code, text = NOT_FOUND, "etcdserver: requested lease not found"
+
+
+class LeaseExists(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: lease already exists"
+
+
+class LeaseTtlTooLarge(EtcdError):
+    code, text = OUT_OF_RANGE, "etcdserver: too large lease TTL"
+
+
+class WatchCanceled(EtcdError):
+    code, text = CANCELLED, "etcdserver: watch canceled"
+
+
+class RequestTooLarge(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: request is too large"
+
+
+class TooManyRequests(EtcdError):
+    code, text = RESOURCE_EXHAUSTED, "etcdserver: too many requests"
+
+
+class MemberNotFound(EtcdError):
+    code, text = NOT_FOUND, "etcdserver: member not found"
+
+
+class NoLeader(EtcdError):
+    code, text = UNAVAILABLE, "etcdserver: no leader"
+
+
+class Stopped(EtcdError):
+    code, text = UNAVAILABLE, "etcdserver: server stopped"
+
+
+class Timeout(EtcdError):
+    code, text = UNAVAILABLE, "etcdserver: request timed out"
+
+
+#: The texts of a watch that is refused, which are not gRPC errors.
+WATCH_ID_TAKEN = "mvcc: duplicate watch ID provided on the WatchStream"
+WATCH_EMPTY_RANGE = "mvcc: watcher range is empty"

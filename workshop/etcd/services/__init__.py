@@ -1,0 +1,10 @@
+"""The gRPC services of etcd v3: they check a request's form, hand it to the node, and put a header on the answer.
+
+Handlers get and give bytes. What is frequent is joined from bytes that are encoded already (`encode.py`).
+
+- `base.py`: what all of them share: the member, its header, how a refusal becomes a gRPC status.
+- `kv.py` `watch.py` `lease.py` `maintenance.py` `cluster.py`: one file a service.
+- `server.py`: the gRPC server with its limits and TLS.
+
+Left out so far: Auth; Maintenance.Snapshot, MoveLeader and Downgrade; changes of membership.
+"""

@@ -1,0 +1,70 @@
+"""What the services share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import grpc
+
+from workshop.clock import Clock
+from workshop.etcd import encode, errors
+from workshop.etcd.mvcc.watch import WatchHub
+from workshop.etcd.node import Node
+from workshop.etcd.state import StateMachine
+
+#: What `Status` says we are. Clients decide by it which features they may use: this is the level of ours.
+VERSION = "3.6.5"
+
+STATUS = {code.value[0]: code for code in grpc.StatusCode}
+Context = Any  # a grpc.aio.ServicerContext
+Unary = Callable[[bytes, Context], Awaitable[bytes]]
+
+
+@dataclass
+class Limits:
+    """Bytes and counts that a member accepts."""
+
+    request_bytes: int = 1_572_864
+    txn_operations: int = 128
+    quota_bytes: int = 2 << 30
+
+
+@dataclass
+class Member:
+    """This member and the parts its services work with."""
+
+    id: int
+    name: str
+    peer_urls: list[str]
+    client_urls: list[str]
+    node: Node
+    hub: WatchHub
+    header: encode.Header
+    limits: Limits
+    clock: Clock
+    random: Random
+
+    @property
+    def machine(self) -> StateMachine:
+        return self.node.machine
+
+    def head(self) -> bytes:
+        """A header that says where the store is now."""
+        self.header.term = self.node.raft.term
+        return self.header(self.machine.store.revision)
+
+
+def unary(handler: Unary) -> Any:
+    """A gRPC method from `handler(request bytes, context) -> answer bytes`; EtcdError becomes its status."""
+
+    async def call(request: bytes, context: Context) -> bytes:
+        try:
+            return await handler(request, context)
+        except errors.EtcdError as refused:
+            await context.abort(STATUS[refused.code], refused.text)
+            raise
+
+    return grpc.unary_unary_rpc_method_handler(call)

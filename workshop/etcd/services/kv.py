@@ -1,0 +1,75 @@
+"""KV: Range, Put, DeleteRange, Txn, Compact. Upstream: `server/etcdserver/api/v3rpc/key.go`, `v3_server.go`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workshop.etcd import errors, state
+from workshop.etcd.mvcc import operations
+from workshop.etcd.mvcc.operations import Message
+from workshop.etcd.services.base import Context, Member, unary
+from workshop.wire import etcd_pb2 as pb
+
+
+class KV:
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def methods(self) -> dict[str, Any]:
+        return {
+            "Range": unary(self.range),
+            "Put": unary(self.put),
+            "DeleteRange": unary(self.delete_range),
+            "Txn": unary(self.txn),
+            "Compact": unary(self.compact),
+        }
+
+    async def range(self, data: bytes, context: Context) -> bytes:
+        request = pb.RangeRequest.FromString(data)
+        operations.check_range_form(request)
+        if not request.serializable:
+            await self._member.node.read_barrier()
+        body = operations.range_(self._member.machine.store, request)
+        return self._member.head() + body
+
+    async def put(self, data: bytes, context: Context) -> bytes:
+        request = pb.PutRequest.FromString(data)
+        operations.check_put_form(request)
+        return await self._write(state.PUT, request, data)
+
+    async def delete_range(self, data: bytes, context: Context) -> bytes:
+        request = pb.DeleteRangeRequest.FromString(data)
+        operations.check_delete_form(request)
+        return await self._write(state.DELETE_RANGE, request, data)
+
+    async def txn(self, data: bytes, context: Context) -> bytes:
+        request = pb.TxnRequest.FromString(data)
+        operations.check_txn_form(request, self._member.limits.txn_operations)
+        if operations.is_read_only(request):
+            if not operations.is_serializable(request):
+                await self._member.node.read_barrier()
+            body = operations.txn(self._member.machine.store, self._member.machine.lessor, request)
+            return self._member.head() + body
+        return await self._write(state.TXN, request, data)
+
+    async def compact(self, data: bytes, context: Context) -> bytes:
+        return await self._write(state.COMPACT, pb.CompactionRequest.FromString(data), data)
+
+    async def _write(self, kind: int, request: Message, data: bytes) -> bytes:
+        member = self._member
+        if len(data) > member.limits.request_bytes:
+            raise errors.RequestTooLarge
+        if state.grows(kind, request):
+            await self._check_quota(len(data))
+        body = await member.node.propose(kind, request, data)
+        return member.head() + body
+
+    async def _check_quota(self, more: int) -> None:
+        """A store that would outgrow its quota raises the alarm, which stops writes until it is disarmed."""
+        member = self._member
+        if member.machine.store.size + more <= member.limits.quota_bytes:
+            return
+        alarm = pb.AlarmRequest(action=pb.AlarmRequest.ACTIVATE, memberID=member.id, alarm=pb.NOSPACE)
+        if member.id not in member.machine.alarms.get(pb.NOSPACE, ()):
+            await member.node.propose(state.ALARM, alarm)
+        raise errors.NoSpace

@@ -1,0 +1,77 @@
+"""Maintenance: Status, Alarm, Defragment, Hash, HashKV. Upstream: `server/etcdserver/api/v3rpc/maintenance.go`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workshop.etcd import state
+from workshop.etcd.services.base import VERSION, Context, Member, unary
+from workshop.wire import etcd_pb2 as pb
+
+
+class Maintenance:
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def methods(self) -> dict[str, Any]:
+        return {
+            "Status": unary(self.status),
+            "Alarm": unary(self.alarm),
+            "Defragment": unary(self.defragment),
+            "Hash": unary(self.hash),
+            "HashKV": unary(self.hash_kv),
+        }
+
+    async def status(self, data: bytes, context: Context) -> bytes:
+        raft, machine = self._member.node.raft, self._member.machine
+        problems = [
+            f"memberID:{member} alarm:{pb.AlarmType.Name(alarm)} "
+            for alarm, members in machine.alarms.items()
+            for member in members
+        ]
+        answer = pb.StatusResponse(
+            version=VERSION,
+            dbSize=machine.store.size,
+            dbSizeInUse=machine.store.size,
+            dbSizeQuota=self._member.limits.quota_bytes,
+            leader=raft.leader,
+            raftIndex=raft.log.committed,
+            raftTerm=raft.term,
+            raftAppliedIndex=self._member.node.applied,
+            errors=problems if raft.leader else ["etcdserver: no leader", *problems],
+            storageVersion="3.6.0",
+            downgradeInfo=pb.DowngradeInfo(),
+        )
+        return self._member.head() + bytes(answer.SerializeToString())
+
+    async def alarm(self, data: bytes, context: Context) -> bytes:
+        request = pb.AlarmRequest.FromString(data)
+        if request.action == pb.AlarmRequest.GET:
+            alarms = [
+                pb.AlarmMember(memberID=member, alarm=alarm)
+                for alarm, members in self._member.machine.alarms.items()
+                for member in sorted(members)
+                if request.alarm in (pb.NONE, alarm) and request.memberID in (0, member)
+            ]
+            return self._member.head() + bytes(pb.AlarmResponse(alarms=alarms).SerializeToString())
+        body = await self._member.node.propose(state.ALARM, request, data)
+        return self._member.head() + body
+
+    async def defragment(self, data: bytes, context: Context) -> bytes:
+        """Nothing to do: the store is in memory, and a snapshot holds only what lives."""
+        return self._member.head()
+
+    async def hash(self, data: bytes, context: Context) -> bytes:
+        answer = pb.HashResponse(hash=self._member.machine.store.hash())
+        return self._member.head() + bytes(answer.SerializeToString())
+
+    async def hash_kv(self, data: bytes, context: Context) -> bytes:
+        store = self._member.machine.store
+        revision = pb.HashKVRequest.FromString(data).revision
+        store.check_revision(revision)
+        answer = pb.HashKVResponse(
+            hash=store.hash(revision),
+            compact_revision=store.compacted or -1,
+            hash_revision=revision or store.revision,
+        )
+        return self._member.head() + bytes(answer.SerializeToString())

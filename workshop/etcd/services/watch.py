@@ -1,0 +1,58 @@
+"""Watch: one stream each way, any number of watchers. Upstream: `server/etcdserver/api/v3rpc/watch.go`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from workshop.etcd.mvcc.watch import Stream
+from workshop.etcd.services.base import Context, Member
+from workshop.wire import etcd_pb2 as pb
+
+
+class Watch:
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._serving: set[asyncio.Task[Any]] = set()
+
+    def methods(self) -> dict[str, Any]:
+        return {"Watch": grpc.stream_stream_rpc_method_handler(self.watch)}
+
+    async def watch(self, requests: Any, context: Context) -> None:
+        """Reads requests here; a task of its own writes what gathers in the stream's outbox."""
+        something = asyncio.Event()
+        stream = self._member.hub.open(something.set)
+        writer = asyncio.ensure_future(self._write(stream, something, context))
+        reader = asyncio.ensure_future(self._read(stream, context))
+        try:
+            # The reader's end is the client's half-close: it will ask nothing more, and still wants its events.
+            await asyncio.wait([writer, reader], return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            self._member.hub.close(stream)
+            for task in (writer, reader):
+                task.cancel()
+            await asyncio.gather(writer, reader, return_exceptions=True)
+
+    async def _read(self, stream: Stream, context: Context) -> None:
+        hub = self._member.hub
+        while (data := await context.read()) is not grpc.aio.EOF:
+            request = pb.WatchRequest.FromString(data)
+            match request.WhichOneof("request_union"):
+                case "create_request":
+                    self._member.head()  # watch answers carry the term of now
+                    hub.create(stream, request.create_request)
+                case "cancel_request":
+                    hub.cancel(stream, request.cancel_request.watch_id)
+                case "progress_request":
+                    hub.request_progress(stream)
+
+    async def _write(self, stream: Stream, something: asyncio.Event, context: Context) -> None:
+        while True:
+            await something.wait()
+            something.clear()
+            while stream.outbox:
+                await context.write(stream.take())
+                if stream.behind and not stream.outbox:
+                    self._member.hub.catch_up(stream)

@@ -1,0 +1,144 @@
+"""The state machine: what an entry of the log does. The same log gives the same state on every member.
+
+An entry's data is one byte that says which command, eight bytes that name the request (so that the member that
+proposed it finds who waits), and the request's protobuf bytes. An entry without data does nothing.
+
+Pure, but for leases' clocks: `now` is handed in. Upstream: `server/etcdserver/apply`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from workshop.etcd import encode, errors
+from workshop.etcd.lease import Lessor
+from workshop.etcd.mvcc import operations
+from workshop.etcd.mvcc.key_index import Record
+from workshop.etcd.mvcc.operations import Message
+from workshop.etcd.mvcc.store import Store
+from workshop.etcd.snapshot import Snapshot
+from workshop.wire import etcd_pb2 as pb
+
+PUT, DELETE_RANGE, TXN, COMPACT, LEASE_GRANT, LEASE_REVOKE, ALARM = range(1, 8)
+COMMAND = struct.Struct("<BQ")
+
+MESSAGES = {
+    PUT: pb.PutRequest,
+    DELETE_RANGE: pb.DeleteRangeRequest,
+    TXN: pb.TxnRequest,
+    COMPACT: pb.CompactionRequest,
+    LEASE_GRANT: pb.LeaseGrantRequest,
+    LEASE_REVOKE: pb.LeaseRevokeRequest,
+    ALARM: pb.AlarmRequest,
+}
+
+
+def encode_command(kind: int, request_id: int, payload: bytes) -> bytes:
+    return COMMAND.pack(kind, request_id) + payload
+
+
+def decode_command(data: bytes) -> tuple[int, int, bytes]:
+    """(kind, request id, payload)"""
+    kind, request_id = COMMAND.unpack_from(data)
+    return kind, request_id, data[COMMAND.size :]
+
+
+def grows(kind: int, message: Message) -> bool:
+    """Does the command need space? A store over its quota refuses it."""
+    if kind == TXN:
+        return any(
+            op.HasField("request_put") or (op.HasField("request_txn") and grows(TXN, op.request_txn))
+            for ops in (message.success, message.failure)
+            for op in ops
+        )
+    return kind in (PUT, LEASE_GRANT)
+
+
+class StateMachine:
+    """Store, leases and alarms. `on_change` hears the changes of each transaction right after it."""
+
+    def __init__(self, member_id: int, lessor: Lessor, store: Store | None = None) -> None:
+        self.member_id, self.store, self.lessor = member_id, store or Store(), lessor
+        self.alarms: dict[int, set[int]] = {}  # type -> members
+        self.on_change: Callable[[list[Record]], None] = lambda changes: None
+        self._commands = {
+            PUT: self._put,
+            DELETE_RANGE: self._delete_range,
+            TXN: self._txn,
+            COMPACT: self._compact,
+            LEASE_GRANT: self._lease_grant,
+            LEASE_REVOKE: self._lease_revoke,
+            ALARM: self._alarm,
+        }
+
+    def apply(self, kind: int, message: Message, now: float) -> bytes:
+        """Do one command; the answer's fields without the header. Raises EtcdError, having changed nothing."""
+        if pb.NOSPACE in self.alarms and grows(kind, message):
+            raise errors.NoSpace
+        answer = self._commands[kind](message, now)
+        changes = self.store.commit()
+        if changes:
+            self.on_change(changes)
+        return answer
+
+    def _put(self, message: Message, now: float) -> bytes:
+        operations.check_put(self.store, self.lessor, message)
+        return operations.put(self.store, self.lessor, message)
+
+    def _delete_range(self, message: Message, now: float) -> bytes:
+        return operations.delete_range(self.store, self.lessor, message)
+
+    def _txn(self, message: Message, now: float) -> bytes:
+        return operations.txn(self.store, self.lessor, message)
+
+    def _compact(self, message: Message, now: float) -> bytes:
+        self.store.compact(message.revision)
+        return b""
+
+    def _lease_grant(self, message: Message, now: float) -> bytes:
+        lease = self.lessor.grant(message.ID, message.TTL, now)
+        return encode.number(2, lease.id) + encode.number(3, lease.ttl)
+
+    def _lease_revoke(self, message: Message, now: float) -> bytes:
+        for key in self.lessor.revoke(message.ID):
+            self.store.delete(key)
+        return b""
+
+    def _alarm(self, message: Message, now: float) -> bytes:
+        member = message.memberID or self.member_id
+        raised = self.alarms.get(message.alarm, set())
+        if message.action == pb.AlarmRequest.ACTIVATE:
+            self.alarms[message.alarm] = raised | {member}
+        elif message.action == pb.AlarmRequest.DEACTIVATE and member in raised:
+            self.alarms[message.alarm] = raised - {member}
+            if not self.alarms[message.alarm]:
+                del self.alarms[message.alarm]
+        else:
+            return b""
+        return encode.nested(2, encode.number(1, member) + encode.number(2, message.alarm))
+
+    # As a whole
+
+    def snapshot(self, index: int, term: int) -> Snapshot:
+        """The state as it is now; cheap, the records are shared."""
+        return Snapshot(
+            index,
+            term,
+            self.store.revision,
+            self.store.compacted,
+            sorted((alarm, member) for alarm, members in self.alarms.items() for member in members),
+            [(lease.id, lease.ttl) for lease in self.lessor.leases.values()],
+            list(self.store.history),
+        )
+
+    def restore(self, snapshot: Snapshot, now: float) -> None:
+        """Take over a snapshot's state, being empty."""
+        for id, ttl in snapshot.leases:
+            self.lessor.grant(id, ttl, now)
+        self.store.restore(snapshot.revision, snapshot.compacted, snapshot.records)
+        for record in self.store.live.values():
+            if record.lease:
+                self.lessor.attach(record.lease, record.key)
+        for alarm, member in snapshot.alarms:
+            self.alarms.setdefault(alarm, set()).add(member)

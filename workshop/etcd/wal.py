@@ -1,0 +1,256 @@
+"""The write-ahead log: what a member has promised, on disk before it says so.
+
+A log is a row of segments, files named `SEQUENCE-FIRSTINDEX.wal`. A segment is a row of frames. One frame is what
+one fsync made durable, however many entries that were (group commit):
+
+    magic  length  sequence  check  header check | records …
+    4      4       8         4      4            | length bytes
+
+`sequence` counts frames through all segments. `check` is the CRC-32 of the records, begun with the check of the
+frame before in the same segment: a chain, so a frame cannot be lost, doubled or swapped without notice. A record is
+its kind, its length, its body.
+
+After a crash the last frame may be torn, in any way: cut short, or with holes where the disk had not come to.
+Nobody was told that it is durable, so it is dropped. But a bad frame with a good one of a later sequence behind it
+was durable once: the later one was only begun after its fsync. That is corruption, and the member must not start.
+
+Upstream: `server/storage/wal`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from workshop.etcd.raft import Entry, HardState
+
+MAGIC = b"\xf5WAL"
+HEADER = struct.Struct("<4sIQII")
+RECORD = struct.Struct("<BI")
+ENTRY = struct.Struct("<QQ")
+STATE = struct.Struct("<QQQ")
+METADATA, ENTRIES, HARD_STATE = 1, 2, 3
+
+#: Bytes after which a new segment is begun.
+SEGMENT_SIZE = 16 << 20
+
+
+class Corrupt(Exception):
+    """The log was damaged after it had been durable."""
+
+
+class Frame(NamedTuple):
+    """A frame that was read: `end` is the offset after it."""
+
+    sequence: int
+    check: int
+    records: bytes
+    end: int
+
+
+class Replay(NamedTuple):
+    """What a log says: entries by index (a later one with the same index replaces what follows), the last state."""
+
+    metadata: bytes
+    state: HardState
+    entries: list[Entry]
+
+
+# Pure: bytes in, bytes out
+
+
+def encode_record(kind: int, body: bytes) -> bytes:
+    return RECORD.pack(kind, len(body)) + body
+
+
+def encode_batch(entries: Iterable[Entry], state: HardState | None) -> bytes:
+    """The records of one frame."""
+    records = [encode_record(ENTRIES, ENTRY.pack(term, index) + data) for term, index, data in entries]
+    if state is not None:
+        records.append(encode_record(HARD_STATE, STATE.pack(*state)))
+    return b"".join(records)
+
+
+def encode_frame(sequence: int, previous_check: int, records: bytes) -> tuple[bytes, int]:
+    """A frame and its check, with which the next one begins."""
+    check = zlib.crc32(records, previous_check)
+    head = HEADER.pack(MAGIC, len(records), sequence, check, 0)[:-4]
+    return head + struct.pack("<I", zlib.crc32(head)) + records, check
+
+
+def _header(data: bytes, offset: int) -> tuple[int, int, int] | None:
+    """(length, sequence, check) of a header that is whole, else None."""
+    if offset + HEADER.size > len(data):
+        return None
+    magic, length, sequence, check, own = HEADER.unpack_from(data, offset)
+    if magic != MAGIC or own != zlib.crc32(data[offset : offset + HEADER.size - 4]):
+        return None
+    return length, sequence, check
+
+
+def decode_frame(data: bytes, offset: int, sequence: int | None, previous_check: int) -> Frame | None:
+    """The frame at `offset` if it is whole and continues the chain (sequence None: any); else None."""
+    header = _header(data, offset)
+    if header is None:
+        return None
+    length, number, check = header
+    start = offset + HEADER.size
+    records = data[start : start + length]
+    if len(records) < length or (sequence is not None and number != sequence):
+        return None
+    if zlib.crc32(records, previous_check) != check:
+        return None
+    return Frame(number, check, records, start + length)
+
+
+def later_frame(data: bytes, offset: int, sequence: int) -> int | None:
+    """The offset of a header from `offset` on that belongs to a frame after `sequence`."""
+    place = data.find(MAGIC, offset)
+    while place >= 0:
+        header = _header(data, place)
+        if header is not None and header[1] > sequence:
+            return place
+        place = data.find(MAGIC, place + 1)
+    return None
+
+
+def records_of(frame: Frame) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset < len(frame.records):
+        kind, length = RECORD.unpack_from(frame.records, offset)
+        offset += RECORD.size
+        yield kind, frame.records[offset : offset + length]
+        offset += length
+
+
+def _take(entries: list[Entry], body: bytes, after: int) -> None:
+    """Add a recorded entry; it replaces what a former leader had put at its index and behind."""
+    term, index = ENTRY.unpack_from(body)
+    while entries and entries[-1].index >= index:
+        entries.pop()
+    if index > after:
+        entries.append(Entry(term, index, body[ENTRY.size :]))
+
+
+# On disk
+
+
+class WriteAheadLog:
+    """`open` one; then `save` is all. Raises OSError as the disk does."""
+
+    def __init__(self, folder: Path, metadata: bytes) -> None:
+        self._folder, self._metadata = folder, metadata
+        self._file = -1
+        self._size = self._sequence = self._segment = self._check = 0
+
+    @classmethod
+    def open(cls, folder: Path, metadata: bytes, after: int) -> tuple[WriteAheadLog, Replay | None]:
+        """The log in `folder`, ready to go on with it, and what it says of entries after index `after`.
+
+        Where nothing was ever durable it is begun anew, whose it is being told by `metadata`, and there is no
+        replay. A torn frame at the very end is dropped. Raises Corrupt.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = cls(folder, metadata)
+        paths = sorted(folder.glob("*.wal"))
+        replay = log._read(paths, after)
+        if replay is None:
+            for path in paths:
+                path.unlink()
+            log._begin_segment(after + 1)
+            return log, None
+        log._file = os.open(paths[-1], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        if not log._size:  # the crash came between making the segment and its first frame
+            log._check = 0
+            log._write(encode_record(METADATA, log._metadata))
+        return log, replay
+
+    def _read(self, paths: list[Path], after: int) -> Replay | None:
+        state, entries = HardState(), list[Entry]()
+        sequence: int | None = None
+        for place, path in enumerate(paths):
+            data = path.read_bytes()
+            offset = check = 0
+            while (frame := decode_frame(data, offset, sequence, check)) is not None:
+                sequence, check, offset = frame.sequence + 1, frame.check, frame.end
+                for kind, body in records_of(frame):
+                    if kind == METADATA:
+                        self._metadata = body
+                    elif kind == HARD_STATE:
+                        state = HardState(*STATE.unpack(body))
+                    elif kind == ENTRIES:
+                        _take(entries, body, after)
+            if offset < len(data):
+                self._check_torn(paths[place:], data, offset, sequence)
+                os.truncate(path, offset)
+            self._size, self._check = offset, check
+        if sequence is None:
+            return None
+        self._sequence, self._segment = sequence, int(paths[-1].name[:16], 16) + 1
+        if entries and entries[0].index > after + 1:
+            raise Corrupt(f"wal: entries {after + 1} to {entries[0].index - 1} are missing in {self._folder}")
+        return Replay(self._metadata, state, entries)
+
+    @staticmethod
+    def _check_torn(rest: list[Path], data: bytes, offset: int, sequence: int | None) -> None:
+        """A bad frame is forgiven only if nothing durable follows, in its segment or in a later one."""
+        expected = sequence or 0
+        follows = later_frame(data, offset, expected) is not None
+        if follows or any(later_frame(path.read_bytes(), 0, expected) is not None for path in rest[1:]):
+            raise Corrupt(
+                f"wal: {rest[0]} is damaged at byte {offset}, in a record that had been written completely; "
+                "restore the data directory from a snapshot, or remove it to start empty"
+            )
+
+    def save(self, entries: Iterable[Entry], state: HardState | None) -> None:
+        """Write one frame and wait until it is on disk."""
+        self._write(encode_batch(entries, state))
+
+    def _write(self, records: bytes) -> None:
+        frame, self._check = encode_frame(self._sequence, self._check, records)
+        view = memoryview(frame)
+        while view:
+            view = view[os.write(self._file, view) :]
+        os.fdatasync(self._file)
+        self._sequence += 1
+        self._size += len(frame)
+
+    def rotate(self, next_index: int) -> None:
+        """Begin a new segment if the current one is full."""
+        if self._size >= SEGMENT_SIZE:
+            self._begin_segment(next_index)
+
+    def _begin_segment(self, next_index: int) -> None:
+        path = self._folder / f"{self._segment:016x}-{next_index:016x}.wal"
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._size, self._check = file, 0, 0
+        self._segment += 1
+        self._write(encode_record(METADATA, self._metadata))
+        sync_folder(self._folder)
+
+    def release(self, index: int) -> None:
+        """Remove segments that hold nothing after entry `index`."""
+        paths = sorted(self._folder.glob("*.wal"))
+        for path, following in pairwise(paths):
+            if int(following.stem[17:], 16) > index + 1:
+                break
+            path.unlink()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
