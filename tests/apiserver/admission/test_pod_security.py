@@ -133,3 +133,44 @@ def test_restricted(change: dict[str, Any], sentence: str) -> None:
 def test_a_user_namespace_makes_root_harmless() -> None:
     root = {**GOOD, "hostUsers": False, "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "Localhost"}}}
     assert violations("restricted", pod(root)) == []
+
+
+def namespace(**said: str) -> dict[str, Any]:
+    return {"metadata": {"name": "default", "labels": {PREFIX + k.replace("_", "-"): v for k, v in said.items()}}}
+
+
+async def test_a_stricter_namespace_tells_which_pods_it_would_refuse(context: Any, request_for: Any) -> None:
+    for name, spec in (("a", PLAIN), ("b", PLAIN), ("c", {"hostPID": True, **PLAIN}), ("good", GOOD)):
+        context.add("pods", name, "default", spec=spec)
+    request = request_for("namespaces", namespace(enforce="restricted"), "UPDATE", old=namespace())
+    await PodSecurity(context).validate(request)
+    lacking = "allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile"
+    assert request.warnings == [
+        'existing pods in namespace "default" violate the new PodSecurity enforce level "restricted:latest"',
+        f"a (and 1 other pod): {lacking}",
+        f"c: host namespaces, {lacking}",
+    ]
+    relaxed = request_for("namespaces", namespace(enforce="baseline"), "UPDATE", old=namespace(enforce="restricted"))
+    await PodSecurity(context).validate(relaxed)
+    assert relaxed.warnings == []
+
+
+async def test_labels_must_be_known_words(context: Any, request_for: Any) -> None:
+    wrong = namespace(enforce="bazeline", enforce_version="x")
+    with pytest.raises(ApiError) as e:
+        await PodSecurity(context).validate(request_for("namespaces", wrong))
+    assert e.value.code == 422
+    field = "metadata.labels[pod-security.kubernetes.io/enforce]"
+    assert f'{field}: Invalid value: "bazeline": must be one of privileged, baseline, restricted' in e.value.message
+    assert 'Invalid value: "x": must be "latest" or "v1.x"' in e.value.message
+    # what was wrong before may stay
+    await PodSecurity(context).validate(request_for("namespaces", wrong, "UPDATE", old=wrong))
+
+
+async def test_only_a_new_image_has_a_living_pod_judged_again(context: Any, request_for: Any) -> None:
+    context.add("namespaces", "default", metadata=namespace(enforce="restricted")["metadata"])
+    old, new = pod({"containers": [{"name": "c", "image": "a"}]}), pod({"containers": [{"name": "c", "image": "b"}]})
+    plugin = PodSecurity(context)
+    await plugin.validate(request_for("pods", old, "UPDATE", old=old))
+    with pytest.raises(ApiError, match="violates PodSecurity"):
+        await plugin.validate(request_for("pods", new, "UPDATE", old=old))
