@@ -17,6 +17,8 @@ from workshop.clock import parse_rfc3339
 from workshop.scheduler.framework import Decision, Framework, Status, fit_error, unresolvable
 from workshop.scheduler.node_info import NodeInfo, PodInfo, Snapshot
 
+NO_CLAIMS = "no new claims to deallocate"
+"""What upstream's DynamicResources, which comes before preemption, says of a pod without resource claims."""
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
@@ -55,7 +57,7 @@ def preempt(
 ) -> Preemption:
     """For a pod that `decision` found no node for."""
     if wrong := _not_eligible(pod, decision, snapshot):
-        return Preemption(None, f"preemption: {wrong}")
+        return Preemption(None, f"{NO_CLAIMS}, preemption: {wrong}")
     found: list[Victims] = []
     refusals: dict[str, Status] = {}
     for name, status in decision.diagnosis.items():
@@ -70,7 +72,7 @@ def preempt(
         return Preemption(min(found, key=Victims.loss))
     others = len(snapshot.nodes) - len(refusals)
     told = [*refusals.values(), *[unresolvable(NOT_HELPFUL)] * others]
-    return Preemption(None, f"preemption: {fit_error(len(snapshot.nodes), told)}")
+    return Preemption(None, f"{NO_CLAIMS}, preemption: {fit_error(len(snapshot.nodes), told)}")
 
 
 def _not_eligible(pod: PodInfo, decision: Decision, snapshot: Snapshot) -> str:

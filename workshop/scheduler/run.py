@@ -34,7 +34,12 @@ class Program:
     def __init__(self, client: Client, options: Options, clock: Clock = SYSTEM, random: Random | None = None) -> None:
         self.client, self.options, self.clock = client, options, clock
         self.random = random or Random()
-        self.recorder = Recorder(client, "default-scheduler", new_api=True, clock=clock)
+        self.recorders = {
+            profile.name: Recorder(
+                client, profile.name, host=f"{profile.name}-{socket.gethostname()}", new_api=True, clock=clock
+            )
+            for profile in options.profiles
+        }
         self.informers = InformerFactory(client, clock=clock, random=self.random)
         self.synced = False
         selector_of = self._selectors()
@@ -45,7 +50,7 @@ class Program:
             for profile in options.profiles
         }
         budgets = self.informers.informer(resource("poddisruptionbudgets.policy"), transform=without_bulk)
-        self.scheduler = Scheduler(client, frameworks, self.recorder, clock, self.random, budgets.store)
+        self.scheduler = Scheduler(client, frameworks, self.recorders, clock, self.random, budgets.store)
         self._connect()
 
     def _selectors(self) -> DefaultSelector:
@@ -69,7 +74,7 @@ class Program:
     async def run(self) -> None:
         """Until cancelled, or until leadership is lost (raises LeadershipLost)."""
         self.informers.start()
-        writing = asyncio.ensure_future(self.recorder.run())
+        writing = [asyncio.ensure_future(recorder.run()) for recorder in self.recorders.values()]
         try:
             if not self.options.leader_elect:
                 await self._work()
@@ -86,8 +91,9 @@ class Program:
             )
             await elector.run(self._work)
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            for task in writing:
+                task.cancel()
+            await asyncio.gather(*writing, return_exceptions=True)
             await self.informers.stop()
 
     async def _work(self) -> None:

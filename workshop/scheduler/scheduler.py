@@ -47,18 +47,18 @@ class Budgets(Protocol):
 
 
 class Scheduler:
-    """`frameworks` is schedulerName → profile."""
+    """`frameworks` is schedulerName → profile, `recorders` schedulerName → where its events go."""
 
     def __init__(
         self,
         client: Client,
         frameworks: Mapping[str, Framework],
-        recorder: EventSink,
+        recorders: Mapping[str, EventSink],
         clock: Clock,
         random: Random,
         budgets: Budgets | None = None,
     ) -> None:
-        self.client, self.frameworks, self.recorder = client, frameworks, recorder
+        self.client, self.frameworks, self.recorders = client, frameworks, recorders
         self.clock, self.random, self.budgets = clock, random, budgets
         self.cache = Cache()
         self.queue = SchedulingQueue(self._interested)
@@ -74,7 +74,10 @@ class Scheduler:
         return framework is not None and framework.interested(pod, refused_by, event)
 
     def _framework(self, pod: PodInfo) -> Framework | None:
-        return self.frameworks.get(pod.spec.get("schedulerName") or "default-scheduler")
+        return self.frameworks.get(_profile(pod))
+
+    def _event(self, pod: PodInfo, type: str, reason: str, message: str, action: str) -> None:
+        self.recorders[_profile(pod)].event(pod.pod, type, reason, message, action=action)
 
     def _now(self) -> float:
         return self.clock.monotonic()
@@ -225,9 +228,7 @@ class Scheduler:
                 return
         self.results["scheduled"] += 1
         where = f"{pod.key.namespace}/{pod.key.name}"
-        self.recorder.event(
-            pod.pod, "Normal", "Scheduled", f"Successfully assigned {where} to {node}", action="Binding"
-        )
+        self._event(pod, "Normal", "Scheduled", f"Successfully assigned {where} to {node}", "Binding")
         log.debug("bound %s to %s", pod.key, node)
 
     def _not_bound(self, queued: QueuedPod, node: str, error: Exception) -> None:
@@ -239,7 +240,7 @@ class Scheduler:
             return
         self.results["error"] += 1
         log.warning("binding %s to %s failed: %s", pod.key, node, error)
-        self.recorder.event(pod.pod, "Warning", "FailedScheduling", f"binding rejected: {error}", action="Scheduling")
+        self._event(pod, "Warning", "FailedScheduling", f"binding rejected: {error}", "Scheduling")
         self._happened([Event("Pod/Delete", pod.pod, None)])  # the room it had taken is free again
         self.queue.failed(queued, self._now(), frozenset())
         self._wake.set()
@@ -265,7 +266,7 @@ class Scheduler:
             queued, self._now(), decision.plugins | {"NodeResourcesFit"} if nominated else decision.plugins
         )
         log.info("unable to schedule pod; no fit; waiting: %s: %s", pod.key, message)
-        self.recorder.event(pod.pod, "Warning", "FailedScheduling", message, action="Scheduling")
+        self._event(pod, "Warning", "FailedScheduling", message, "Scheduling")
         self._spawn(self._tell(pod, message, nominated, victims))
         self._wake.set()
 
@@ -300,7 +301,12 @@ class Scheduler:
                 raise
             return
         text = f"Preempted by pod {by.uid} on node {victim.node_name}"
-        self.recorder.event(victim.pod, "Normal", "Preempted", text, action="Preempting", related=by.pod)
+        recorder = self.recorders[_profile(by)]
+        recorder.event(victim.pod, "Normal", "Preempted", text, action="Preempting", related=by.pod)
+
+
+def _profile(pod: PodInfo) -> str:
+    return pod.spec.get("schedulerName") or "default-scheduler"
 
 
 def binding(pod: PodInfo, node: str) -> Obj:

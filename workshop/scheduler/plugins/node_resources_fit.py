@@ -5,7 +5,7 @@ Upstream: `pkg/scheduler/framework/plugins/noderesources/fit.go`, `least_allocat
 
 from __future__ import annotations
 
-from workshop.scheduler.framework import MAX_SCORE, CycleState, Event, Plugin, Status, unschedulable
+from workshop.scheduler.framework import MAX_SCORE, CycleState, Event, Plugin, Status, unresolvable, unschedulable
 from workshop.scheduler.node_info import NodeInfo, PodInfo
 from workshop.scheduler.resources import amounts
 
@@ -23,7 +23,10 @@ class NodeResourcesFit(Plugin):
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         short = insufficient(pod, node)
-        return unschedulable(*short) if short else None
+        if not short:
+            return None
+        hopeless = any(amount > node.allocatable.get(name, 0) for name, amount in pod.requests.items())
+        return unresolvable(*short) if hopeless else unschedulable(*short)
 
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
         """The mean of the free shares of cpu and memory with the pod on the node, in percent."""
