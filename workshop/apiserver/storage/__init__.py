@@ -5,7 +5,7 @@ Upstream: `staging/src/k8s.io/apiserver/pkg/storage` (`interfaces.go`, `etcd3/`,
 Read in this order:
 - `interface.py`: what the registry may ask, the values and the errors. gRPC never leaks through it.
 - `memory.py`: the same semantics in two hundred lines, without a network: for tests and simulations.
-- `etcd3.py`: over etcd v3 gRPC, in the transaction shapes that upstream uses.
+- `etcd3.py`: over etcd v3 gRPC, in the transaction shapes that upstream uses; `watch_stream.py`: its watches.
 - `leases.py`: one lease for many short-lived keys (Events).
 - `compaction.py`: forgets old revisions every five minutes; several API servers agree by `compact_rev_key`.
 - `watch_cache.py`: one list and one watch of etcd a resource serve all clients.

@@ -1,0 +1,87 @@
+"""Starting etcd for tests: ours and Debian's, on free ports, ended when the block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+KINDS = ("ours", "debian")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def command(kind: str) -> list[str]:
+    """The program; skips where Debian's is not installed, and fails there in CI."""
+    if kind == "ours":
+        return [sys.executable, "-m", "workshop.etcd"]
+    found = shutil.which("etcd")
+    if found is None:
+        missing = "Debian's etcd-server is not installed (apt-get install etcd-server)"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return [found, "--log-level", "error"]
+
+
+class EtcdProcess:
+    """One member. `start` returns when it answers; `kill` is kill -9."""
+
+    def __init__(self, kind: str, folder: Path, *flags: str) -> None:
+        self.kind, self.folder, self.flags = kind, folder, flags
+        self.client_port, self.peer_port = free_port(), free_port()
+        self.endpoint = f"127.0.0.1:{self.client_port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def arguments(self) -> list[str]:
+        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
+        return [
+            *command(self.kind),
+            f"--data-dir={self.folder}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            *self.flags,
+        ]
+
+    async def start(self) -> None:
+        self.process = subprocess.Popen(self.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
+        async with grpc.aio.insecure_channel(self.endpoint, options=options) as channel:
+            await asyncio.wait_for(channel.channel_ready(), 15)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(10)
+
+
+@asynccontextmanager
+async def running(kind: str, folder: Path, *flags: str) -> AsyncIterator[EtcdProcess]:
+    etcd = EtcdProcess(kind, folder, *flags)
+    await etcd.start()
+    try:
+        yield etcd
+    finally:
+        if etcd.process is not None and etcd.process.poll() is None:
+            etcd.kill()
