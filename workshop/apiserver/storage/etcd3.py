@@ -168,9 +168,7 @@ class Etcd3Storage:
         answer = await self._range(key=key.encode(), limit=1, revision=revision, serializable=serializable)
         return _key_value(answer.kvs[0]) if answer.kvs else None
 
-    async def list(
-        self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None
-    ) -> ListResult:
+    async def list(self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None) -> ListResult:
         start = start_after.encode() + b"\x00" if start_after is not None else prefix.encode()
         end = prefix_end(prefix.encode())
         answer = await self._range(key=start, range_end=end, revision=revision, limit=limit)
@@ -230,9 +228,7 @@ class Etcd3Storage:
 
     async def status(self) -> StorageStatus:
         answer = await self._call("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse, retry=True)
-        return StorageStatus(
-            answer.version, answer.dbSize, answer.header.revision, consistent_progress(answer.version)
-        )
+        return StorageStatus(answer.version, answer.dbSize, answer.header.revision, consistent_progress(answer.version))
 
     async def _lease(self, ttl: int) -> int:
         if not ttl:

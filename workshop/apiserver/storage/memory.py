@@ -105,9 +105,7 @@ class MemoryStorage:
         self._open()
         return self._at(key, self._check(revision))
 
-    async def list(
-        self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None
-    ) -> ListResult:
+    async def list(self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None) -> ListResult:
         self._open()
         at = self._check(revision)
         keys = self._versions.irange(start_after or prefix, inclusive=(start_after is None, True))
