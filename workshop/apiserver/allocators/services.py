@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from random import Random
 
 from workshop.api import errors
-from workshop.api.meta import Obj
+from workshop.api.meta import Obj, creation_timestamp
 from workshop.api.resources import resource
 from workshop.apiserver.allocators import families
 from workshop.apiserver.allocators.families import invalid
@@ -26,6 +26,9 @@ from workshop.apiserver.storage.interface import Storage
 from workshop.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+#: An address is taken a moment before its Service is stored, perhaps by another server: too young to be a leak (s).
+YOUNG = 60.0
 
 
 class Transaction:
@@ -67,6 +70,7 @@ class ServiceAllocator:
         self, ranges: Sequence[str], ports: tuple[int, int], storage: Storage, clock: Clock, random: Random
     ) -> None:
         self._storage = storage
+        self._clock = clock
         self._ips = {
             a.family: a for a in (IpAllocator(ipaddress.ip_network(r), storage, clock, random) for r in ranges)
         }
@@ -88,8 +92,9 @@ class ServiceAllocator:
                     logger.warning("ClusterIP %s of Service %s/%s had no IPAddress", ip, *owner)
                     await allocator.allocate(ip, *owner)
             for ip in known.keys() - held.keys():
-                logger.warning("IPAddress %s belongs to no Service", ip)
-                await allocator.release(ip)
+                if creation_timestamp(known[ip]) < self._clock.now() - YOUNG:
+                    logger.warning("IPAddress %s belongs to no Service", ip)
+                    await allocator.release(ip)
 
     async def release_ip(self, ip: str) -> None:
         """Give an address back to its range."""

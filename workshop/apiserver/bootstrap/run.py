@@ -60,8 +60,7 @@ class Bootstrap:
         """Everything that a new cluster holds is there. Raises StorageError."""
         now = rfc3339(self._clock.now())
         wanted = system.objects(self._config, now) + facts.objects(now)
-        await self._ensure(wanted)
-        await self.renew()
+        await asyncio.gather(self._ensure(wanted), self.renew())
 
     async def _ensure(self, wanted: list[tuple[Resource, Obj]]) -> None:
         """Until the store holds `wanted`. Somebody else may write at the same time."""
