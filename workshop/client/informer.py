@@ -272,6 +272,14 @@ class InformerFactory:
         finally:
             everything.cancel()
 
+    async def forget(self, res: Resource) -> None:
+        """Stop following a resource that the server no longer serves."""
+        for key in [k for k in self._informers if k[:3] == (res.group, res.version, res.plural)]:
+            del self._informers[key]
+            if (task := self._tasks.pop(key, None)) is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
     async def stop(self) -> None:
         for task in self._tasks.values():
             task.cancel()

@@ -1,0 +1,124 @@
+"""The graph of owners and what they own: pure. Upstream: `pkg/controller/garbagecollector/graph*.go`.
+
+A node is an object, known by its uid. An edge is an ownerReference. An owner that is named and was never seen is a
+*virtual* node: perhaps our watches are behind, perhaps it is gone; only a live look at the server can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from workshop.api import meta
+from workshop.api.meta import Obj
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Names an object: enough to ask the server for it."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.api_version}/{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(eq=False)
+class Node:
+    ref: Ref
+    owners: list[dict[str, Any]] = field(default_factory=list)
+    dependents: dict[str, Node] = field(default_factory=dict)
+    deleting: bool = False
+    foreground: bool = False
+    orphaning: bool = False
+    virtual: bool = False
+
+    def blocking_dependents(self) -> list[Node]:
+        """Those that say they hold up this owner's foreground deletion."""
+        return [
+            d
+            for d in self.dependents.values()
+            if any(o["uid"] == self.ref.uid and o.get("blockOwnerDeletion") for o in d.owners)
+        ]
+
+
+class Graph:
+    """`put` and `remove` answer the nodes that need a look now."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.absent: dict[tuple[str, str], None] = {}
+        """(uid, namespace) of owners that the server does not have; uids are never used again"""
+
+    def put(self, obj: Obj) -> list[Node]:
+        uid = meta.uid(obj)
+        ref = Ref(obj["apiVersion"], obj["kind"], meta.namespace(obj), meta.name(obj), uid)
+        node = self.nodes.get(uid)
+        is_new = node is None
+        if node is None:
+            node = self.nodes[uid] = Node(ref)
+        elif node.virtual:
+            node.virtual = False
+            node.ref = ref
+        was = (node.deleting, node.foreground, node.orphaning)
+        changed = self._set_owners(node, meta.owner_references(obj))
+        node.deleting = "deletionTimestamp" in obj["metadata"]
+        node.foreground = node.deleting and FOREGROUND in meta.finalizers(obj)
+        node.orphaning = node.deleting and ORPHAN in meta.finalizers(obj)
+        look: list[Node] = [node] if (is_new or changed) and node.owners else []
+        if (node.deleting, node.foreground, node.orphaning) != was:
+            look.append(node)
+            if node.foreground:
+                look += node.dependents.values()
+            look += self._owners_in_foreground(node)
+        return look
+
+    def remove(self, uid: str) -> list[Node]:
+        node = self.nodes.pop(uid, None)
+        if node is None:
+            return []
+        look = list(node.dependents.values())
+        if look:
+            self.mark_absent(node.ref)
+        look += self._owners_in_foreground(node)
+        self._detach(node, [o["uid"] for o in node.owners])
+        return look
+
+    def mark_absent(self, ref: Ref) -> None:
+        self.absent[(ref.uid, ref.namespace)] = None
+        while len(self.absent) > 500:
+            self.absent.pop(next(iter(self.absent)))
+
+    def _owners_in_foreground(self, node: Node) -> list[Node]:
+        """They wait for this dependent to go."""
+        owners = (self.nodes.get(o["uid"]) for o in node.owners)
+        return [owner for owner in owners if owner is not None and owner.foreground]
+
+    def _set_owners(self, node: Node, owners: list[dict[str, Any]]) -> bool:
+        if owners == node.owners:
+            return False
+        old, new = {o["uid"] for o in node.owners}, {o["uid"] for o in owners}
+        self._detach(node, old - new)
+        for owner in owners:
+            there = self.nodes.get(owner["uid"])
+            if there is None:
+                ref = Ref(owner["apiVersion"], owner["kind"], node.ref.namespace, owner["name"], owner["uid"])
+                there = self.nodes[owner["uid"]] = Node(ref, virtual=True)
+            there.dependents[node.ref.uid] = node
+        node.owners = list(owners)
+        return True
+
+    def _detach(self, node: Node, uids: Any) -> None:
+        for uid in uids:
+            owner = self.nodes.get(uid)
+            if owner is not None:
+                owner.dependents.pop(node.ref.uid, None)
+                if owner.virtual and not owner.dependents:
+                    del self.nodes[uid]
