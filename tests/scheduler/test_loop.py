@@ -152,6 +152,15 @@ async def test_a_refused_pod_gets_its_condition_and_then_the_room_that_comes() -
         assert await house.next() == ("bind", "a", "large")
 
 
+async def test_the_first_node_ends_the_wait_at_once() -> None:
+    async with running() as house:
+        house.pod("a")
+        _, _, status = await house.next()
+        assert status["conditions"][0]["message"] == "no nodes available to schedule pods"
+        house.node("n")
+        assert await house.next() == ("bind", "a", "n")
+
+
 async def test_a_pod_that_ends_makes_room() -> None:
     async with running() as house:
         house.node("n", cpu="1")

@@ -11,7 +11,7 @@ from workshop.serving import Receive, Scope, Send
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 Checks = Callable[[], Mapping[str, bool]]
-"""Name → is it well?"""
+"""Name → is it ready?"""
 
 
 class Health:
@@ -32,7 +32,7 @@ class Health:
 
     def answer(self, path: str, query: str = "", known: bool = False) -> tuple[int, str]:
         if path in HEALTH:
-            checks = {"ping": True, **(self.checks() if path != "/livez" else {})}
+            checks = {"ping": True, **(self.checks() if path == "/readyz" else {})}
             lines = [f"[{'+' if well else '-'}]{name} {'ok' if well else 'failed'}" for name, well in checks.items()]
             if not all(checks.values()):
                 return 500, "\n".join([*lines, f"{path[1:]} check failed", ""])

@@ -41,6 +41,8 @@ class QueuedPod:
     gated: bool = False
 
     def backoff_until(self) -> float:
+        if not self.attempts:
+            return self.added
         doubled: float = INITIAL_BACKOFF * 2 ** min(10, max(0, self.attempts - 1))
         return self.added + min(doubled, MAX_BACKOFF)
 

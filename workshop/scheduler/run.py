@@ -76,8 +76,10 @@ class Program:
         self.informers.start()
         writing = [asyncio.ensure_future(recorder.run()) for recorder in self.recorders.values()]
         try:
+            await self.informers.wait_for_sync()  # also those who wait to lead know the cluster
+            self.synced = True
             if not self.options.leader_elect:
-                await self._work()
+                await self.scheduler.run()
                 return
             timing = Timing(self.options.lease_duration, self.options.renew_deadline, self.options.retry_period)
             elector = LeaderElector(
@@ -89,22 +91,17 @@ class Program:
                 clock=self.clock,
                 random=self.random,
             )
-            await elector.run(self._work)
+            await elector.run(self.scheduler.run)
         finally:
             for task in writing:
                 task.cancel()
             await asyncio.gather(*writing, return_exceptions=True)
             await self.informers.stop()
 
-    async def _work(self) -> None:
-        await self.informers.wait_for_sync()
-        self.synced = True
-        await self.scheduler.run()
-
     # --- what is served
 
     def checks(self) -> dict[str, bool]:
-        return {"informer-sync": self.synced or self.options.leader_elect}
+        return {"informer-sync": self.synced}
 
     def metrics(self) -> str:
         scheduler = self.scheduler

@@ -262,13 +262,18 @@ class Scheduler:
             elif pod.nominated_node and not any(s.resolvable for s in decision.diagnosis.values()):
                 self.cache.unnominate(pod.key)
         message = decision.message(text)
-        self.queue.failed(
-            queued, self._now(), decision.plugins | {"NodeResourcesFit"} if nominated else decision.plugins
-        )
+        self.queue.failed(queued, self._now(), self._waits_for(queued, decision, nominated))
         log.info("unable to schedule pod; no fit; waiting: %s: %s", pod.key, message)
         self._event(pod, "Warning", "FailedScheduling", message, "Scheduling")
         self._spawn(self._tell(pod, message, nominated, victims))
         self._wake.set()
+
+    def _waits_for(self, queued: QueuedPod, decision: Decision, nominated: str) -> frozenset[str]:
+        """The plugins whose events wake the pod again."""
+        if not decision.all_nodes:
+            queued.attempts = 0  # the first node is reason enough to try at once
+            return frozenset({"NodeName"})
+        return decision.plugins | {"NodeResourcesFit"} if nominated else decision.plugins
 
     async def _tell(self, pod: PodInfo, message: str, nominated: str, victims: Victims | None) -> None:
         """Write the reason into the pod's status, and evict the victims."""

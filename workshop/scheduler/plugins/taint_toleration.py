@@ -5,7 +5,7 @@ Upstream: `pkg/scheduler/framework/plugins/tainttoleration`.
 
 from __future__ import annotations
 
-from workshop.scheduler.framework import CycleState, Plugin, Status, normalize_to_max, unresolvable
+from workshop.scheduler.framework import CycleState, Event, Plugin, Status, normalize_to_max, unresolvable
 from workshop.scheduler.node_info import NodeInfo, PodInfo
 from workshop.scheduler.tolerations import tolerates, untolerated
 
@@ -13,6 +13,13 @@ from workshop.scheduler.tolerations import tolerates, untolerated
 class TaintToleration(Plugin):
     name = "TaintToleration"
     events = frozenset({"Node/Add", "Node/Taint", "Pod/Tolerations"})
+
+    def hint(self, pod: PodInfo, event: Event) -> bool:
+        """A node whose taints still keep the pod off is no news."""
+        if not event.what.startswith("Node/") or event.new is None:
+            return True
+        taints = (event.new.get("spec") or {}).get("taints") or ()
+        return untolerated(pod.spec, taints, ("NoSchedule", "NoExecute")) is None
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         if node.taints and untolerated(pod.spec, node.taints, ("NoSchedule", "NoExecute")) is not None:
