@@ -8,14 +8,14 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workshop.api.errors import ApiError
 from workshop.apiserver.allocators import families
 from workshop.apiserver.allocators.bands import pick, static_band
 from workshop.apiserver.allocators.services import ServiceAllocator
-from workshop.apiserver.storage.interface import KeyExists, KeyValue, ListResult, NotFound
+from workshop.apiserver.storage.memory import MemoryStorage
 
 IPS = "/registry/ipaddresses/"
 
@@ -33,34 +33,19 @@ class Clock:
         raise AssertionError("nobody waits here")
 
 
-class Store:
-    def __init__(self) -> None:
-        self.data: dict[str, bytes] = {}
+class Store(MemoryStorage):
+    async def ips(self) -> set[str]:
+        return {kv.key.removeprefix(IPS) for kv in (await self.list(IPS)).items}
 
-    async def create(self, key: str, value: bytes, lease_ttl: int = 0) -> int:
-        if key in self.data:
-            raise KeyExists(key)
-        self.data[key] = value
-        return 1
-
-    async def get(self, key: str, revision: int = 0, serializable: bool = False) -> KeyValue | None:
-        return KeyValue(key, self.data[key], 1) if key in self.data else None
-
-    async def list(self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None) -> ListResult:
-        return ListResult([KeyValue(k, v, 1) for k, v in self.data.items() if k.startswith(prefix)], 1, False, 0)
-
-    async def delete(self, key: str, expected_revision: int) -> KeyValue:
-        if key not in self.data:
-            raise NotFound(key)
-        return KeyValue(key, self.data.pop(key), 2)
-
-    @property
-    def ips(self) -> set[str]:
-        return {key.removeprefix(IPS) for key in self.data if key.startswith(IPS)}
-
-    def keep(self, service: dict[str, Any]) -> None:
+    async def keep(self, service: dict[str, Any]) -> None:
         meta = service["metadata"]
-        self.data[f"/registry/services/specs/{meta['namespace']}/{meta['name']}"] = json.dumps(service).encode()
+        key = f"/registry/services/specs/{meta['namespace']}/{meta['name']}"
+        await self.create(key, json.dumps(service).encode())
+
+    async def lose(self, ip: str) -> None:
+        found = await self.get(IPS + ip)
+        assert found is not None
+        await self.delete(IPS + ip, found.mod_revision)
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -72,10 +57,10 @@ def service(name: str = "web", **spec: Any) -> dict[str, Any]:
 
 
 class Cluster:
-    def __init__(self, *ranges: str, ports: tuple[int, int] = (30000, 32767)) -> None:
-        self.store = Store()
+    def __init__(self, *ranges: str, ports: tuple[int, int] = (30000, 32767), store: Store | None = None) -> None:
+        self.store = store or Store()
         self.clock = Clock()
-        self.allocator = ServiceAllocator(ranges or ["10.96.0.0/16"], ports, self.store, self.clock, Random(1))  # type: ignore[arg-type]
+        self.allocator = ServiceAllocator(ranges or ["10.96.0.0/16"], ports, self.store, self.clock, Random(1))
 
     async def create(self, obj: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         families.prepare(obj, None)
@@ -91,19 +76,21 @@ class Cluster:
         return new
 
     async def refused(self, obj: dict[str, Any]) -> str:
-        before = (self.store.ips, set(self.allocator.ports.used))
+        before = (await self.store.ips(), set(self.allocator.ports.used))
         with pytest.raises(ApiError) as e:
             await self.create(obj)
-        assert (self.store.ips, self.allocator.ports.used) == before
+        assert (await self.store.ips(), self.allocator.ports.used) == before
         return e.value.message
 
 
 async def test_a_plain_service_gets_an_address() -> None:
     cluster = Cluster()
     spec = (await cluster.create(service()))["spec"]
-    assert spec["clusterIPs"] == [spec["clusterIP"]] and cluster.store.ips == {spec["clusterIP"]}
+    assert spec["clusterIPs"] == [spec["clusterIP"]] and await cluster.store.ips() == {spec["clusterIP"]}
     assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == (["IPv4"], "SingleStack")
-    stored = json.loads(cluster.store.data[IPS + spec["clusterIP"]])
+    found = await cluster.store.get(IPS + spec["clusterIP"])
+    assert found is not None
+    stored = json.loads(found.value)
     assert stored["spec"]["parentRef"] == {"group": "", "resource": "services", "namespace": "default", "name": "web"}
 
 
@@ -128,7 +115,7 @@ async def test_headless_and_alias_hold_no_address() -> None:
     assert (bare["ipFamilies"], bare["ipFamilyPolicy"]) == (["IPv4", "IPv6"], "RequireDualStack")
     alias = (await cluster.create(service("alias", type="ExternalName", externalName="a.b")))["spec"]
     assert "clusterIP" not in alias and "ipFamilies" not in alias
-    assert cluster.store.ips == set()
+    assert await cluster.store.ips() == set()
 
 
 async def test_families_that_the_cluster_has_not() -> None:
@@ -145,7 +132,7 @@ async def test_families_that_the_cluster_has_not() -> None:
 async def test_dual_stack() -> None:
     cluster = Cluster("10.96.0.0/16", "fd00::/108")
     spec = (await cluster.create(service(ipFamilyPolicy="PreferDualStack")))["spec"]
-    assert spec["ipFamilies"] == ["IPv4", "IPv6"] and len(cluster.store.ips) == 2
+    assert spec["ipFamilies"] == ["IPv4", "IPv6"] and len(await cluster.store.ips()) == 2
     assert spec["clusterIPs"][1].startswith("fd00::")
 
 
@@ -178,7 +165,7 @@ async def test_dry_run_takes_nothing_and_still_sees_conflicts() -> None:
     cluster = Cluster()
     spec = (await cluster.create(service(type="NodePort"), dry_run=True))["spec"]
     assert spec["clusterIP"] and spec["ports"][0]["nodePort"]
-    assert cluster.store.ips == set() and cluster.allocator.ports.used == set()
+    assert await cluster.store.ips() == set() and cluster.allocator.ports.used == set()
     await cluster.create(service(clusterIP="10.96.0.7"))
     with pytest.raises(ApiError, match="provided IP is already allocated"):
         await cluster.create(service("db", clusterIP="10.96.0.7"), dry_run=True)
@@ -189,9 +176,9 @@ async def test_rollback_of_a_failed_write() -> None:
     obj = service(type="NodePort")
     families.prepare(obj, None)
     transaction = await cluster.allocator.begin_create(obj)
-    assert cluster.store.ips and cluster.allocator.ports.used
+    assert await cluster.store.ips() and cluster.allocator.ports.used
     await transaction.rollback()
-    assert cluster.store.ips == set() and cluster.allocator.ports.used == set()
+    assert await cluster.store.ips() == set() and cluster.allocator.ports.used == set()
 
 
 async def test_types_change_and_give_back() -> None:
@@ -201,12 +188,12 @@ async def test_types_change_and_give_back() -> None:
     assert cluster.allocator.ports.used == set() and "nodePort" not in second["spec"]["ports"][0]
     assert second["spec"]["clusterIP"] == first["spec"]["clusterIP"]
     third = await cluster.update(second, type="ExternalName", externalName="a.b")
-    assert cluster.store.ips == set()
+    assert await cluster.store.ips() == set()
     assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} & third["spec"].keys()
     fourth = await cluster.update(third, type="NodePort")
-    assert cluster.store.ips == {fourth["spec"]["clusterIP"]} and "externalName" not in fourth["spec"]
+    assert await cluster.store.ips() == {fourth["spec"]["clusterIP"]} and "externalName" not in fourth["spec"]
     await cluster.allocator.after_delete(fourth)
-    assert cluster.store.ips == set() and cluster.allocator.ports.used == set()
+    assert await cluster.store.ips() == set() and cluster.allocator.ports.used == set()
 
 
 async def test_update_that_names_nothing_keeps_what_it_has() -> None:
@@ -233,24 +220,21 @@ async def test_repair_at_start() -> None:
     cluster = Cluster()
     lost = await cluster.create(service("lost", type="NodePort"))
     orphan = await cluster.create(service("orphan"))
-    cluster.store.keep(lost)
-    del cluster.store.data[IPS + lost["spec"]["clusterIP"]]
-    fresh = Cluster()
-    fresh.allocator._storage = fresh.store = cluster.store  # the same store after a restart
-    for allocator in fresh.allocator._ips.values():
-        allocator._storage = cluster.store  # type: ignore[assignment]
+    await cluster.store.keep(lost)
+    await cluster.store.lose(lost["spec"]["clusterIP"])
+    fresh = Cluster(store=cluster.store)  # after a restart
     await fresh.allocator.repair()
-    assert orphan["spec"]["clusterIP"] in fresh.store.ips  # its Service may just be on its way
+    assert orphan["spec"]["clusterIP"] in await fresh.store.ips()  # its Service may just be on its way
     fresh.clock.time += 61
     await fresh.allocator.repair()
-    assert fresh.store.ips == {lost["spec"]["clusterIP"]}
-    assert orphan["spec"]["clusterIP"] not in fresh.store.ips
+    assert await fresh.store.ips() == {lost["spec"]["clusterIP"]}
+    assert orphan["spec"]["clusterIP"] not in await fresh.store.ips()
     assert fresh.allocator.ports.used == {lost["spec"]["ports"][0]["nodePort"]}
 
 
 async def test_another_server_took_the_address() -> None:
     cluster = Cluster("10.0.0.0/30")
-    cluster.store.data[IPS + "10.0.0.1"] = b"{}"  # this process has not heard of it
+    await cluster.store.create(IPS + "10.0.0.1", b"{}")  # this process has not heard of it
     assert (await cluster.create(service()))["spec"]["clusterIP"] == "10.0.0.2"
 
 
@@ -259,6 +243,7 @@ def test_bands() -> None:
     assert static_band(2768, 16, 128, 32) == 86
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 10), st.sets(st.integers(0, 40)), st.randoms(use_true_random=False))
 def test_pick_finds_a_free_number_whenever_there_is_one(size: int, band: int, used: set[int], random: Random) -> None:
     number = pick(0, size - 1, band, used, random)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workshop.api.errors import ApiError
@@ -114,6 +114,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps)
 def test_index_equals_a_scan_of_all_bindings(steps: list[tuple[bool, str, str, list[dict[str, str]]]]) -> None:
     index = RbacIndex()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workshop.apiserver.authorization import rules
@@ -101,6 +101,7 @@ requests = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(policy_rules, max_size=3), st.lists(policy_rules, max_size=3), requests)
 def test_who_covers_rules_may_do_all_that_they_allow(
     owner: list[rules.PolicyRule], wanted: list[rules.PolicyRule], request: Attributes
@@ -109,6 +110,7 @@ def test_who_covers_rules_may_do_all_that_they_allow(
         assert any(rules.compile_rule(r).allows(request) for r in owner)
 
 
+@settings(deadline=None)
 @given(policy_rules, requests)
 def test_breaking_a_rule_down_changes_nothing(rule: rules.PolicyRule, request: Attributes) -> None:
     whole = rules.compile_rule(rule).allows(request)
