@@ -183,6 +183,10 @@ class ProcessRuntime:
             except NetworkError as problem:
                 log.error("routes to other nodes: %s", problem)
 
+    def routed(self) -> bool:
+        """True when other nodes' pods have to be reached by routes."""
+        return self._network is not None and self._network.namespaced()
+
     def port_shift(self, port: int) -> int:
         """What a pod's port becomes when it may not be bound here (mode plain)."""
         if not self._port_shift or port >= spec.unprivileged_port_start() or os.geteuid() == 0:

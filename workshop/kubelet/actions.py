@@ -1,0 +1,165 @@
+"""What has to be done so that a pod becomes what its spec says: the kubelet's deciding function.
+
+    compute_pod_actions(pod, observed, health) → PodActions
+
+It looks at the spec and at what the runtime shows, and nothing else; `pod_worker.py` then acts. The acting part may
+fail or be interrupted at any point: the next call looks again.
+Upstream: `pkg/kubelet/kuberuntime/kuberuntime_manager.go`, `computePodActions`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from workshop.kubelet import cri, pods
+from workshop.kubelet.pods import Obj, Observed
+
+HASH = "io.kubernetes.container.hash"
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A container to be stopped, and why."""
+
+    container_id: str
+    name: str
+    message: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PodActions:
+    """In the order in which they are done: kill, make the sandbox, start."""
+
+    kill_pod: bool = False
+    create_sandbox: bool = False
+    attempt: int = 0
+    kill: tuple[Kill, ...] = ()
+    start: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the probes have found: ids of containers whose liveness or startup probe failed, or that have started."""
+
+    liveness_failed: frozenset[str] = frozenset()
+    startup_failed: frozenset[str] = frozenset()
+    started: Mapping[str, bool] = field(default_factory=dict)
+
+
+def compute_pod_actions(pod: Obj, observed: Observed, health: Health) -> PodActions:
+    """Decide. For a pod that is not being deleted."""
+    sandbox = observed.sandbox()
+    if sandbox is None or sandbox.state != cri.READY:
+        return _new_sandbox(pod, observed, 0 if sandbox is None else sandbox.attempt + 1)
+    kills, starts = _ephemeral(pod, observed)
+    initialized, init_failed = _init_containers(pod, observed, health, starts, kills)
+    if init_failed:
+        return PodActions(kill_pod=True)
+    if not initialized:
+        return PodActions(attempt=sandbox.attempt, kill=tuple(kills), start=tuple(starts))
+    kept = 0
+    regular: list[str] = []
+    for container in pods.containers(pod):
+        status = observed.latest(container["name"])
+        if status is None or status.state != cri.RUNNING:
+            if pods.should_restart(pod, container, status):
+                regular.append(container["name"])
+            continue
+        why = _why_restart(container, status, health)
+        if why is None:
+            kept += 1
+            continue
+        kills.append(why)
+        if pods.restart_policy(pod) != "Never":
+            kept += 1  # it is started again once it has ended
+    if not kept and not regular:
+        # all has run to its end: what is left (sidecars, the sandbox) is not needed any more
+        return PodActions(kill_pod=True)
+    return PodActions(attempt=sandbox.attempt, kill=tuple(kills), start=tuple(starts + regular))
+
+
+def _new_sandbox(pod: Obj, observed: Observed, attempt: int) -> PodActions:
+    """No (ready) sandbox: make one, unless nothing would run in it."""
+    wanted = []
+    for container in pods.containers(pod):
+        if pods.should_restart(pod, container, observed.latest(container["name"])):
+            wanted.append(container["name"])
+    if not wanted:
+        return PodActions(kill_pod=bool(observed.running()))
+    failed_for_good = pods.restart_policy(pod) == "Never" and any(
+        (status := observed.latest(c["name"])) and status.state == cri.EXITED and status.exit_code
+        for c in pods.init_containers(pod)
+        if not pods.is_sidecar(c)
+    )
+    if failed_for_good or (attempt and pods.restart_policy(pod) == "Never" and observed.containers):
+        return PodActions(kill_pod=bool(observed.running()))
+    first = pods.init_containers(pod)[:1]
+    return PodActions(
+        kill_pod=bool(observed.running()),
+        create_sandbox=True,
+        attempt=attempt,
+        start=tuple(pods.names(first) or wanted),
+    )
+
+
+def _ephemeral(pod: Obj, observed: Observed) -> tuple[list[Kill], list[str]]:
+    """Ephemeral containers are started once, whatever else happens."""
+    new = [c["name"] for c in pods.ephemeral_containers(pod) if observed.latest(c["name"]) is None]
+    return [], new
+
+
+def _init_containers(
+    pod: Obj, observed: Observed, health: Health, starts: list[str], kills: list[Kill]
+) -> tuple[bool, bool]:
+    """Go through the init containers in order. Returns (all done, failed for good); adds to `starts` and `kills`.
+
+    Those of the present sandbox count: a pod whose sandbox was made anew runs its init containers again.
+    """
+    sandbox = observed.sandbox()
+    main_ran = any(
+        status.sandbox_id == (sandbox.id if sandbox else "")
+        for container in pods.containers(pod)
+        for status in observed.history(container["name"])
+    )
+    for container in pods.init_containers(pod):
+        status = observed.latest(container["name"])
+        if status is not None and sandbox is not None and status.sandbox_id != sandbox.id:
+            status = None
+        if pods.is_sidecar(container):
+            if status is None or status.state != cri.RUNNING:
+                starts.append(container["name"])
+                if not main_ran:
+                    return False, False
+                continue
+            why = _why_restart(container, status, health)
+            if why is not None:
+                kills.append(why)
+            if not main_ran and not health.started.get(status.id, not container.get("startupProbe")):
+                return False, False
+            continue
+        if main_ran:
+            continue
+        if status is None or status.state in (cri.CREATED, cri.UNKNOWN):
+            starts.append(container["name"])
+            return False, False
+        if status.state == cri.RUNNING:
+            return False, False
+        if status.exit_code != 0:
+            if pods.restart_policy(pod) == "Never":
+                return False, True
+            starts.append(container["name"])
+            return False, False
+    return True, False
+
+
+def _why_restart(container: Obj, status: cri.ContainerStatus, health: Health) -> Kill | None:
+    name = container["name"]
+    if status.annotations.get(HASH, pods.container_hash(container)) != pods.container_hash(container):
+        return Kill(status.id, name, f"Container {name} definition changed, will be restarted")
+    if status.id in health.liveness_failed:
+        return Kill(status.id, name, f"Container {name} failed liveness probe, will be restarted", "LivenessProbe")
+    if status.id in health.startup_failed:
+        return Kill(status.id, name, f"Container {name} failed startup probe, will be restarted", "StartupProbe")
+    return None

@@ -1,0 +1,401 @@
+"""Routes of the kubelet's server, and its ports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from workshop import serving
+from workshop.clock import parse_rfc3339, rfc3339
+from workshop.kubelet import cri, pods
+from workshop.kubelet.pods import Obj
+from workshop.kubelet.server import auth, logs, portforward, remote
+from workshop.serving import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from workshop.kubelet.run import Kubelet
+
+Query = dict[str, list[str]]
+JSON = "application/json"
+
+
+class Refused(Exception):
+    """An answer that is not 200."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def flag(query: Query, *names: str) -> bool:
+    """True for `name=1` or `name=true`, under any of the names."""
+    return any(query.get(name, ["0"])[0].lower() in ("1", "true") for name in names)
+
+
+def number(query: Query, name: str) -> int | None:
+    """An optional number. Raises Refused."""
+    text = query.get(name, [""])[0]
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise Refused(400, f"invalid {name}: {text}") from None
+
+
+async def respond(send: Send, code: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Server:
+    """The ASGI app."""
+
+    def __init__(self, kubelet: Kubelet) -> None:
+        self._kubelet = kubelet
+        self._auth = auth.Authorizer(kubelet.client, kubelet.config.node_name, kubelet.clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._guard(scope)
+            query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
+            if scope["type"] == "websocket":
+                await self._websocket(scope, query, receive, send)
+            else:
+                await self._http(scope, query, receive, send)
+        except (Refused, cri.CriError) as problem:
+            code = problem.code if isinstance(problem, Refused) else 500
+            await self._refuse(scope, receive, send, code, str(problem))
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, code: int, message: str) -> None:
+        if scope["type"] == "http":
+            await respond(send, code, message.encode() + b"\n")
+            return
+        await receive()
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        if "websocket.http.response" in scope.get("extensions", {}):
+            await send({"type": "websocket.http.response.start", "status": code, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": message.encode() + b"\n"})
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": message[:120]})
+
+    async def _guard(self, scope: Scope) -> None:
+        headers = dict(scope["headers"])
+        certificate = scope.get("extensions", {}).get("tls", {}).get("client_cert")
+        user = await self._auth.user(certificate, headers.get(b"authorization", b"").decode())
+        if user is None:
+            raise Refused(401, "Unauthorized")
+        method = scope.get("method", "GET")
+        verb = {"GET": "get", "POST": "create", "PUT": "update", "DELETE": "delete"}.get(method, "get")
+        if not await self._auth.allowed(user, verb, scope["path"]):
+            part = auth.subresource(scope["path"])
+            raise Refused(403, f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{part}])")
+
+    # -- plain requests ------------------------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, query: Query, receive: Receive, send: Send) -> None:
+        parts = [part for part in scope["path"].split("/") if part]
+        head = parts[0] if parts else ""
+        if head == "healthz":
+            await respond(send, 200, b"ok")
+        elif head in ("pods", "runningpods"):
+            found = self._kubelet.pod_informer.store.list()
+            body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": found}
+            await respond(send, 200, json.dumps(body).encode(), JSON)
+        elif head == "containerLogs" and len(parts) == 4:
+            await self._logs(parts[1], parts[2], parts[3], query, send)
+        elif head == "stats" and parts[1:] == ["summary"]:
+            await respond(send, 200, json.dumps(await self._summary()).encode(), JSON)
+        elif head == "metrics":
+            await respond(send, 200, await self._metrics(parts[1:]), "text/plain; version=0.0.4")
+        elif head == "configz":
+            body = {"kubeletconfig": {"maxPods": self._kubelet.config.max_pods, "port": self._kubelet.config.port}}
+            await respond(send, 200, json.dumps(body).encode(), JSON)
+        elif head == "run" and len(parts) == 4:
+            status = await self._running(parts[1], parts[2], parts[3])
+            done = await self._kubelet.runtime.exec_sync(status.id, query.get("cmd", [""])[0].split(), 0)
+            await respond(send, 200, done.stdout + done.stderr)
+        elif head in ("exec", "attach", "portForward"):
+            raise Refused(400, "unable to upgrade: only WebSocket is served here")
+        else:
+            raise Refused(404, "404 page not found")
+
+    def _pod(self, namespace: str, name: str) -> Obj:
+        pod = self._kubelet.pod(namespace, name)
+        if pod is None:
+            raise Refused(404, f'pod "{name}" not found')
+        return pod
+
+    async def _history(self, pod: Obj, name: str) -> list[cri.ContainerStatus]:
+        found = await self._kubelet.runtime.list_containers(pod["metadata"]["uid"])
+        return pods.Observed((), tuple(found)).history(name)
+
+    async def _logs(self, namespace: str, name: str, container: str, query: Query, send: Send) -> None:
+        pod = self._pod(namespace, name)
+        if pods.container_named(pod, container) is None:
+            raise Refused(404, f'container "{container}" not found in pod "{name}"')
+        status = await self._logged(pod, container, previous=flag(query, "previous"))
+        since = query.get("sinceTime", [""])[0]
+        seconds = number(query, "sinceSeconds")
+        try:
+            begin = parse_rfc3339(since) if since else None
+        except ValueError:
+            raise Refused(400, f"invalid sinceTime: {since}") from None
+        if seconds is not None:
+            begin = self._kubelet.clock.now() - seconds
+        options = logs.Options(
+            follow=flag(query, "follow"),
+            tail=number(query, "tailLines"),
+            since=begin,
+            timestamps=flag(query, "timestamps"),
+            limit_bytes=number(query, "limitBytes"),
+            stream=query.get("stream", ["All"])[0],
+        )
+        last = [status]
+
+        def running() -> bool:
+            return last[0].state == cri.RUNNING
+
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain; charset=utf-8")]}
+        )
+        async for piece in logs.read(status.log_path, options, running, self._kubelet.clock):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            last[0] = await self._again(status)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _again(self, status: cri.ContainerStatus) -> cri.ContainerStatus:
+        try:
+            return await self._kubelet.runtime.container_status(status.id)
+        except cri.NotFound:
+            return status
+
+    async def _logged(self, pod: Obj, container: str, *, previous: bool) -> cri.ContainerStatus:
+        name = pod["metadata"]["name"]
+        history = await self._history(pod, container)
+        begun = [status for status in history if status.started_at or status.state == cri.RUNNING]
+        if previous:
+            ended = [status for status in history if status.state == cri.EXITED]
+            older = ended if history and history[0].state != cri.EXITED else ended[1:]
+            reported = (pod.get("status") or {}).get("containerStatuses") or []
+            waiting = any(s["name"] == container and "waiting" in s.get("state", {}) for s in reported)
+            chosen = older[:1] or (ended[:1] if waiting else [])
+            if not chosen:
+                raise Refused(400, f'previous terminated container "{container}" in pod "{name}" not found')
+            return chosen[0]
+        if begun:
+            return begun[0]
+        fields = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+        reported = [s for field in fields for s in (pod.get("status") or {}).get(field) or ()]
+        reason = "ContainerCreating"
+        for entry in reported:
+            if entry["name"] == container:
+                reason = entry.get("state", {}).get("waiting", {}).get("reason") or reason
+        if reason in ("ErrImagePull", "ImagePullBackOff"):
+            why = "image can't be pulled" if reason == "ErrImagePull" else "trying and failing to pull image"
+        else:
+            why = reason
+        raise Refused(400, f'container "{container}" in pod "{name}" is waiting to start: {why}')
+
+    async def _summary(self) -> Obj:
+        kubelet, now = self._kubelet, rfc3339(self._kubelet.clock.now())
+        found = []
+        for pod in kubelet.pod_informer.store.list():
+            entries = []
+            for status in await kubelet.runtime.list_containers(pod["metadata"]["uid"]):
+                if status.state != cri.RUNNING:
+                    continue
+                used = await kubelet.runtime.container_stats(status.id)
+                memory, cpu = int(used.get("memory_bytes", 0)), int(used.get("cpu_seconds", 0) * 1e9)
+                entries.append(
+                    {
+                        "name": status.name,
+                        "startTime": rfc3339(status.started_at),
+                        "cpu": {"time": now, "usageCoreNanoSeconds": cpu},
+                        "memory": {"time": now, "workingSetBytes": memory, "usageBytes": memory},
+                    }
+                )
+            meta = pod["metadata"]
+            ref = {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}
+            found.append({"podRef": ref, "containers": entries})
+        return {"node": {"nodeName": kubelet.config.node_name, "startTime": now}, "pods": found}
+
+    async def _metrics(self, rest: list[str]) -> bytes:
+        kubelet = self._kubelet
+        running = [c for c in await kubelet.runtime.list_containers() if c.state == cri.RUNNING]
+        lines = [
+            "# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox",
+            "# TYPE kubelet_running_pods gauge",
+            f"kubelet_running_pods {len({c.sandbox_id for c in running})}",
+            "# HELP kubelet_running_containers [BETA] Number of containers currently running",
+            "# TYPE kubelet_running_containers gauge",
+            f'kubelet_running_containers{{container_state="running"}} {len(running)}',
+        ]
+        if rest == ["resource"]:
+            lines = [
+                "# TYPE container_memory_working_set_bytes gauge",
+                "# TYPE container_cpu_usage_seconds_total counter",
+            ]
+            for status in running:
+                used = await kubelet.runtime.container_stats(status.id)
+                namespace, pod = status.labels.get(cri.POD_NAMESPACE, ""), status.labels.get(cri.POD_NAME, "")
+                where = f'container="{status.name}",namespace="{namespace}",pod="{pod}"'
+                lines.append(f"container_memory_working_set_bytes{{{where}}} {int(used.get('memory_bytes', 0))}")
+                lines.append(f"container_cpu_usage_seconds_total{{{where}}} {used.get('cpu_seconds', 0)}")
+        return ("\n".join(lines) + "\n").encode()
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    async def _running(self, namespace: str, name: str, container: str) -> cri.ContainerStatus:
+        pod = self._pod(namespace, name)
+        if pods.container_named(pod, container) is None:
+            raise Refused(404, f'container not found ("{container}")')
+        for status in await self._history(pod, container):
+            if status.state == cri.RUNNING:
+                return status
+        raise Refused(500, f'unable to upgrade connection: container not found ("{container}")')
+
+    async def _websocket(self, scope: Scope, query: Query, receive: Receive, send: Send) -> None:
+        parts = [part for part in scope["path"].split("/") if part]
+        head = parts[0] if parts else ""
+        if head in ("exec", "attach") and len(parts) in (4, 5):
+            await self._remote(parts, scope, query, receive, send)
+        elif head == "portForward" and len(parts) in (3, 4):
+            await self._port_forward(parts[1], parts[2], scope, query, receive, send)
+        else:
+            raise Refused(404, "404 page not found")
+
+    async def _remote(
+        self,
+        verb: str,
+        namespace: str,
+        name: str,
+        container: str,
+        scope: Scope,
+        query: Query,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        protocol = remote.choose(scope)
+        if protocol is None:
+            raise Refused(400, f"unable to upgrade: supported protocols are {remote.V5}, {remote.V4}")
+        status = await self._running(namespace, name, container)
+        stdin, tty = flag(query, "input", "stdin"), flag(query, "tty")
+        stream: cri.Stream | None = None
+        problem: cri.CriError | None = None
+        try:
+            if verb == "exec":
+                stream = await self._kubelet.runtime.exec(status.id, query.get("command", []), stdin=stdin, tty=tty)
+            else:
+                stream = await self._kubelet.runtime.attach(status.id)
+        except cri.CriError as failed:
+            problem = failed
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+        if stream is None:
+            text = f"error executing command in container: {problem}" if verb == "exec" else str(problem)
+            body = remote.failure_status(text)
+            await remote.send_bytes(send, bytes([remote.ERROR]) + json.dumps(body).encode())
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        await remote.send_bytes(send, bytes([remote.STDOUT]))
+        await remote.serve(stream, receive, send, stdin=stdin, stderr=flag(query, "error", "stderr") and not tty)
+
+    async def _port_forward(
+        self, namespace: str, name: str, scope: Scope, query: Query, receive: Receive, send: Send
+    ) -> None:
+        protocol = remote.choose(scope, (portforward.SPDY, remote.V4))
+        if protocol is None:
+            raise Refused(400, f"unable to upgrade: supported protocols are {portforward.SPDY}, {remote.V4}")
+        pod = self._pod(namespace, name)
+        ready = [
+            sandbox
+            for sandbox in await self._kubelet.runtime.list_pod_sandbox(pod["metadata"]["uid"])
+            if sandbox.state == cri.READY
+        ]
+        if not ready:
+            raise Refused(500, f'pod not found ("{name}_{namespace}")')
+        sandbox_id = ready[-1].id
+
+        async def dial(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await self._kubelet.runtime.port_forward(sandbox_id, port)
+
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+        if protocol == portforward.SPDY:
+            await portforward.Tunnel(dial, send, sandbox_id).run(receive)
+            return
+        texts = [text for name in ("port", "ports") for entry in query.get(name, []) for text in entry.split(",")]
+        ports = [int(text) for text in texts if text.isdigit()]
+        await portforward.serve_channels(ports, dial, receive, send, sandbox_id)
+
+
+async def health(scope: Scope, receive: Receive, send: Send) -> None:
+    """The port that a supervisor asks, without TLS."""
+    if scope["type"] == "http":
+        found = scope["path"] in ("/healthz", "/healthz/ping")
+        await respond(send, 200 if found else 404, b"ok" if found else b"404 page not found\n")
+
+
+def own_certificate(config_dir: str, node: str, address: str) -> tuple[str, str]:
+    """A self-signed certificate, as upstream makes one when it is given none: (certificate file, key file)."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    folder = os.path.join(config_dir, "pki")
+    certificate_file, key_file = os.path.join(folder, "kubelet.crt"), os.path.join(folder, "kubelet.key")
+    if os.path.exists(certificate_file) and os.path.exists(key_file):
+        return certificate_file, key_file
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{node}@kubelet")])
+    begin = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    alternative: list[x509.GeneralName] = [x509.DNSName(node), x509.IPAddress(ipaddress.ip_address(address))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=3650))
+        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    fd = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(private)
+    with open(certificate_file, "wb") as file:
+        file.write(certificate.public_bytes(serialization.Encoding.PEM))
+    return certificate_file, key_file
+
+
+@asynccontextmanager
+async def served(kubelet: Kubelet) -> AsyncIterator[None]:
+    """Serve while the block runs. Raises OSError when a port is taken."""
+    config = kubelet.config
+    certificate, key = config.tls_cert_file, config.tls_private_key_file
+    if not certificate or not key:
+        certificate, key = own_certificate(config.root_dir, config.node_name, config.node_ip)
+    tls = serving.server_tls(certificate, key, config.client_ca_file or None)
+    async with AsyncExitStack() as stack:
+        socket = serving.listen(config.address, config.port)
+        await stack.enter_async_context(serving.serve(Server(kubelet), [socket], tls))
+        if config.healthz_port:
+            plain = serving.listen(config.healthz_bind_address, config.healthz_port)
+            await stack.enter_async_context(serving.serve(health, [plain]))
+        yield
