@@ -271,17 +271,8 @@ class Server:
         else:
             raise Refused(404, "404 page not found")
 
-    async def _remote(
-        self,
-        verb: str,
-        namespace: str,
-        name: str,
-        container: str,
-        scope: Scope,
-        query: Query,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _remote(self, parts: list[str], scope: Scope, query: Query, receive: Receive, send: Send) -> None:
+        verb, namespace, name, container = parts[0], parts[1], parts[2], parts[-1]
         protocol = remote.choose(scope)
         if protocol is None:
             raise Refused(400, f"unable to upgrade: supported protocols are {remote.V5}, {remote.V4}")

@@ -9,13 +9,13 @@ import struct
 
 # each with its length before it
 _NAMES = (
-    "options head post put delete trace accept accept-charset accept-encoding accept-language accept- "
-    "ranges age allow authorization cache-control connection content-base content-encoding content- "
-    "language content-length content-location content-md5 content-range content-type date etag expect "
-    "expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last- "
-    "modified location max-forwards pragma proxy-authenticate proxy-authorization range referer retry- "
-    "after server te trailer transfer-encoding upgrade user-agent vary via warning www-authenticate "
-    "method get status 200 OK version HTTP/1.1 url public set-cookie keep-alive origin "
+    "options|head|post|put|delete|trace|accept|accept-charset|accept-encoding|accept-language|"
+    "accept-ranges|age|allow|authorization|cache-control|connection|content-base|content-encoding|"
+    "content-language|content-length|content-location|content-md5|content-range|content-type|date|etag|"
+    "expect|expires|from|host|if-match|if-modified-since|if-none-match|if-range|if-unmodified-since|"
+    "last-modified|location|max-forwards|pragma|proxy-authenticate|proxy-authorization|range|referer|"
+    "retry-after|server|te|trailer|transfer-encoding|upgrade|user-agent|vary|via|warning|www-authenticate|"
+    "method|get|status|200 OK|version|HTTP/1.1|url|public|set-cookie|keep-alive|origin"
 )
 _TEXT = (
     "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203 Non-Au"
@@ -26,4 +26,5 @@ _TEXT = (
     "vatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
 )
 
-DICTIONARY = b"".join(struct.pack(">I", len(name)) + name.encode() for name in _NAMES.split()) + _TEXT.encode("latin-1")
+_LENGTHS = b"".join(struct.pack(">I", len(name)) + name.encode() for name in _NAMES.split("|"))
+DICTIONARY = _LENGTHS + _TEXT.encode("latin-1")
