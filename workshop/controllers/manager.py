@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import (
+    clusterroleaggregation,
     deployment,
     endpoints,
     endpointslice,
@@ -41,6 +42,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("serviceaccount-controller", serviceaccount.ServiceAccountController, "service-account-controller"),
     Descriptor(
         "root-ca-certificate-publisher-controller", serviceaccount.RootCACertificatePublisher, "root-ca-cert-publisher"
+    ),
+    Descriptor(
+        "clusterrole-aggregation-controller",
+        clusterroleaggregation.ClusterRoleAggregationController,
+        "clusterrole-aggregation-controller",
     ),
     Descriptor("node-ipam-controller", nodeipam.NodeIpamController, "node-controller"),
     Descriptor("node-lifecycle-controller", nodelifecycle.NodeLifecycleController, "node-controller"),
@@ -75,7 +81,6 @@ NOT_YET = (
     "persistentvolume-binder-controller",
     "persistentvolume-attach-detach-controller",
     "persistentvolume-expander-controller",
-    "clusterrole-aggregation-controller",
     "persistentvolumeclaim-protection-controller",
     "persistentvolume-protection-controller",
     "podgroup-protection-controller",
