@@ -55,6 +55,11 @@ def test_rounding_is_away_from_zero() -> None:
     assert parse("1n").milli_value() == 1 and parse("1100m").value() == 2
 
 
+def test_resource_lists_are_no_finer_than_a_thousandth() -> None:
+    assert str(parse("1.0005").round_up_milli()) == "1001m" and str(parse("5e-10").round_up_milli()) == "1e-3"
+    assert str(parse("1.500").round_up_milli()) == "1.500"
+
+
 def test_a_sum_takes_the_format_of_the_first_that_is_not_zero() -> None:
     assert str(parse("0") + parse("1Gi")) == "1Gi"
     assert str(parse("1Gi") + parse("1G")) == "2073741824"

@@ -18,6 +18,7 @@ _SPACE = " \t\r\n"
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _AFTER = {"{": "after object key:value pair", "[": "after array element", ":": "after object key"}
+_INSIDE = ("in literal", "in numeric", "in exponent", "in string escape", "in \\u", "after decimal")
 _BEGIN = "looking for beginning of value"
 
 
@@ -31,8 +32,9 @@ def complaint(text: str) -> str:
     try:
         _value_list(text)
     except _Wrong as wrong:
-        if wrong.at >= len(text):
-            return "unexpected end of JSON input"
+        if wrong.at >= len(text):  # Go steps on with a blank, to see whether a number or a word ends here
+            inside = wrong.context.startswith(_INSIDE)
+            return f"invalid character ' ' {wrong.context}" if inside else "unexpected end of JSON input"
         return f"invalid character {_quoted(text[wrong.at])} {wrong.context}"
     return ""
 

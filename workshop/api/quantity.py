@@ -47,6 +47,11 @@ class Quantity:
     def milli_value(self) -> int:
         return _round_away(self.nano, 10**6)
 
+    def round_up_milli(self) -> Quantity:
+        """No finer than a thousandth, as resource lists are stored (upstream: SetDefaults_ResourceList)."""
+        exact = self.nano % 10**6 == 0
+        return self if exact else Quantity(self.milli_value() * 10**6, self.format)
+
     def is_zero(self) -> bool:
         return self.nano == 0
 

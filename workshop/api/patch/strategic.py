@@ -290,7 +290,9 @@ def _arrange(merged: list[Any], order: list[Any], live: list[Any], key: str) -> 
     Worked example: order [c, a], live [a, x, b], merged [a, x, c] → [c, a, x]: x came after a before.
     """
     wanted = [_identity(element, key) for element in order]
-    places = {repr(_identity(element, key)): i for i, element in enumerate(live)}
+    places: dict[str, int] = {}
+    for i, element in enumerate(live):
+        places.setdefault(repr(_identity(element, key)), i)
 
     def place(element: Any) -> int:
         return places.get(repr(_identity(element, key)), -1)
