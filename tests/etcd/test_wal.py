@@ -1,0 +1,156 @@
+"""What a crash may do to the log, and what it may not hide."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workshop.etcd import snapshot, wal
+from workshop.etcd.mvcc.key_index import Record
+from workshop.etcd.raft import Entry, HardState
+from workshop.etcd.wal import Corrupt, WriteAheadLog
+
+
+def write(folder: Path, groups: list[list[Entry]]) -> list[int]:
+    """Save each group as one frame; the file's size after each, the head's first."""
+    log, replay = WriteAheadLog.open(folder, b"me", 0)
+    assert replay is None
+    sizes = [segment(folder).stat().st_size]
+    for entries in groups:
+        log.save(entries, HardState(entries[-1].term, 1, 0))
+        sizes.append(segment(folder).stat().st_size)
+    log.close()
+    return sizes
+
+
+def segment(folder: Path) -> Path:
+    return max(folder.glob("*.wal"))
+
+
+def read(folder: Path, after: int = 0) -> wal.Replay | None:
+    log, replay = WriteAheadLog.open(folder, b"me", after)
+    log.close()
+    return replay
+
+
+GROUPS = [[Entry(1, 1, b"one")], [Entry(1, 2, b"two"), Entry(1, 3, b"three")], [Entry(2, 4, b"four" * 9)]]
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    write(tmp_path, GROUPS)
+    replay = read(tmp_path)
+    assert replay is not None
+    assert replay.entries == [entry for group in GROUPS for entry in group]
+    assert (replay.metadata, replay.state) == (b"me", HardState(2, 1, 0))
+    after = read(tmp_path, after=2)
+    assert after is not None and [entry.index for entry in after.entries] == [3, 4]
+
+
+def test_a_torn_tail_is_dropped_at_each_byte(tmp_path: Path) -> None:
+    sizes = write(tmp_path / "whole", GROUPS)
+    data = segment(tmp_path / "whole").read_bytes()
+    for end in range(sizes[0], len(data)):
+        folder = tmp_path / "torn"
+        shutil.copytree(tmp_path / "whole", folder)
+        segment(folder).write_bytes(data[:end])
+        replay = read(folder)
+        assert replay is not None
+        whole = sum(size <= end for size in sizes) - 1
+        assert replay.entries == [entry for group in GROUPS[:whole] for entry in group], f"cut at byte {end}"
+        # It can be written on, and read again.
+        log, _ = WriteAheadLog.open(folder, b"me", 0)
+        log.save([Entry(3, len(replay.entries) + 1, b"more")], None)
+        log.close()
+        again = read(folder)
+        assert again is not None and again.entries[-1].data == b"more"
+        shutil.rmtree(folder)
+
+
+def test_holes_in_the_last_frame_are_a_torn_tail_too(tmp_path: Path) -> None:
+    sizes = write(tmp_path, GROUPS)
+    path = segment(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[sizes[2] + 30 : sizes[2] + 40] = bytes(10)
+    path.write_bytes(data)
+    replay = read(tmp_path)
+    assert replay is not None and [entry.index for entry in replay.entries] == [1, 2, 3]
+
+
+def test_a_flipped_bit_before_the_last_frame_refuses_to_start(tmp_path: Path) -> None:
+    sizes = write(tmp_path / "whole", GROUPS)
+    data = segment(tmp_path / "whole").read_bytes()
+    for place in range(sizes[2]):
+        folder = tmp_path / "bad"
+        shutil.copytree(tmp_path / "whole", folder)
+        bad = bytearray(data)
+        bad[place] ^= 0x10
+        segment(folder).write_bytes(bad)
+        with pytest.raises(Corrupt, match="damaged at byte"):
+            read(folder)
+        assert segment(folder).read_bytes() == bytes(bad), "what is corrupt is left as it is"
+        shutil.rmtree(folder)
+
+
+def test_a_frame_that_is_missing_in_the_middle_refuses_to_start(tmp_path: Path) -> None:
+    sizes = write(tmp_path, GROUPS)
+    path = segment(tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(data[: sizes[1]] + data[sizes[2] :])
+    with pytest.raises(Corrupt):
+        read(tmp_path)
+
+
+def test_a_crash_before_the_first_frame_begins_anew(tmp_path: Path) -> None:
+    write(tmp_path, [])
+    segment(tmp_path).write_bytes(b"")
+    assert read(tmp_path) is None
+    replay = read(tmp_path)
+    assert replay is not None and replay.entries == []
+
+
+def test_segments_are_begun_and_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal, "SEGMENT_SIZE", 200)
+    log, _ = WriteAheadLog.open(tmp_path, b"me", 0)
+    for index in range(1, 31):
+        log.rotate(index)
+        log.save([Entry(1, index, b"x" * 50)], None)
+    many = len(list(tmp_path.glob("*.wal")))
+    assert many > 5
+    log.release(20)
+    log.close()
+    assert len(list(tmp_path.glob("*.wal"))) < many
+    replay = read(tmp_path, after=20)
+    assert replay is not None and [entry.index for entry in replay.entries] == list(range(21, 31))
+    with pytest.raises(Corrupt, match="missing"):
+        read(tmp_path, after=5)
+    # An empty segment after a crash between making it and its first frame.
+    (tmp_path / f"{99:016x}-{31:016x}.wal").write_bytes(b"")
+    replay = read(tmp_path, after=20)
+    assert replay is not None and replay.entries[-1].index == 30
+
+
+def test_entries_of_a_later_leader_replace_what_was_there(tmp_path: Path) -> None:
+    write(tmp_path, [[Entry(1, 1, b"a"), Entry(1, 2, b"b"), Entry(1, 3, b"c")], [Entry(2, 2, b"B")]])
+    replay = read(tmp_path)
+    assert replay is not None and replay.entries == [Entry(1, 1, b"a"), Entry(2, 2, b"B")]
+
+
+def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    records = [Record.put(b"a", 2, 0, 2, 1, b"value", 7), Record.tombstone(b"a", 3, 0)]
+    for index in (10, 20):
+        taken = snapshot.Snapshot(index, 1, 3, 0, [(1, 5)], [(7, 60)], records)
+        snapshot.save(tmp_path, snapshot.encode(taken), 1, index)
+    assert snapshot.load(tmp_path).index == 20
+    newest = max(tmp_path.glob("*.snap"))
+    newest.write_bytes(newest.read_bytes()[:-3])
+    loaded = snapshot.load(tmp_path)
+    assert (loaded.index, loaded.leases, loaded.alarms) == (10, [(7, 60)], [(1, 5)])
+    assert [(r.key, r.main, r.version, r.kv) for r in loaded.records] == [
+        (r.key, r.main, r.version, r.kv) for r in records
+    ]
+    for path in tmp_path.glob("*.snap"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="none of the snapshots"):
+        snapshot.load(tmp_path)
