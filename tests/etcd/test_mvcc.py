@@ -195,9 +195,7 @@ def test_compaction_as_the_worked_example_says() -> None:
 def test_encoding_is_protobuf(lease: int, value: bytes, revision: int) -> None:
     record = Record.put(b"key", revision, 0, revision, 1, value, lease)
     body = encode.inner_header(revision) + record.kv + encode.number(3, True) + encode.number(4, 1)
-    kv = pb.KeyValue(
-        key=b"key", create_revision=revision, mod_revision=revision, version=1, value=value, lease=lease
-    )
+    kv = pb.KeyValue(key=b"key", create_revision=revision, mod_revision=revision, version=1, value=value, lease=lease)
     header = pb.ResponseHeader(revision=revision)
     assert pb.RangeResponse.FromString(body) == pb.RangeResponse(header=header, kvs=[kv], more=True, count=1)
     event = pb.WatchResponse.FromString(encode.event(True, record.kv, record.kv)).events[0]
