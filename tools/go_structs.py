@@ -105,8 +105,9 @@ def add_openapi(struct: dict[str, Any], schema: dict[str, Any]) -> None:
                 more[key] = value
         if "enum" in about:
             more["enum"] = about["enum"]
-        if about.get("default") not in (None, {}, "", 0):
-            more["default"] = about["default"]
+        default = about.get("default")
+        if default not in (None, {}) and (default or struct[name][0].startswith("*")):
+            more["default"] = default
         if name in schema.get("required", ()) and "r" not in struct[name][2]:
             struct[name][2] += "r"
 

@@ -1,0 +1,450 @@
+"""JSON in, object out, exactly as a Go API server reads it: the types checked, unknown and doubled fields told, the rest
+brought to the form in which the server would answer it (canonical quantities and times, no empty optional fields, fields
+in Go's order).
+
+>>> deployment = schema.for_kind("apps/v1", "Deployment")
+>>> convert(deployment, {"kind": "Deployment", "spec": {"replicas": 1, "foo": 2}}).strict
+['unknown field "spec.foo"']
+>>> convert(deployment, {"spec": {"replicas": "x"}})
+Traceback (most recent call last):
+workshop.api.decode.DecodeError: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json, sigs.k8s.io/json, encoding/json.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from workshop.api import errors, quantity, schema
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource
+from workshop.api.schema import Field, Schema, Type
+
+MOST_ERRORS = 100
+"""Strict errors beyond these are not collected (sigs.k8s.io/json)."""
+LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
+
+
+class DecodeError(ValueError):
+    """The body cannot be read as the wanted kind; the text is Go's."""
+
+
+class Doubled(dict[str, Any]):
+    """An object of JSON in which a name stood twice: `pairs` has all of them, the dict the last of each."""
+
+    pairs: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    obj: Obj
+    strict: list[str]
+    """`unknown field "spec.foo"`, `duplicate field "spec.replicas"`, in the order of the body."""
+
+
+def loads(body: bytes | str) -> Any:
+    """JSON as `json.loads`, but objects with doubled names come as `Doubled`. ValueError when it is no JSON."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(items)
+        if len(made) != len(items):
+            made = Doubled(made)
+            made.pairs = items
+        return made
+
+    return json.loads(body, object_pairs_hook=pairs)
+
+
+def decode(resource: Resource, body: bytes | str, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
+    """A request body as an object of `resource`'s kind, and the warnings to send with the answer.
+
+    Raises ApiError 400 in upstream's words. `field_validation` is the query parameter of that name.
+    """
+    return decode_kind(resource.api_version, resource.kind, body, field_validation)
+
+
+def decode_kind(api_version: str, kind: str, body: bytes | str, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
+    """`decode` for a kind that is not a resource's own, such as a subresource's Eviction or Scale."""
+    try:
+        value = loads(body)
+    except (ValueError, RecursionError) as error:
+        text = body if isinstance(body, str) else body.decode("utf-8", "replace")
+        raise _unrecognized(kind, f"{_json_error(error)} ({_snippet(text)})") from error
+    return decode_value(api_version, kind, value, field_validation)
+
+
+def decode_value(api_version: str, kind: str, value: Any, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
+    """`decode_kind` for a body that is parsed already (out of YAML or protobuf)."""
+    if not isinstance(value, dict):
+        go = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+        said = f"json: cannot unmarshal {_word(value)} into Go value of type {go} ({_snippet(json.dumps(value))})"
+        raise _unrecognized(kind, said)
+    given_kind, given_version = value.get("kind") or kind, value.get("apiVersion") or api_version
+    if (given_kind, given_version) != (kind, api_version):
+        raise errors.bad_request(_cannot(given_kind, given_version, kind, _why_not(given_kind, given_version, kind)))
+    found = schema.for_kind(api_version, kind)
+    if found is None:
+        raise errors.bad_request(f'no kind "{kind}" is registered for version "{api_version}"')
+    try:
+        converted = convert(found, value)
+    except DecodeError as error:
+        raise errors.bad_request(_cannot(kind, api_version, kind, str(error))) from error
+    if converted.strict and field_validation == "Strict":
+        said = "strict decoding error: " + ", ".join(converted.strict)
+        raise errors.bad_request(_cannot(kind, api_version, kind, said))
+    head = {"kind": kind, "apiVersion": api_version}
+    return {**head, **converted.obj, **head}, converted.strict if field_validation == "Warn" else []
+
+
+def _cannot(kind: str, api_version: str, wanted: str, why: str) -> str:
+    return f'{kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {wanted}: {why}'
+
+
+def _why_not(kind: Any, api_version: Any, wanted: str) -> str:
+    if isinstance(kind, str) and isinstance(api_version, str) and schema.for_kind(api_version, kind) is not None:
+        version = api_version.rpartition("/")[2]
+        return f"converting ({version}.{kind}) to ({wanted}): unknown conversion"
+    return f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+
+
+def _unrecognized(kind: str, why: str) -> errors.ApiError:
+    lead = f"the object provided is unrecognized (must be of type {kind})"
+    return errors.bad_request(f"{lead}: couldn't get version/kind; json parse error: {why}")
+
+
+def _snippet(text: str) -> str:
+    """Go's `%v` of a body: a quoted start of it where it is long enough to be told, its bytes in hex otherwise."""
+    if len(text) > 30:
+        return f"{text[:30]} ..."
+    return text if text[:1] == "{" else text.encode().hex()
+
+
+def _json_error(error: Exception) -> str:
+    """Python's complaint in Go's words."""
+    if isinstance(error, RecursionError):
+        return "exceeded max depth"
+    if isinstance(error, json.JSONDecodeError):
+        if error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg:
+            return "unexpected end of JSON input"
+        where = {"Expecting value": "looking for beginning of value", "Extra data": "after top-level value"}
+        where["Expecting ',' delimiter"] = "after object key:value pair"
+        where["Expecting ':' delimiter"] = "after object key"
+        context = next((text for start, text in where.items() if error.msg.startswith(start)), "")
+        context = context or "looking for beginning of object key string"
+        return f"invalid character '{error.doc[error.pos]}' {context}"
+    return str(error)
+
+
+def convert(root: Schema, value: dict[str, Any]) -> Converted:
+    """Reads a parsed object by its schema. Raises DecodeError; what strictness would refuse is in `.strict`."""
+    reader = _Reader()
+    obj = reader.struct(root, value, "", _Where("", (), root.go))
+    if reader.wrong_type:
+        raise DecodeError(reader.wrong_type)
+    return Converted(obj, reader.strict)
+
+
+def prune(root: Schema, value: dict[str, Any]) -> Obj:
+    """The object without the fields that the schema does not know."""
+    return convert(root, value).obj
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What Go's errors tell of a place: the innermost struct and the JSON names that lead there."""
+
+    struct: str
+    names: tuple[str, ...]
+    go: str
+
+    def wrong(self, what: str, go: str) -> str:
+        if not self.struct:
+            return f"json: cannot unmarshal {what} into Go value of type {go}"
+        return f"json: cannot unmarshal {what} into Go struct field {self.struct}.{'.'.join(self.names)} of type {go}"
+
+
+def _word(value: Any) -> str:
+    """Go's word for a JSON value in its errors."""
+    match value:
+        case bool():
+            return "bool"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+    return "object"
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Go goes on after a wrong type and tells of the first; a type that reads itself (a quantity) stops it at once."""
+
+    strict: list[str] = field(default_factory=list)
+    wrong_type: str = ""
+
+    def complain(self, text: str) -> None:
+        if len(self.strict) < MOST_ERRORS and text not in self.strict:
+            self.strict.append(text)
+
+    def struct(self, of: Schema, value: dict[str, Any], path: str, where: _Where) -> dict[str, Any]:
+        fields, found = of.fields, {}
+        lead = path + "." if path else ""
+        pairs = value.pairs if isinstance(value, Doubled) else value.items()
+        for name, given in pairs:
+            about = fields.get(name)
+            if about is None:
+                self.complain(f'unknown field "{_quoted(lead + name)}"')
+                continue
+            if name in found or (isinstance(value, Doubled) and self.seen(name, value, found)):
+                self.complain(f'duplicate field "{lead}{name}"')
+            if given is not None:
+                at = _Where(of.name, (*where.names, name), where.go)
+                found[name] = self.value(about.type, given, lead + name, at)
+        return tidy(fields, found)
+
+    @staticmethod
+    def seen(name: str, value: Doubled, found: dict[str, Any]) -> bool:
+        """Null is stored nowhere, so a name may have stood before without being in `found`."""
+        del found
+        marked = value.__dict__.setdefault("marked", set())
+        if name in marked:
+            return True
+        marked.add(name)
+        return False
+
+    def value(self, kind: Type, value: Any, path: str, where: _Where) -> Any:
+        match kind.kind:
+            case "string":
+                return value if isinstance(value, str) else self.wrong(kind, value, where)
+            case "struct":
+                if not isinstance(value, dict):
+                    return self.wrong(kind, value, where)
+                known = kind.schema
+                return self.struct(known, value, path, where) if known is not None else {}
+            case "list":
+                if not isinstance(value, list):
+                    return self.wrong(kind, value, where)
+                return self.list(kind, value, path, where)
+            case "map":
+                if not isinstance(value, dict):
+                    return self.wrong(kind, value, where)
+                return self.map(kind, value, path, where)
+            case "bool":
+                return value if isinstance(value, bool) else self.wrong(kind, value, where)
+            case "int32" | "int64":
+                return self.integer(kind, value, where)
+            case other:
+                return SELF_READING[other](self, kind, value, path, where)
+
+    def wrong(self, kind: Type, value: Any, where: _Where, what: str = "") -> Any:
+        self.wrong_type = self.wrong_type or where.wrong(what or _word(value), kind.go)
+        return None
+
+    def integer(self, kind: Type, value: Any, where: _Where) -> Any:
+        limit = LIMITS[kind.kind]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return self.wrong(kind, value, where)
+        if not isinstance(value, int) or not -limit <= value < limit:
+            return self.wrong(kind, value, where, f"number {_number(value)}")
+        return value
+
+    def list(self, kind: Type, value: list[Any], path: str, where: _Where) -> list[Any]:
+        element = kind.element
+        assert element is not None
+        if element.kind == "string" and all(isinstance(item, str) for item in value):
+            return value
+        empty = None if element.pointer else zero(element)
+        return [
+            empty if item is None else self.value(element, item, f"{path}[{index}]", where)
+            for index, item in enumerate(value)
+        ]
+
+    def map(self, kind: Type, value: dict[str, Any], path: str, where: _Where) -> dict[str, Any]:
+        element = kind.element
+        assert element is not None
+        if isinstance(value, Doubled):
+            for name, _ in value.pairs:
+                if self.seen(name, value, {}):
+                    self.complain(f'duplicate field "{path}.{name}"')
+        return {
+            name: zero(element) if item is None else self.value(element, item, f"{path}.{name}", where)
+            for name, item in sorted(value.items())
+        }
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _number(value: float) -> str:
+    return repr(value)
+
+
+def zero(kind: Type) -> Any:
+    """Go's zero value, as JSON shows it."""
+    match kind.kind:
+        case "string" | "microstring":
+            return ""
+        case "bool":
+            return False
+        case "int32" | "int64" | "double" | "int-or-string":
+            return 0
+        case "quantity":
+            return "0"
+        case "struct":
+            known = kind.schema
+            return tidy(known.fields, {}) if known is not None else {}
+    return None
+
+
+def tidy(fields: dict[str, Field], found: dict[str, Any]) -> dict[str, Any]:
+    """A struct as Go writes it: fields in order; optional ones left out when empty, others written even when zero."""
+    made = {}
+    for name, about in fields.items():
+        kind = about.type
+        value = found.get(name)
+        if value is None:
+            if kind.pointer or (about.omitempty and kind.kind not in ("struct", "time", "microtime", "quantity")):
+                if not about.omitempty and not about.omitzero:
+                    made[name] = None
+                continue
+            value = zero(kind)
+        if about.omitzero and value in (None, {}, 0, ""):
+            continue
+        if about.omitempty and not kind.pointer and kind.kind in OMITTED_WHEN_EMPTY and not value:
+            continue
+        made[name] = value
+    return made
+
+
+OMITTED_WHEN_EMPTY = {"string", "bool", "int32", "int64", "double", "bytes", "list", "map"}
+
+
+def _quantity(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    try:
+        return str(quantity.parse(text.strip()))
+    except ValueError as error:
+        raise DecodeError(str(error)) from error
+
+
+def _int_or_string(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    if isinstance(value, str):
+        return value
+    read = reader.integer(Type("int32", "int32"), value, where)
+    if read is None:
+        raise DecodeError(reader.wrong_type)
+    return read
+
+
+RFC3339 = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)$")
+
+
+def _moment(value: str) -> datetime:
+    match = RFC3339.match(value)
+    if match is None:
+        layout = "2006-01-02T15:04:05Z07:00"
+        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse {_unread(value)}')
+    whole, fraction, zone = match.groups()
+    try:
+        read = datetime.fromisoformat(whole + zone.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise DecodeError(f'parsing time "{value}": {_out_of_range(whole)} out of range') from error
+    return read.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))).astimezone(UTC)
+
+
+def _unread(value: str) -> str:
+    """The rest of the text at which Go's parser gave up, and the piece of its layout that it wanted there."""
+    pieces = [("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T")]
+    pieces += [("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(?:[.,]\d+)?"), ("Z07:00", "$^")]
+    rest = value
+    for name, pattern in pieces:
+        match = re.match(pattern, rest)
+        if match is None:
+            return f'"{rest}" as "{name}"'
+        rest = rest[match.end() :]
+    return f'"{rest}" as "Z07:00"'
+
+
+def _out_of_range(whole: str) -> str:
+    parts = [int(part) for part in re.split("[-T:]", whole)]
+    for name, value, least, most in zip(
+        ("month", "day", "hour", "minute", "second"), parts[1:], (1, 1, 0, 0, 0), (12, 28, 23, 59, 59), strict=True
+    ):
+        if not least <= value <= most:
+            return name
+    return "day"
+
+
+def _time(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    if not isinstance(value, str):
+        raise DecodeError(reader.wrong_type or where.wrong(_word(value), "string"))
+    moment = _moment(value)
+    fraction = f".{moment.microsecond:06d}" if kind.kind == "microtime" else ""
+    return f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}{fraction}Z"
+
+
+def _bytes(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    if not isinstance(value, str):
+        return reader.wrong(kind, value, where)
+    text = value.replace("\n", "").replace("\r", "")
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
+    except (binascii.Error, ValueError):
+        reader.wrong_type = reader.wrong_type or f"illegal base64 data at input byte {_bad_byte(text)}"
+        return None
+
+
+def _bad_byte(text: str) -> int:
+    odd = next((index for index, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/"))), len(text))
+    return odd if odd < len(text) else len(text) // 4 * 4
+
+
+def _double(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return reader.wrong(kind, value, where)
+    return value
+
+
+def _as_given(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    return value
+
+
+def _schema_or(plain: type) -> Callable[..., Any]:
+    """apiextensions' unions: a schema, or a bool (`additionalProperties`), strings, or an array of schemas (`items`)."""
+
+    def read(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
+        of = schema.load("apiextensions.v1", "JSONSchemaProps")
+        assert of is not None
+        if isinstance(value, dict):
+            return reader.struct(of, value, path, where)
+        if isinstance(value, list) and plain is list:
+            return [reader.struct(of, item, path, where) for item in value if isinstance(item, dict)]
+        return value if isinstance(value, plain) else reader.wrong(kind, value, where)
+
+    return read
+
+
+SELF_READING: dict[str, Callable[[_Reader, Type, Any, str, _Where], Any]] = {
+    "quantity": _quantity,
+    "int-or-string": _int_or_string,
+    "time": _time,
+    "microtime": _time,
+    "bytes": _bytes,
+    "double": _double,
+    "raw": _as_given,
+    "any": _as_given,
+    "schema-or-bool": _schema_or(bool),
+    "schema-or-array": _schema_or(list),
+    "schema-or-strings": _schema_or(list),
+}
