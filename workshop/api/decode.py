@@ -350,11 +350,12 @@ def _int_or_string(reader: _Reader, kind: Type, value: Any, path: str, where: _W
 RFC3339 = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)$")
 
 
-def _moment(value: str) -> datetime:
+def _moment(value: str, micro: bool) -> datetime:
+    """A time may have a fraction of a second, which is dropped; a MicroTime must have six digits of it."""
     match = RFC3339.match(value)
-    if match is None:
-        layout = "2006-01-02T15:04:05Z07:00"
-        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse {_unread(value)}')
+    if match is None or (micro and len(match[2] or "") != 6):
+        layout = f"2006-01-02T15:04:05{'.000000' if micro else ''}Z07:00"
+        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse {_unread(value, micro)}')
     whole, fraction, zone = match.groups()
     try:
         read = datetime.fromisoformat(whole + zone.replace("Z", "+00:00"))
@@ -363,10 +364,11 @@ def _moment(value: str) -> datetime:
     return read.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))).astimezone(UTC)
 
 
-def _unread(value: str) -> str:
+def _unread(value: str, micro: bool) -> str:
     """The rest of the text at which Go's parser gave up, and the piece of its layout that it wanted there."""
     pieces = [("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T")]
-    pieces += [("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(?:[.,]\d+)?"), ("Z07:00", "$^")]
+    pieces += [("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":")]
+    pieces += [("05", r"\d\d"), (".000000", r"\.\d{6}(?!\d)")] if micro else [("05", r"\d\d(?:[.,]\d+)?")]
     rest = value
     for name, pattern in pieces:
         match = re.match(pattern, rest)
@@ -389,7 +391,7 @@ def _out_of_range(whole: str) -> str:
 def _time(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
     if not isinstance(value, str):
         raise DecodeError(reader.wrong_type or where.wrong(_word(value), "string"))
-    moment = _moment(value)
+    moment = _moment(value, kind.kind == "microtime")
     fraction = f".{moment.microsecond:06d}" if kind.kind == "microtime" else ""
     return f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}{fraction}Z"
 
