@@ -1,13 +1,13 @@
-"""JSON in, object out, exactly as a Go API server reads it: the types checked, unknown and doubled fields told, the rest
-brought to the form in which the server would answer it (canonical quantities and times, no empty optional fields, fields
-in Go's order).
+"""JSON in, object out, exactly as a Go API server reads it: the types checked, unknown and doubled fields told,
+the rest brought to the form in which the server would answer it (canonical quantities and times, no empty optional
+fields, fields in Go's order).
 
 >>> deployment = schema.for_kind("apps/v1", "Deployment")
 >>> convert(deployment, {"kind": "Deployment", "spec": {"replicas": 1, "foo": 2}}).strict
 ['unknown field "spec.foo"']
->>> convert(deployment, {"spec": {"replicas": "x"}})
+>>> convert(deployment, {"spec": 5})
 Traceback (most recent call last):
-workshop.api.decode.DecodeError: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32
+workshop.api.decode.DecodeError: json: cannot unmarshal number into Go struct field Deployment.spec of type ...
 
 Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json, sigs.k8s.io/json, encoding/json.
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from workshop.api import errors, quantity, schema
+from workshop.api import errors, json_syntax, quantity, schema
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.api.schema import Field, Schema, Type
@@ -71,13 +71,15 @@ def decode(resource: Resource, body: bytes | str, field_validation: str = "Warn"
     return decode_kind(resource.api_version, resource.kind, body, field_validation)
 
 
-def decode_kind(api_version: str, kind: str, body: bytes | str, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
+def decode_kind(
+    api_version: str, kind: str, body: bytes | str, field_validation: str = "Warn"
+) -> tuple[Obj, list[str]]:
     """`decode` for a kind that is not a resource's own, such as a subresource's Eviction or Scale."""
     try:
         value = loads(body)
     except (ValueError, RecursionError) as error:
         text = body if isinstance(body, str) else body.decode("utf-8", "replace")
-        raise _unrecognized(kind, f"{_json_error(error)} ({_snippet(text)})") from error
+        raise _unrecognized(kind, f"{json_syntax.complaint(text)} ({_snippet(text)})") from error
     return decode_value(api_version, kind, value, field_validation)
 
 
@@ -125,22 +127,6 @@ def _snippet(text: str) -> str:
     if len(text) > 30:
         return f"{text[:30]} ..."
     return text if text[:1] == "{" else text.encode().hex()
-
-
-def _json_error(error: Exception) -> str:
-    """Python's complaint in Go's words."""
-    if isinstance(error, RecursionError):
-        return "exceeded max depth"
-    if isinstance(error, json.JSONDecodeError):
-        if error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg:
-            return "unexpected end of JSON input"
-        where = {"Expecting value": "looking for beginning of value", "Extra data": "after top-level value"}
-        where["Expecting ',' delimiter"] = "after object key:value pair"
-        where["Expecting ':' delimiter"] = "after object key"
-        context = next((text for start, text in where.items() if error.msg.startswith(start)), "")
-        context = context or "looking for beginning of object key string"
-        return f"invalid character '{error.doc[error.pos]}' {context}"
-    return str(error)
 
 
 def convert(root: Schema, value: dict[str, Any]) -> Converted:
@@ -197,7 +183,8 @@ class _Reader:
             self.strict.append(text)
 
     def struct(self, of: Schema, value: dict[str, Any], path: str, where: _Where) -> dict[str, Any]:
-        fields, found = of.fields, {}
+        fields = of.fields
+        found: dict[str, Any] = {}
         lead = path + "." if path else ""
         pairs = value.pairs if isinstance(value, Doubled) else value.items()
         for name, given in pairs:
@@ -309,7 +296,7 @@ def zero(kind: Type) -> Any:
 
 def tidy(fields: dict[str, Field], found: dict[str, Any]) -> dict[str, Any]:
     """A struct as Go writes it: fields in order; optional ones left out when empty, others written even when zero."""
-    made = {}
+    made: dict[str, Any] = {}
     for name, about in fields.items():
         kind = about.type
         value = found.get(name)
@@ -333,7 +320,7 @@ OMITTED_WHEN_EMPTY = {"string", "bool", "int32", "int64", "double", "bytes", "li
 def _quantity(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
     text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
     try:
-        return str(quantity.parse(text.strip()))
+        return quantity.canonical(text.strip())
     except ValueError as error:
         raise DecodeError(str(error)) from error
 
@@ -423,7 +410,7 @@ def _as_given(reader: _Reader, kind: Type, value: Any, path: str, where: _Where)
 
 
 def _schema_or(plain: type) -> Callable[..., Any]:
-    """apiextensions' unions: a schema, or a bool (`additionalProperties`), strings, or an array of schemas (`items`)."""
+    """apiextensions' unions: a schema, or a bool (`additionalProperties`), strings, or schemas (`items`)."""
 
     def read(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
         of = schema.load("apiextensions.v1", "JSONSchemaProps")

@@ -2,7 +2,7 @@
 `kubectl get -o yaml` shows thirty).
 
 As upstream, defaults belong to Go types, not to kinds: a container gets the same ones in a Pod and in a Deployment's
-template. `apply` walks an object by its schema and calls, parent before child, what is registered for each type it meets.
+template. `apply` walks an object by its schema and calls, parent before child, what is registered for each type.
 
 walk.py       the walk and the registry of functions, `@defaults_of("core.v1.Container")`
 core.py       pods and what is in them, services, volumes, namespaces, nodes

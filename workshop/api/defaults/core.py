@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -47,13 +48,15 @@ def _whole_millis(value: str) -> str:
     """Amounts finer than a thousandth are rounded up."""
     if value[-1:] not in ("n", "u"):
         return value
-    return str(quantity.parse(f"{quantity.parse(value).milli_value()}m"))
+    return str(quantity.of_milli(quantity.parse(value).milli_value()))
 
 
 @defaults_of("core.v1.PodSpec")
 def pod_spec(obj: dict[str, Any]) -> None:
     fill(obj, restartPolicy="Always", dnsPolicy="ClusterFirst", schedulerName="default-scheduler")
     fill_unset(obj, terminationGracePeriodSeconds=30, securityContext={})
+    if account := obj.get("serviceAccountName") or obj.get("serviceAccount"):
+        obj |= {"serviceAccountName": account, "serviceAccount": account}
 
 
 @defaults_of("core.v1.Pod")
@@ -183,6 +186,8 @@ def endpoint_port(obj: dict[str, Any]) -> None:
 @defaults_of("core.v1.Secret")
 def secret(obj: dict[str, Any]) -> None:
     fill(obj, type="Opaque")
+    if texts := obj.pop("stringData", None):
+        obj["data"] = {**obj.get("data", {}), **{k: base64.b64encode(v.encode()).decode() for k, v in texts.items()}}
 
 
 @defaults_of("core.v1.PersistentVolume")
@@ -213,6 +218,14 @@ def namespace(obj: dict[str, Any]) -> None:
 @defaults_of("core.v1.NamespaceStatus")
 def namespace_status(obj: dict[str, Any]) -> None:
     fill(obj, phase="Active")
+
+
+@defaults_of("core.v1.NodeSpec")
+def node_spec(obj: dict[str, Any]) -> None:
+    if obj.get("podCIDRs"):
+        obj["podCIDR"] = obj["podCIDRs"][0]
+    elif obj.get("podCIDR"):
+        obj["podCIDRs"] = [obj["podCIDR"]]
 
 
 @defaults_of("core.v1.NodeStatus")

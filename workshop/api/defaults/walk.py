@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.api import schema
-from workshop.api.meta import Obj
+from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource
 from workshop.api.schema import Schema
 
@@ -50,17 +50,9 @@ def apply_kind(api_version: str, kind: str, obj: Obj) -> Obj:
     root = schema.for_kind(api_version, kind)
     if root is None or (plan := plan_of(root)).empty:
         return obj
-    made = _copied(obj)
+    made = copy(obj)
     plan.run(made)
     return made
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copied(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    return value
 
 
 @dataclass(slots=True)
@@ -99,7 +91,7 @@ PLANS: dict[tuple[str, str], Plan] = {}
 
 
 def plan_of(of: Schema) -> Plan:
-    """The plan of a type, made on first use. A type inside itself (JSON schemas in definitions) is not entered again."""
+    """The plan of a type, made on first use. A type inside itself (JSON schemas) is not entered again."""
     key = (of.package, of.name)
     if key in PLANS:
         return PLANS[key]

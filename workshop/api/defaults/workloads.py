@@ -40,10 +40,12 @@ def stateful_set(obj: dict[str, Any]) -> None:
         strategy["type"] = "RollingUpdate"
         fill_unset(strategy, rollingUpdate={})
     if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
-        fill_unset(strategy["rollingUpdate"], partition=0, maxUnavailable=1)
+        fill_unset(strategy["rollingUpdate"], partition=0)
     fill(spec, podManagementPolicy="OrderedReady")
     fill_unset(spec, persistentVolumeClaimRetentionPolicy={}, replicas=1, revisionHistoryLimit=10)
     fill(spec["persistentVolumeClaimRetentionPolicy"], whenDeleted="Retain", whenScaled="Retain")
+    for claim in spec.get("volumeClaimTemplates", []):
+        claim |= {"kind": "PersistentVolumeClaim", "apiVersion": "v1"}
 
 
 @defaults_of("apps.v1.ReplicaSet")
