@@ -5,8 +5,8 @@
 Its admission plugins that change objects (ServiceAccount, Priority, DefaultTolerationSeconds, …) must be off.
 
 `good.yaml` → `good.json`: the objects as the server would store them, without what it makes up (uid, timestamps,
-managed fields). `bad.yaml` → `bad.json`: code, message and causes of its refusals. `updates.yaml` → `updates.json`: refusals of
-`new` where `old` is stored.
+managed fields).
+
 """
 
 from __future__ import annotations

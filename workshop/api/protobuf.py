@@ -1,7 +1,7 @@
 """Protobuf bodies: newer kubectl and client-go post `application/vnd.kubernetes.protobuf`. Decoding only: the server
 may always answer in JSON.
 
-A body is the four bytes `k8s\\0` and a message Unknown {typeMeta=1 {apiVersion=1, kind=2}, raw=2}; `raw` is the object by
+A body is `k8s\\0` and a message Unknown {typeMeta=1 {apiVersion=1, kind=2}, raw=2}; `raw` is the object by
 the field numbers that the tables of types hold. A message is a run of (number, wire type, value):
 
     0a 03 'web'   number 1, length-delimited: ObjectMeta.name = "web"
