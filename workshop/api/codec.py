@@ -145,9 +145,13 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH) -> list[Any]:
 
 
 def _where(error: Any) -> str:
-    mark = getattr(error, "problem_mark", None)
+    """The problem and its line, counted as Go's yaml counts: parser errors from the line before, line 0 untold."""
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+    marks = (getattr(error, "context_mark", None), getattr(error, "problem_mark", None))
+    line = next((mark.line for mark in marks if mark is not None and mark.line), 0)
+    if line and type(error).__name__ == "ScannerError":
+        line += 1
+    return f"line {line}: {problem}" if line else str(problem)
 
 
 def dump_yaml(value: Any) -> str:

@@ -7,6 +7,7 @@ Read in this order:
 - server-side apply, where each field has managers: `fieldset.py` (sets of paths), `typed.py` (what the schema says of
   lists and maps), `walk.py` (compare, merge, remove), `managed_fields.py` (who manages what; every write goes through
   `track_update`), `apply.py` (the merge itself, conflicts).
+- `request.py` reads a PATCH request and words what is wrong with it.
 
 Nothing here changes its arguments. Upstream: `apimachinery/pkg/util/{strategicpatch,managedfields}`,
 `sigs.k8s.io/structured-merge-diff/v6`, `gopkg.in/evanphx/json-patch.v4`, `apiserver/pkg/endpoints/handlers/patch.go`.

@@ -86,12 +86,12 @@ def _facts(schema: SchemaFacts | None, key: str) -> tuple[str, str, SchemaFacts 
     return strategy, field.merge_key, field.schema
 
 
-def _go(value: Any) -> str:
+def go_text(value: Any) -> str:
     """A value as Go's `%v` shows it."""
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
+        return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):
-        return "[" + " ".join(map(_go, value)) + "]"
+        return "[" + " ".join(map(go_text, value)) + "]"
     return (
         {True: "true", False: "false", None: "<nil>"}[value] if value is None or isinstance(value, bool) else str(value)
     )
@@ -107,7 +107,7 @@ def _go_type(value: Any) -> str:
 
 
 def _no_merge_key(element: Any, key: str) -> _Bad:
-    return _Bad(f"map: {_go(element)} does not contain declared merge key: {key}")
+    return _Bad(f"map: {go_text(element)} does not contain declared merge key: {key}")
 
 
 def _merge_map(old: dict[str, Any], patch: dict[str, Any], schema: SchemaFacts | None) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _merge_map(old: dict[str, Any], patch: dict[str, Any], schema: SchemaFacts |
     if directive == "delete":
         return {}
     if directive is not None:
-        raise _Bad(f"unknown patch type: {_go(directive)} in map: {_go({DIRECTIVE: directive, **patch})}")
+        raise _Bad(f"unknown patch type: {go_text(directive)} in map: {go_text({DIRECTIVE: directive, **patch})}")
     _retain(old, patch)
     for key in [key for key in patch if key.startswith("$setElementOrder")]:
         _ordered(old, patch, key, schema)
@@ -187,7 +187,7 @@ def _element_kind(*lists: list[Any]) -> str:
     if "[]interface {}" in kinds:
         raise _Bad(LIST_OF_LISTS)
     if len(kinds) > 1 and kinds != {"int64", "float64"}:
-        raise _Bad(f"list element types are not identical: {_go(list(lists))}")
+        raise _Bad(f"list element types are not identical: {go_text(list(lists))}")
     return kinds.pop() if kinds else ""
 
 
@@ -234,7 +234,7 @@ def _directives_of_list(old: list[Any], patch: list[Any], key: str) -> tuple[lis
         elif directive == "merge":
             raise _Bad("merging lists cannot yet be specified in the patch")
         else:
-            raise _Bad(f"unknown patch type: {_go(directive)} in map: {_go(element)}")
+            raise _Bad(f"unknown patch type: {go_text(directive)} in map: {go_text(element)}")
     return (plain, []) if replace else (list(old), plain)
 
 
@@ -271,7 +271,9 @@ def _check_order(patch: list[Any], order: list[Any], key: str) -> None:
         if at < len(wanted) and _identity(wanted[at], key) == _identity(element, key):
             at += 1
     if at < len(wanted) and order:
-        raise _Bad(f"The order in patch list:\n{_go(patch)}\n doesn't match $setElementOrder list:\n{_go(order)}\n")
+        raise _Bad(
+            f"The order in patch list:\n{go_text(patch)}\n doesn't match $setElementOrder list:\n{go_text(order)}\n"
+        )
 
 
 def _identity(element: Any, key: str) -> Any:

@@ -1,0 +1,142 @@
+"""A PATCH request, from its content type and bytes to the changed object: what a handler needs, without its I/O.
+
+    patch = request.read(content_type, body, custom=False, field_validation="Warn")
+    changed = request.change(patch, live, schema)       # JSON, merge and strategic merge patches
+    …or, for patch.kind == "apply": apply.apply(live, patch.body, manager, force, …)
+
+What follows in a handler (decode strictly, default, `managed_fields.track_update`, admission, validation) is not done
+here; `refused` words what decoding finds wrong. Upstream: `apiserver/pkg/endpoints/handlers/patch.go`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.api import codec, errors, meta
+from workshop.api.meta import Obj
+from workshop.api.patch import json_patch, merge, strategic
+
+TYPES = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+CUSTOM = tuple(content_type for content_type, kind in TYPES.items() if kind != "strategic")
+"""A custom resource's fields have no merge keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """`kind` is json, merge, strategic or apply. `twice` are complaints about keys given more than once: errors when
+    fieldValidation is Strict, warnings when it is Warn."""
+
+    kind: str
+    body: Any
+    twice: tuple[str, ...] = ()
+
+
+def read(content_type: str, data: bytes, *, custom: bool = False, field_validation: str = "Warn") -> Patch:
+    """Raises ApiError: 415 for a type that is not known (`custom`: of custom resources), 400 for a bad body."""
+    kind = TYPES.get(content_type.partition(";")[0].strip(), "")
+    if custom and kind in ("", "strategic"):
+        raise errors.unsupported_media_type(CUSTOM)
+    if not kind:
+        raise errors.failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    if kind == "apply":
+        return Patch(kind, _apply_body(data))
+    lax = field_validation == "Ignore"
+    try:
+        body = codec.loads(data)
+    except ValueError as error:
+        if kind == "merge" and lax:
+            raise errors.bad_request("Invalid JSON Patch") from None
+        raise errors.bad_request(_decoding(kind, lax, str(error))) from None
+    _check_shape(kind, body, lax)
+    if lax:
+        return Patch(kind, body)
+    prefix = "json patch " if kind == "json" else ""
+    return Patch(kind, body, tuple(f'{prefix}duplicate field "{path}"' for path in codec.duplicates(data)))
+
+
+def _decoding(kind: str, lax: bool, text: str) -> str:
+    return text if kind == "strategic" or lax else f"error decoding patch: {text}"
+
+
+def _go_kind(value: Any) -> str:
+    return {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+
+
+def _check_shape(kind: str, body: Any, lax: bool) -> None:
+    wrong = ""
+    if kind == "json":
+        whole, one = (
+            ("jsonpatch.Patch", "jsonpatch.Operation") if lax else ("[]handlers.jsonPatchOp", "handlers.jsonPatchOp")
+        )
+        if body is not None and not isinstance(body, list):
+            wrong = f"json: cannot unmarshal {_go_kind(body)} into Go value of type {whole}"
+        elif odd := [item for item in body or () if not isinstance(item, dict)]:
+            wrong = f"json: cannot unmarshal {_go_kind(odd[0])} into Go value of type {one}"
+    elif kind == "merge" and (body is None or (lax and not isinstance(body, dict))):
+        raise errors.bad_request("Invalid JSON Patch")
+    elif body is not None and not isinstance(body, dict):
+        wrong = f"json: cannot unmarshal {_go_kind(body)} into Go value of type map[string]interface {{}}"
+    if wrong:
+        raise errors.bad_request(_decoding(kind, lax, wrong))
+
+
+def _apply_body(data: bytes) -> Obj:
+    try:
+        body = codec.load_yaml(data)
+    except ValueError as error:
+        raise errors.bad_request(f"error decoding YAML: {error}") from None
+    if body is not None and not isinstance(body, dict):
+        text = f"json: cannot unmarshal {_go_kind(body)} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
+    return body or {}
+
+
+def change(patch: Patch, live: Obj, schema: strategic.SchemaFacts | None) -> Obj:
+    """The changed object. `live` is as its readers see it, in the version of the request. Raises ApiError."""
+    if patch.kind == "json":
+        changed: Obj = json_patch.apply(live, patch.body or [])
+        return changed
+    if patch.kind == "merge":
+        return dict(merge.apply(live, patch.body))
+    return strategic.apply(schema, live, patch.body or {})
+
+
+def check_options(patch: Patch, field_manager: str, force: bool | None) -> None:
+    """Raise ApiError 422 for query parameters that do not go with the kind of patch."""
+    causes = []
+    if patch.kind == "apply" and not field_manager:
+        causes.append(errors.cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager"))
+    if patch.kind != "apply" and force is not None:
+        causes.append(
+            errors.cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
+        )
+    if causes:
+        raise errors.invalid("PatchOptions.meta.k8s.io", "", causes)
+
+
+def check_applied(applied: Obj, api_version: str, kind: str, name: str) -> None:
+    """Raise ApiError 400 for a configuration of another kind or name than the URL's."""
+    if (applied.get("apiVersion") or "", applied.get("kind") or "") != (api_version, kind):
+        given = applied.get("apiVersion") or "/"
+        given = given if "/" in given else f"/{given}"
+        raise errors.bad_request(f"invalid object type: {given}, Kind={applied.get('kind') or ''}")
+    if meta.name(applied) not in ("", name):
+        text = f"the name of the object ({meta.name(applied)}) does not match the name on the URL ({name})"
+        raise errors.bad_request(text)
+
+
+def refused(patch: Patch, changed: Obj, why: str) -> errors.ApiError:
+    """422 for a changed object that does not decode: `why` as decoding words it (`strict decoding error: …`)."""
+    if patch.kind == "strategic":
+        shown = strategic.go_text(patch.body)
+    else:
+        shown = codec.dumps({key: changed[key] for key in sorted(changed)}).decode()
+    return errors.invalid(
+        "", "", [errors.cause("FieldValueInvalid", f"Invalid value: {errors.quote(shown)}: {why}", "patch")]
+    )
