@@ -54,7 +54,7 @@ class Node:
         self._wake = asyncio.Event()
         self._stopped = False
         self._proposed: list[bytes] = []
-        self._waiting: dict[int, tuple[asyncio.Future[bytes], Message]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[state.Applied], Message]] = {}
         # Unique among members and restarts, as upstream's idutil makes them: an old entry that is replayed must
         # not answer a new request.
         self._last_id = (machine.member_id & 0xFFFF) << 48 | (int(clock.now() * 1000) & 0xFFFFFFFFFF) << 8
@@ -66,7 +66,7 @@ class Node:
 
     # Clients
 
-    def propose(self, kind: int, message: Message, payload: bytes | None = None) -> asyncio.Future[bytes]:
+    def propose(self, kind: int, message: Message, payload: bytes | None = None) -> asyncio.Future[state.Applied]:
         """Put a command into the log; the future has its answer once it is applied, or raises EtcdError.
 
         `payload` is the message's encoding where it is at hand.
@@ -78,7 +78,7 @@ class Node:
         if len(self._waiting) >= MAX_PENDING:
             raise errors.TooManyRequests
         self._last_id += 1
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[state.Applied] = asyncio.get_running_loop().create_future()
         self._waiting[self._last_id] = (future, message)
         if payload is None:
             payload = message.SerializeToString()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 from workshop.etcd import encode, errors
 from workshop.etcd.lease import Lessor
@@ -55,6 +56,14 @@ def grows(kind: int, message: Message) -> bool:
     return kind in (PUT, LEASE_GRANT)
 
 
+class Applied(NamedTuple):
+    """What a command did: the store's revision right after it, which is the write's own, and the answer's fields
+    without the header. (By the time the answer is sent the store may be further.)"""
+
+    revision: int
+    body: bytes
+
+
 class StateMachine:
     """Store, leases and alarms. `on_change` hears the changes of each transaction right after it."""
 
@@ -72,15 +81,15 @@ class StateMachine:
             ALARM: self._alarm,
         }
 
-    def apply(self, kind: int, message: Message, now: float) -> bytes:
-        """Do one command; the answer's fields without the header. Raises EtcdError, having changed nothing."""
+    def apply(self, kind: int, message: Message, now: float) -> Applied:
+        """Do one command. Raises EtcdError, having changed nothing."""
         if pb.NOSPACE in self.alarms and grows(kind, message):
             raise errors.NoSpace
         answer = self._commands[kind](message, now)
         changes = self.store.commit()
         if changes:
             self.on_change(changes)
-        return answer
+        return Applied(self.store.revision, answer)
 
     def _put(self, message: Message, now: float) -> bytes:
         operations.check_put(self.store, self.lessor, message)

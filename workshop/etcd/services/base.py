@@ -11,6 +11,7 @@ import grpc
 
 from workshop.clock import Clock
 from workshop.etcd import encode, errors
+from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node
 from workshop.etcd.state import StateMachine
@@ -51,10 +52,15 @@ class Member:
     def machine(self) -> StateMachine:
         return self.node.machine
 
-    def head(self) -> bytes:
-        """A header that says where the store is now."""
+    def head(self, revision: int = 0) -> bytes:
+        """A header that says where the store is now, or that a write was at `revision`."""
         self.header.term = self.node.raft.term
-        return self.header(self.machine.store.revision)
+        return self.header(revision or self.machine.store.revision)
+
+    async def write(self, kind: int, request: Message, data: bytes | None = None) -> bytes:
+        """Put a command through the log; the whole answer."""
+        applied = await self.node.propose(kind, request, data)
+        return self.head(applied.revision) + applied.body
 
 
 def unary(handler: Unary) -> Any:

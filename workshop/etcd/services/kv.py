@@ -61,8 +61,7 @@ class KV:
             raise errors.RequestTooLarge
         if state.grows(kind, request):
             await self._check_quota(len(data))
-        body = await member.node.propose(kind, request, data)
-        return member.head() + body
+        return await member.write(kind, request, data)
 
     async def _check_quota(self, more: int) -> None:
         """A store that would outgrow its quota raises the alarm, which stops writes until it is disarmed."""

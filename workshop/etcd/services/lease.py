@@ -31,13 +31,11 @@ class Lease:
         request = pb.LeaseGrantRequest.FromString(data)
         if not request.ID:
             request.ID = self._member.random.getrandbits(63) or 1  # chosen before the log: all members agree
-        body = await self._member.node.propose(state.LEASE_GRANT, request)
-        return self._member.head() + body
+        return await self._member.write(state.LEASE_GRANT, request)
 
     async def revoke(self, data: bytes, context: Context) -> bytes:
         request = pb.LeaseRevokeRequest.FromString(data)
-        body = await self._member.node.propose(state.LEASE_REVOKE, request, data)
-        return self._member.head() + body
+        return await self._member.write(state.LEASE_REVOKE, request, data)
 
     async def keep_alive(self, requests: Any, context: Context) -> None:
         while (data := await context.read()) is not grpc.aio.EOF:

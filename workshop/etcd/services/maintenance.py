@@ -54,8 +54,7 @@ class Maintenance:
                 if request.alarm in (pb.NONE, alarm) and request.memberID in (0, member)
             ]
             return self._member.head() + bytes(pb.AlarmResponse(alarms=alarms).SerializeToString())
-        body = await self._member.node.propose(state.ALARM, request, data)
-        return self._member.head() + body
+        return await self._member.write(state.ALARM, request, data)
 
     async def defragment(self, data: bytes, context: Context) -> bytes:
         """Nothing to do: the store is in memory, and a snapshot holds only what lives."""
