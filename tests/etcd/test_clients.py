@@ -191,7 +191,10 @@ async def test_transactions_that_are_refused(client: Client) -> None:
     for request, text in (
         (pb.TxnRequest(success=[put(b"x/a"), put(b"x/a")]), "etcdserver: duplicate key given in txn request"),
         (pb.TxnRequest(success=[put(b"x/a"), delete]), "etcdserver: duplicate key given in txn request"),
-        (pb.TxnRequest(success=[put(b"x/%d" % i) for i in range(129)]), "etcdserver: too many operations in txn request"),
+        (
+            pb.TxnRequest(success=[put(b"x/%d" % i) for i in range(129)]),
+            "etcdserver: too many operations in txn request",
+        ),
         (pb.TxnRequest(success=[put(b"")]), "etcdserver: key is not provided"),
         (pb.TxnRequest(compare=[pb.Compare()]), "etcdserver: key is not provided"),
     ):
