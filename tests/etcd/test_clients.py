@@ -302,7 +302,7 @@ async def test_leases(client: Client) -> None:
     for id, ttl in ((granted.ID, 100), (4242, 0)):
         await keep.write(pb.LeaseKeepAliveRequest(ID=id))
         answer = await read(keep)
-        assert answer.ID == id and answer.TTL == ttl
+        assert id == answer.ID and ttl == answer.TTL
     keep.cancel()
     await client("Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=granted.ID))
     left = await client("KV/Range", pb.RangeRequest(key=b"l/", range_end=b"l0"))
