@@ -18,6 +18,8 @@ from workshop.kubelet import cri, pods, probes
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.probes import KINDS, Result, Settings
 
+SETTLE = 0.25
+
 Port = Callable[[int], int]
 Unhealthy = Callable[[Obj, str, str, str], None]  # (pod, container, kind, output)
 
@@ -170,8 +172,10 @@ class Prober:
             # after a restart of kubelet not all probes at the same moment
             await self._clock.sleep(self._random.uniform(0, settings.period))
         age = self._clock.now() - status.started_at
-        if settings.initial_delay > age:
-            await self._clock.sleep(settings.initial_delay - age)
+        # a program needs a moment to listen; without it the first try would often cost a whole period
+        delay = max(settings.initial_delay, SETTLE)
+        if delay > age:
+            await self._clock.sleep(delay - age)
         while True:
             if kind != "startup" and not self.started.get(status.id, True):
                 await self._clock.sleep(min(settings.period, 1))

@@ -92,8 +92,11 @@ async def ask(directory: str, **request: Any) -> dict[str, Any]:
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: dict[str, Any]) -> dict[str, Any]:
-    writer.write(json.dumps(request).encode() + b"\n")
-    line = await reader.readline()
+    try:
+        writer.write(json.dumps(request).encode() + b"\n")
+        line = await reader.readline()
+    except ConnectionError:
+        line = b""
     if not line:
         raise CriError("shim is not running: connection closed")
     answer: dict[str, Any] = json.loads(line)

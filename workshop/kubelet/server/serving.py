@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 Query = dict[str, list[str]]
 JSON = "application/json"
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -375,18 +379,27 @@ def own_certificate(config_dir: str, node: str, address: str) -> tuple[str, str]
     return certificate_file, key_file
 
 
+def listen(address: str, port: int) -> socket.socket:
+    """A listening socket; ends the process with one sentence when it is not to be had."""
+    try:
+        return serving.listen(address, port)
+    except OSError as problem:
+        log.critical("cannot serve on %s:%d: %s. Is another kubelet running there?", address, port, problem.strerror)
+        raise SystemExit(1) from None
+
+
 @asynccontextmanager
 async def served(kubelet: Kubelet) -> AsyncIterator[None]:
-    """Serve while the block runs. Raises OSError when a port is taken."""
+    """Serve while the block runs."""
     config = kubelet.config
     certificate, key = config.tls_cert_file, config.tls_private_key_file
     if not certificate or not key:
         certificate, key = own_certificate(config.root_dir, config.node_name, config.node_ip)
     tls = serving.server_tls(certificate, key, config.client_ca_file or None)
     async with AsyncExitStack() as stack:
-        socket = serving.listen(config.address, config.port)
-        await stack.enter_async_context(serving.serve(Server(kubelet), [socket], tls))
+        secure = listen(config.address, config.port)
+        await stack.enter_async_context(serving.serve(Server(kubelet), [secure], tls))
         if config.healthz_port:
-            plain = serving.listen(config.healthz_bind_address, config.healthz_port)
+            plain = listen(config.healthz_bind_address, config.healthz_port)
             await stack.enter_async_context(serving.serve(health, [plain]))
         yield

@@ -144,6 +144,7 @@ def _enter(spec: dict[str, Any]) -> int:
 
 def _become(spec: dict[str, Any], stdio: tuple[int, int, int], terminal: bool) -> None:
     os.setsid()
+    os.umask(0o022)
     for target, fd in enumerate(stdio):
         os.dup2(fd, target, inheritable=True)
     if terminal:
@@ -164,7 +165,6 @@ def _become(spec: dict[str, Any], stdio: tuple[int, int, int], terminal: bool) -
         if signal.getsignal(number) in (signal.SIG_IGN,):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.umask(0o022)
     env = dict(spec["env"])
     os.chdir(spec.get("cwd") or "/")
     for name in spec["args"][:1]:
