@@ -104,6 +104,18 @@ def test_an_alias_bomb_is_refused_quickly() -> None:
     assert time.monotonic() - started < 20
 
 
+def test_bad_yaml_is_told_in_gos_words() -> None:
+    for text, wrong in (
+        ("a: [x, *b]", "yaml: unknown anchor 'b' referenced"),
+        ("a: !!int x", "yaml: cannot decode !!str `x` as a !!int"),
+        ("a: .nan", "json: unsupported value: NaN"),
+        ("{", "yaml: line 1: did not find expected node content"),
+    ):
+        with pytest.raises(ValueError) as error:
+            codec.load_yaml(text)
+        assert str(error.value) == f"error converting YAML to JSON: {wrong}"
+
+
 @pytest.mark.parametrize("text", ["a: [", "a: &x [*x]", "a: .nan", "? [1]\n: 2", "[" * 100_000, "a: *b"])
 def test_bad_yaml_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="error converting YAML to JSON"):

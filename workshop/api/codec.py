@@ -139,14 +139,18 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH) -> list[Any]:
     try:
         return [reader.read(node) for node in yaml.compose_all(text, Loader=reader.loader) if node is not None]
     except yaml.YAMLError as error:
-        raise ValueError(f"error converting YAML to JSON: yaml: {_where(error)}") from None
+        raise ValueError(f"error converting YAML to JSON: yaml: {_where(error, text)}") from None
     except RecursionError:
         raise ValueError("error converting YAML to JSON: yaml: exceeded max depth") from None
 
 
-def _where(error: Any) -> str:
+def _where(error: Any, text: str) -> str:
     """The problem and its line, counted as Go's yaml counts: parser errors from the line before, line 0 untold."""
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    if "undefined alias" in problem:
+        mark = error.problem_mark
+        alias = text.splitlines()[mark.line][mark.column + 1 :]
+        return f"unknown anchor '{alias.split()[0].rstrip(',]}')}' referenced"
     marks = (getattr(error, "context_mark", None), getattr(error, "problem_mark", None))
     line = next((mark.line for mark in marks if mark is not None and mark.line), 0)
     if line and type(error).__name__ == "ScannerError":

@@ -24,6 +24,10 @@ _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "flo
 _MERGE = "tag:yaml.org,2002:merge"
 
 
+def _go_float(value: float) -> str:
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
 class Reader:
     """Reads composed nodes. `nodes` is what one stream may hold with its aliases written out."""
 
@@ -84,7 +88,10 @@ class Reader:
         try:
             value = self.construct.construct_object(node)
         except (ValueError, KeyError):
-            raise ValueError(f"error converting YAML to JSON: yaml: cannot decode {node.value!r}") from None
+            short = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise ValueError(
+                f"error converting YAML to JSON: yaml: cannot decode !!str `{node.value}` as a {short}"
+            ) from None
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("error converting YAML to JSON: json: unsupported value: " + str(node.value))
+            raise ValueError("error converting YAML to JSON: json: unsupported value: " + _go_float(value))
         return value if isinstance(value, (str, int, float, bool)) or value is None else node.value
