@@ -224,6 +224,12 @@ def package_of(api_version: str) -> str:
     return f"{ROOTS.get(group, group.partition('.')[0])}.{version}"
 
 
+def prefix(package: str) -> str:
+    """OpenAPI's name of a Go package: `core.v1` → `io.k8s.api.core.v1`."""
+    table = _package(package)
+    return str(table["prefix"]) if table else package
+
+
 # Kinds that any group serves, from meta/v1.
 COMMON = {"DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "GetOptions", "ListOptions", "WatchEvent"}
 
