@@ -8,7 +8,7 @@ from __future__ import annotations
 from workshop.api import meta
 from workshop.api.meta import name
 from workshop.api.resources import resource
-from workshop.apiserver.admission.plugin import Plugin
+from workshop.apiserver.admission.plugin import Plugin, section
 from workshop.apiserver.admission.storage import newest_default
 from workshop.apiserver.interfaces import AdmissionRequest
 
@@ -22,7 +22,7 @@ class DefaultIngressClass(Plugin):
     resources = ("ingresses.networking.k8s.io",)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        spec = request.object.setdefault("spec", {})
+        spec = section(request.object, "spec")
         if spec.get("ingressClassName") is not None or meta.annotations(request.object).get(CLASS_ANNOTATION):
             return
         default = newest_default(await self.context.list(resource("ingressclasses.networking.k8s.io")), DEFAULT_CLASS)

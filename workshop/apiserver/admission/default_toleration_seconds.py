@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workshop.apiserver.admission.plugin import Plugin
+from workshop.apiserver.admission.plugin import Plugin, section
 from workshop.apiserver.interfaces import AdmissionRequest
 
 SECONDS = 300
@@ -19,7 +19,7 @@ class DefaultTolerationSeconds(Plugin):
     resources = ("pods",)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        spec = request.object.setdefault("spec", {})
+        spec = section(request.object, "spec")
         missing = missing_tolerations(spec.get("tolerations") or [])
         if missing:
             spec["tolerations"] = [*(spec.get("tolerations") or []), *missing]

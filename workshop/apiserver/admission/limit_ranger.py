@@ -12,7 +12,7 @@ from workshop.api.meta import Obj, deletion_timestamp
 from workshop.api.quantity import Quantity, parse
 from workshop.api.resources import resource
 from workshop.apiserver.admission import pod_resources
-from workshop.apiserver.admission.plugin import Plugin, forbidden
+from workshop.apiserver.admission.plugin import Plugin, forbidden, section
 from workshop.apiserver.admission.pod_resources import Amounts
 from workshop.apiserver.authorization.rbac import aggregate
 from workshop.apiserver.interfaces import AdmissionRequest
@@ -59,12 +59,12 @@ def set_defaults(pod: Obj, limit_range: Obj) -> None:
     notes: list[str] = []
     for field, label in (("containers", "container"), ("initContainers", "init container")):
         for container in (pod.get("spec") or {}).get(field) or ():
-            resources = container.setdefault("resources", {})
+            resources = section(container, "resources")
             for side, word, defaults in (("requests", "request", requests), ("limits", "limit", limits)):
                 missing = {key: value for key, value in defaults.items() if key not in (resources.get(side) or {})}
                 if missing:
                     resources[side] = {**(resources.get(side) or {}), **missing}
-                    notes.append(f"{', '.join(sorted(missing))} {word} for {label} {container['name']}")
+                    notes.append(f"{', '.join(sorted(missing))} {word} for {label} {container.get('name', '')}")
     if notes:
         text = "LimitRanger plugin set: " + "; ".join(notes)
         pod["metadata"]["annotations"] = {**meta.annotations(pod), ANNOTATION: text}

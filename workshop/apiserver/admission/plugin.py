@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from workshop.api import errors
+from workshop.api.meta import Obj
 from workshop.apiserver.interfaces import AdmissionRequest, Context, Operation
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
@@ -48,6 +49,14 @@ def forbidden(request: AdmissionRequest, message: str) -> errors.ApiError:
     metadata = request.object.get("metadata") or {}
     name = request.name or metadata.get("name") or metadata.get("generateName") or "Unknown!"
     return errors.forbidden(request.resource, name, message)
+
+
+def section(obj: Obj, field: str) -> Obj:
+    """`obj[field]`, made if it is missing: what mutating plugins see has not been validated yet."""
+    found = obj.get(field)
+    if found is None:
+        found = obj[field] = {}
+    return found
 
 
 def is_mirror(pod: dict[str, object]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from workshop.api.meta import labels
 from workshop.api.resources import resource
-from workshop.apiserver.admission.plugin import Plugin
+from workshop.apiserver.admission.plugin import Plugin, section
 from workshop.apiserver.interfaces import AdmissionRequest
 
 COPIED = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
@@ -31,5 +31,5 @@ class PodTopologyLabels(Plugin):
         stored = await self.context.get(resource("nodes"), node) if node else None
         copied = {key: value for key, value in labels(stored or {}).items() if key in COPIED}
         if copied:
-            metadata = obj.setdefault("metadata", {})
+            metadata = section(obj, "metadata")
             metadata["labels"] = {**(metadata.get("labels") or {}), **copied}

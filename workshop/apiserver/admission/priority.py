@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from workshop.api.meta import Obj, name
 from workshop.api.resources import resource
-from workshop.apiserver.admission.plugin import Plugin, forbidden
+from workshop.apiserver.admission.plugin import Plugin, forbidden, section
 from workshop.apiserver.interfaces import AdmissionRequest
 
 _NEVER_SET = {"value": 0, "preemptionPolicy": "PreemptLowerPriority"}
@@ -20,7 +20,7 @@ class Priority(Plugin):
     async def admit(self, request: AdmissionRequest) -> None:
         if request.resource.plural != "pods":
             return
-        spec = request.object.setdefault("spec", {})
+        spec = section(request.object, "spec")
         if request.operation == "UPDATE":
             old = (request.old_object or {}).get("spec") or {}
             for field in ("priority", "preemptionPolicy"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from workshop.api.meta import Obj
 from workshop.api.resources import resource
-from workshop.apiserver.admission.plugin import Plugin, forbidden
+from workshop.apiserver.admission.plugin import Plugin, forbidden, section
 from workshop.apiserver.interfaces import AdmissionRequest
 
 _MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
@@ -32,7 +32,7 @@ class RuntimeClass(Plugin):
         runtime = await self._class(request)
         if runtime is None:
             return
-        spec = request.object["spec"]
+        spec = section(request.object, "spec")
         overhead = (runtime.get("overhead") or {}).get("podFixed")
         if runtime.get("overhead") is not None:
             if spec.get("overhead") and spec["overhead"] != overhead:

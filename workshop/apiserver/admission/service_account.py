@@ -13,7 +13,7 @@ from typing import Any
 
 from workshop.api.meta import Obj
 from workshop.api.resources import resource
-from workshop.apiserver.admission.plugin import Plugin, forbidden, is_mirror
+from workshop.apiserver.admission.plugin import Plugin, forbidden, is_mirror, section
 from workshop.apiserver.authentication.serviceaccount import WARN_ONLY_EXPIRATION
 from workshop.apiserver.authorization.graph import pod_references
 from workshop.apiserver.interfaces import AdmissionRequest
@@ -37,7 +37,7 @@ class ServiceAccount(Plugin):
         pod = request.object
         if is_mirror(pod):
             return
-        spec = pod.setdefault("spec", {})
+        spec = section(pod, "spec")
         if not spec.get("serviceAccountName"):
             spec["serviceAccountName"] = DEFAULT
         spec["serviceAccount"] = spec["serviceAccountName"]  # the field's old name is served beside it
@@ -45,7 +45,7 @@ class ServiceAccount(Plugin):
         if automounts(account, spec):
             mount_token(spec, self.context.random)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
-            spec["imagePullSecrets"] = [{"name": s["name"]} for s in account["imagePullSecrets"]]
+            spec["imagePullSecrets"] = [{"name": s.get("name", "")} for s in account["imagePullSecrets"]]
 
     async def validate(self, request: AdmissionRequest) -> None:
         pod = request.object
@@ -92,7 +92,7 @@ def automounts(account: Obj, pod_spec: Obj) -> bool:
 def mount_token(spec: Obj, random: Random) -> None:
     """Mount the token volume into each container that has nothing else there."""
     volumes: list[Obj] = spec.get("volumes") or []
-    given = next((v["name"] for v in volumes if v["name"].startswith(VOLUME + "-")), None)
+    given = next((v["name"] for v in volumes if v.get("name", "").startswith(VOLUME + "-")), None)
     name = given or f"{VOLUME}-{''.join(random.choice(SUFFIX_ALPHABET) for _ in range(5))}"
     needed = False
     for field in ("initContainers", "containers"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from workshop.api import meta, quantity
 from workshop.api.meta import Obj, creation_timestamp, finalizers, name
 from workshop.api.resources import resource
-from workshop.apiserver.admission.plugin import Plugin, forbidden
+from workshop.apiserver.admission.plugin import Plugin, forbidden, section
 from workshop.apiserver.interfaces import AdmissionRequest
 
 DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
@@ -34,7 +34,7 @@ class DefaultStorageClass(Plugin):
     resources = ("persistentvolumeclaims",)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        spec = request.object.setdefault("spec", {})
+        spec = section(request.object, "spec")
         if spec.get("storageClassName") is not None or CLASS_ANNOTATION in meta.annotations(request.object):
             return
         classes = await self.context.list(resource("storageclasses.storage.k8s.io"))

@@ -60,7 +60,7 @@ def family_of(ip: str) -> str:
 
 def prepare(new: Obj, old: Obj | None) -> None:
     """Before validation: fill in `new` what the client may leave out, and drop what its new type has no use for."""
-    spec = new.setdefault("spec", {})
+    spec = new["spec"] = new.get("spec") or {}
     if old is not None:
         _keep_allocated(spec, old["spec"])
     _normalize_cluster_ips(spec, old["spec"] if old else None)
@@ -165,7 +165,7 @@ def init_families(new: Obj, old: Obj | None, configured: Sequence[str]) -> None:
     _raise(new, problems)
     if selectorless:
         families = families or [configured[0]]
-        if len(families) < 2 and policy != "SingleStack":
+        if len(families) < 2 and policy != "SingleStack" and families[0] in _OTHER:
             families.append(_OTHER[families[0]])
         spec["ipFamilies"] = families
         return

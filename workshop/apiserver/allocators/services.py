@@ -140,8 +140,8 @@ class ServiceAllocator:
         ips: list[str] = list(spec.get("clusterIPs") or ())
         for i, family in enumerate(spec["ipFamilies"]):
             wanted = ips[i] if i < len(ips) else ""
-            if wanted and wanted in held:
-                continue
+            if wanted and (wanted in held or not families.family_of(wanted)):
+                continue  # it has it already; or it is no address, which validation refuses
             taken = await self._take_ip(new, family, wanted, transaction)
             ips[i : i + 1] = [taken]
         spec["clusterIPs"], spec["clusterIP"] = ips, ips[0]
@@ -168,14 +168,14 @@ class ServiceAllocator:
         held = families.node_ports(old["spec"]) if old else set()
         if families.has_node_ports(spec):
             # TCP and UDP of one port share a node port
-            by_port = {p["port"]: p["nodePort"] for p in reversed(spec.get("ports") or ()) if p.get("nodePort")}
+            by_port = {p.get("port"): p["nodePort"] for p in reversed(spec.get("ports") or ()) if p.get("nodePort")}
             for i, port in enumerate(spec.get("ports") or ()):
                 named = port.get("nodePort")
                 if not named and not families.wants_node_ports(spec):
                     continue
-                number = named or by_port.get(port["port"])
+                number = named or by_port.get(port.get("port"))
                 if number is None:
-                    port["nodePort"] = by_port[port["port"]] = self._next_port(transaction)
+                    port["nodePort"] = by_port[port.get("port")] = self._next_port(transaction)
                 else:
                     port["nodePort"] = number
                     if number not in held and number not in transaction.taken_ports:
