@@ -122,7 +122,9 @@ def _field_selector(selector: Obj) -> str:
     """Raw, or the requirements that name one value, as text."""
     if selector.get("rawSelector"):
         return str(selector["rawSelector"])
-    terms = (r for r in selector.get("requirements") or () if r.get("operator") == "In" and len(r["values"]) == 1)
+    terms = (
+        r for r in selector.get("requirements") or () if r.get("operator") == "In" and len(r.get("values") or ()) == 1
+    )
     return ",".join(f"{r['key']}={r['values'][0]}" for r in terms)
 
 
