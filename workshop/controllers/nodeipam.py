@@ -110,7 +110,10 @@ class NodeIpamController:
                 raise OSError("CIDR allocation failed; there are no remaining CIDRs left to allocate")
             given.append(cidr)
         try:
-            await self._client.patch(NODES, key.name, {"spec": {"podCIDR": given[0], "podCIDRs": given}})
+            # With the version that we looked at: a node that got a range meanwhile must not get a second one.
+            metadata = {"resourceVersion": meta.resource_version(node)}
+            body = {"metadata": metadata, "spec": {"podCIDR": given[0], "podCIDRs": given}}
+            await self._client.patch(NODES, key.name, body, type="application/merge-patch+json")
         except (ApiError, OSError) as error:
             self._undo(given)
             if not (isinstance(error, ApiError) and error.code == 404):
