@@ -9,19 +9,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import (
+    certificates,
     clusterroleaggregation,
+    cronjob,
+    daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     garbagecollector,
+    job,
     namespace,
     nodeipam,
     nodelifecycle,
     podgc,
     replicaset,
+    resourcequota,
     serviceaccount,
     serviceaccount_token,
+    statefulset,
     tainteviction,
+    ttlafterfinished,
 )
 from .base import Context, Runnable
 
@@ -44,9 +52,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "root-ca-certificate-publisher-controller", serviceaccount.RootCACertificatePublisher, "root-ca-cert-publisher"
     ),
     Descriptor(
-        "clusterrole-aggregation-controller",
         clusterroleaggregation.ClusterRoleAggregationController,
-        "clusterrole-aggregation-controller",
     ),
     Descriptor("node-ipam-controller", nodeipam.NodeIpamController, "node-controller"),
     Descriptor("node-lifecycle-controller", nodelifecycle.NodeLifecycleController, "node-controller"),
@@ -57,22 +63,34 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("deployment-controller", deployment.DeploymentController, "deployment-controller"),
     Descriptor("endpoints-controller", endpoints.EndpointsController, "endpoint-controller"),
     Descriptor("endpointslice-controller", endpointslice.EndpointSliceController, "endpointslice-controller"),
+    Descriptor("daemonset-controller", daemonset.DaemonSetController, "daemon-set-controller"),
+    Descriptor("statefulset-controller", statefulset.StatefulSetController, "statefulset-controller"),
+    Descriptor("job-controller", job.JobController, "job-controller"),
+    Descriptor("cronjob-controller", cronjob.CronJobController, "cronjob-controller"),
+    Descriptor(
+        "ttl-after-finished-controller", ttlafterfinished.TTLAfterFinishedController, "ttl-after-finished-controller"
+    ),
+    Descriptor("disruption-controller", disruption.DisruptionController, "disruption-controller"),
+    Descriptor("resourcequota-controller", resourcequota.ResourceQuotaController, "resourcequota-controller"),
+    Descriptor(
+        clusterroleaggregation.ClusterRoleAggregationController,
+    ),
+    Descriptor(
+        "certificatesigningrequest-approving-controller", certificates.ApprovingController, "certificate-controller"
+    ),
+    Descriptor(
+        "certificatesigningrequest-signing-controller", certificates.SigningController, "certificate-controller"
+    ),
+    Descriptor(
+        "certificatesigningrequest-cleaner-controller", certificates.CleaningController, "certificate-controller"
+    ),
     Descriptor("pod-garbage-collector-controller", podgc.PodGarbageCollector, "pod-garbage-collector"),
     Descriptor("garbage-collector-controller", garbagecollector.GarbageCollector, "generic-garbage-collector"),
 )
 
 NOT_YET = (
     "endpointslice-mirroring-controller",
-    "resourcequota-controller",
-    "daemonset-controller",
-    "job-controller",
     "horizontal-pod-autoscaler-controller",
-    "disruption-controller",
-    "statefulset-controller",
-    "cronjob-controller",
-    "certificatesigningrequest-signing-controller",
-    "certificatesigningrequest-approving-controller",
-    "certificatesigningrequest-cleaner-controller",
     "podcertificaterequest-cleaner-controller",
     "ttl-controller",
     "bootstrap-signer-controller",
@@ -84,7 +102,6 @@ NOT_YET = (
     "persistentvolumeclaim-protection-controller",
     "persistentvolume-protection-controller",
     "podgroup-protection-controller",
-    "ttl-after-finished-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "ephemeral-volume-controller",
     "storageversion-garbage-collector-controller",

@@ -1,0 +1,174 @@
+"""ResourceQuota: what a namespace uses. Upstream: `pkg/controller/resourcequota`, `pkg/quota/v1`.
+
+Admission refuses what would go beyond; this controller counts again what is there (after deletions above all). `usage`
+is pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workshop.api import meta, quantity
+from workshop.api.errors import ApiError
+from workshop.api.meta import Key, Obj, key_of
+from workshop.api.quantity import Quantity
+from workshop.api.resources import resource
+
+from . import pods
+from .base import Context, update_status
+
+QUOTAS = resource("resourcequotas")
+COUNTED = {
+    "pods": "pods",
+    "services": "services",
+    "replicationcontrollers": "replicationcontrollers",
+    "secrets": "secrets",
+    "configmaps": "configmaps",
+    "persistentvolumeclaims": "persistentvolumeclaims",
+    "resourcequotas": "resourcequotas",
+}
+ZERO = quantity.of(0)
+RESYNC = 300.0
+
+
+def pod_usage(pod: Obj) -> dict[str, Quantity]:
+    """`requests.cpu`, `limits.memory`, … of one pod: the sum of its containers, or the largest init container."""
+    result: dict[str, Quantity] = {}
+    for kind in ("requests", "limits"):
+        total: dict[str, Quantity] = {}
+        sidecars: dict[str, Quantity] = {}
+        for container in pod["spec"].get("containers") or ():
+            for name, text in ((container.get("resources") or {}).get(kind) or {}).items():
+                total[name] = total.get(name, ZERO) + quantity.parse(text)
+        for container in pod["spec"].get("initContainers") or ():
+            for name, text in ((container.get("resources") or {}).get(kind) or {}).items():
+                if container.get("restartPolicy") == "Always":
+                    sidecars[name] = sidecars.get(name, ZERO) + quantity.parse(text)
+                    total[name] = total.get(name, ZERO) + quantity.parse(text)
+                else:
+                    total[name] = max(total.get(name, ZERO), quantity.parse(text) + sidecars.get(name, ZERO))
+        for name, text in ((pod["spec"].get("overhead") or {}) if total else {}).items():
+            total[name] = total.get(name, ZERO) + quantity.parse(text)
+        for name, amount in total.items():
+            result[f"{kind}.{name}"] = amount
+            if kind == "requests":
+                result[name] = amount
+    return result
+
+
+def in_scopes(quota: Obj, pod: Obj) -> bool:
+    spec = quota["spec"]
+    scopes = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
+    scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+    return all(_in_scope(scope, pod) for scope in scopes)
+
+
+def _in_scope(scope: dict[str, Any], pod: Obj) -> bool:
+    name, spec = scope["scopeName"], pod["spec"]
+    if name in ("Terminating", "NotTerminating"):
+        return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
+    if name in ("BestEffort", "NotBestEffort"):
+        best = not any((c.get("resources") or {}).get(k) for c in spec["containers"] for k in ("requests", "limits"))
+        return best == (name == "BestEffort")
+    if name == "PriorityClass":
+        value, wanted = spec.get("priorityClassName"), scope.get("values") or ()
+        answers = {
+            "In": value in wanted,
+            "NotIn": value not in wanted,
+            "Exists": bool(value),
+            "DoesNotExist": not value,
+        }
+        return answers[scope["operator"]]
+    return bool(name != "CrossNamespacePodAffinity")
+
+
+def usage(quota: Obj, objects: dict[str, list[Obj]]) -> dict[str, str]:
+    """What of `spec.hard` is used. `objects`: plural → those of the namespace."""
+    live = [pod for pod in objects.get("pods", ()) if not pods.is_finished(pod) and in_scopes(quota, pod)]
+    totals: dict[str, Quantity] = {}
+    for pod in live:
+        for name, amount in pod_usage(pod).items():
+            totals[name] = totals.get(name, ZERO) + amount
+    services = objects.get("services", [])
+    kinds = [service["spec"].get("type") for service in services]
+    totals["services.loadbalancers"] = quantity.of(kinds.count("LoadBalancer"))
+    node_ports = sum(bool(port.get("nodePort")) for service in services for port in service["spec"].get("ports") or ())
+    totals["services.nodeports"] = quantity.of(node_ports)
+    totals["pods"] = quantity.of(len(live))
+    claims = objects.get("persistentvolumeclaims", [])
+    for claim in claims:
+        text = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+        if text:
+            totals["requests.storage"] = totals.get("requests.storage", ZERO) + quantity.parse(text)
+    used: dict[str, str] = {}
+    for name in quota["spec"].get("hard") or {}:
+        plural = name.removeprefix("count/").split(".")[0]
+        if name == "count/pods":
+            used[name] = str(len(objects.get("pods", ())))
+        elif name.startswith("count/") or (name in COUNTED and name != "pods"):
+            used[name] = str(len(objects.get(plural, ())))
+        else:
+            used[name] = str(totals.get(name, ZERO))
+    return used
+
+
+class ResourceQuotaController:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._client = context.client
+        self._queue = context.queue()
+        self._quotas = context.informer("resourcequotas")
+        self._quotas.add_handler(self._changed, self._updated)
+        self._pods = context.informer("pods")
+        self._services = context.informer("services")
+        self._claims = context.informer("persistentvolumeclaims")
+        self._pods.add_handler(None, self._pod_updated, self._freed)
+        self._services.add_handler(None, None, self._freed)
+        self._claims.add_handler(None, None, self._freed)
+
+    def _changed(self, quota: Obj) -> None:
+        self._queue.add(key_of(quota))
+
+    def _updated(self, old: Obj, new: Obj) -> None:
+        if old["spec"] != new["spec"]:
+            self._changed(new)
+
+    def _freed(self, obj: Obj) -> None:
+        for quota in self._quotas.store.by_index("namespace", meta.namespace(obj)):
+            self._queue.add_after(key_of(quota), 0.05)
+
+    def _pod_updated(self, old: Obj, new: Obj) -> None:
+        if pods.is_finished(new) and not pods.is_finished(old):
+            self._freed(new)
+
+    async def run(self) -> None:
+        await self._context.controller(self._queue, self.sync, self._context.options.workers("resource-quota")).run()
+
+    async def sync(self, key: Key) -> float | None:
+        quota = self._quotas.store.get(key)
+        if quota is None:
+            return None
+        hard = quota["spec"].get("hard") or {}
+        objects = {
+            "pods": self._pods.store.by_index("namespace", key.namespace),
+            "services": self._services.store.by_index("namespace", key.namespace),
+            "persistentvolumeclaims": self._claims.store.by_index("namespace", key.namespace),
+        }
+        for name in hard:
+            await self._count(name, key.namespace, objects)
+        status = {"hard": hard, "used": usage(quota, objects)}
+        await update_status(self._client, QUOTAS, quota, status)
+        return RESYNC
+
+    async def _count(self, name: str, namespace: str, objects: dict[str, list[Obj]]) -> None:
+        """Kinds that nothing here watches are listed when a quota names them."""
+        if not name.startswith("count/") and name not in COUNTED:
+            return
+        wanted = name.removeprefix("count/")
+        plural = wanted.split(".")[0]
+        if plural in objects:
+            return
+        try:
+            objects[plural] = (await self._client.list(resource(wanted), namespace))["items"]
+        except (KeyError, ApiError):
+            objects[plural] = []
