@@ -255,6 +255,15 @@ def test_refused(more: dict, code: int, message: str) -> None:
     assert (error.value.code, error.value.message) == (code, message)
 
 
+def test_a_struct_may_be_one_value_or_not_by_its_field() -> None:
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {}, "spec": {"claimRef": {"name": "a"}}}
+    fields = mf.track_update(None, volume, "m", for_kind("v1", "PersistentVolume"), NOW)[0]["fieldsV1"]
+    assert fields["f:spec"] == {"f:claimRef": {".": {}, "f:name": {}}}
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {}, "involvedObject": {"name": "a"}, "eventTime": None}
+    fields = mf.track_update(None, event, "m", for_kind("v1", "Event"), NOW)[0]["fieldsV1"]
+    assert fields == {"f:involvedObject": {}}
+
+
 def test_custom_resources_by_their_openapi_schema() -> None:
     schema = {
         "properties": {

@@ -108,6 +108,8 @@ def _of_field(field: Field) -> Node:
         return Node("list", keys=field.map_keys, defaults=defaults, element=_of_type(element))
     if field.map_type == "atomic":
         return Node("map", atomic=True)
+    if field.map_type == "granular" and kind == "struct":  # a struct that elsewhere is one value
+        return Node("map", find=_of_type(field.type).named)
     return _of_type(field.type)
 
 
@@ -134,8 +136,12 @@ def blank(schema: Schema) -> dict[str, Any]:
     return {name: _zero(field) for name, field in schema.fields.items() if not _omitted(field)}
 
 
+_STRUCTS = {"struct", "time", "microtime", "quantity", "int-or-string"}
+"""Of Go's structs `omitempty` omits none."""
+
+
 def _omitted(field: Field) -> bool:
-    struct = field.type.kind == "struct" and not field.type.pointer
+    struct = field.type.kind in _STRUCTS and not field.type.pointer
     return field.omitzero or (field.omitempty and not struct)
 
 
