@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -452,6 +453,53 @@ def refused_start(*arguments: str) -> str:
     last = done.stderr.strip().splitlines()
     assert len(last) == 1, done.stderr
     return last[0]
+
+
+async def test_bytes_that_are_no_message_are_refused(client: Client) -> None:
+    for method in ("KV/Range", "KV/Txn", "Maintenance/Status"):
+        call = client.channel.unary_unary(f"/etcdserverpb.{method}")
+        if method != "Maintenance/Status":
+            with pytest.raises(grpc.RpcError) as error:
+                await call(b"\xff\xff\xff", timeout=10)
+            assert error.value.code() == grpc.StatusCode.INTERNAL
+            assert error.value.details().startswith("grpc: error unmarshalling request")
+    for method in ("Watch/Watch", "Lease/LeaseKeepAlive"):
+        stream = client.channel.stream_stream(f"/etcdserverpb.{method}")()
+        await stream.write(b"\xff\xff\xff")
+        assert await asyncio.wait_for(stream.code(), 10) in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    assert await client.put(b"still/alive") > 0
+
+
+async def test_a_full_disk_ends_the_process_and_loses_nothing(tmp_path: Path) -> None:
+    """The limit on a file's size stands for a full disk: the write fails, in the middle of a frame."""
+    etcd = EtcdProcess("ours", tmp_path / "data")
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    program = limited + "from workshop.etcd.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *etcd.arguments()[3:]], stderr=subprocess.PIPE, text=True
+    )
+    acknowledged = []
+    client = Client(etcd.endpoint)
+    try:
+        await asyncio.wait_for(client.channel.channel_ready(), 10)
+        with pytest.raises(grpc.RpcError) as error:
+            for i in range(1000):
+                await client.put(b"d/%d" % i, b"x" * 1000)
+                acknowledged.append(b"d/%d" % i)
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        _, log = await asyncio.get_running_loop().run_in_executor(None, process.communicate)
+    finally:
+        process.kill()
+        await client.channel.close()
+    assert process.returncode == 1 and "cannot write the data directory: File too large" in log
+    assert "Traceback" not in log
+    assert len(acknowledged) > 50
+    await etcd.start()
+    client = Client(etcd.endpoint)
+    found = await client("KV/Range", pb.RangeRequest(key=b"d/", range_end=b"d0", keys_only=True))
+    assert {kv.key for kv in found.kvs} >= set(acknowledged)
+    await client.channel.close()
+    etcd.kill()
 
 
 async def test_what_cannot_start_says_so_in_one_sentence(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import hashlib
 import logging
 import os
@@ -198,6 +199,9 @@ async def _run(config: Config, member: Member, clock: Clock) -> None:
         running = asyncio.ensure_future(node.run())
         stack.push_async_callback(_finish, node, running)
         await _first(running, node.ready.wait())
+        # What was loaded stays: the collector need not walk it again and again.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         server = make_server(member)
         _listen(server, config)
         if config.listen_metrics_urls:

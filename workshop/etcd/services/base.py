@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from workshop.clock import Clock
 from workshop.etcd import encode, errors
@@ -63,6 +64,11 @@ class Member:
         return self.head(applied.revision) + applied.body
 
 
+def unreadable(malformed: DecodeError) -> tuple[grpc.StatusCode, str]:
+    """The status for bytes that are no message of the protocol, in grpc-go's words."""
+    return grpc.StatusCode.INTERNAL, f"grpc: error unmarshalling request: {malformed}"
+
+
 def unary(handler: Unary) -> Any:
     """A gRPC method from `handler(request bytes, context) -> answer bytes`; EtcdError becomes its status."""
 
@@ -71,6 +77,9 @@ def unary(handler: Unary) -> Any:
             return await handler(request, context)
         except errors.EtcdError as refused:
             await context.abort(STATUS[refused.code], refused.text)
+            raise
+        except DecodeError as malformed:
+            await context.abort(*unreadable(malformed))
             raise
 
     return grpc.unary_unary_rpc_method_handler(call)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from workshop.etcd import errors, state
-from workshop.etcd.services.base import STATUS, Context, Member, unary
+from workshop.etcd.services.base import STATUS, Context, Member, unary, unreadable
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -39,7 +40,10 @@ class Lease:
 
     async def keep_alive(self, requests: Any, context: Context) -> None:
         while (data := await context.read()) is not grpc.aio.EOF:
-            request = pb.LeaseKeepAliveRequest.FromString(data)
+            try:
+                request = pb.LeaseKeepAliveRequest.FromString(data)
+            except DecodeError as malformed:
+                await context.abort(*unreadable(malformed))
             head = self._member.head()  # before the renewal: the client must not see a later revision than it
             try:
                 await self._member.node.read_barrier()

@@ -6,16 +6,16 @@ import asyncio
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from workshop.etcd.mvcc.watch import Stream
-from workshop.etcd.services.base import Context, Member
+from workshop.etcd.services.base import Context, Member, unreadable
 from workshop.wire import etcd_pb2 as pb
 
 
 class Watch:
     def __init__(self, member: Member) -> None:
         self._member = member
-        self._serving: set[asyncio.Task[Any]] = set()
 
     def methods(self) -> dict[str, Any]:
         return {"Watch": grpc.stream_stream_rpc_method_handler(self.watch)}
@@ -29,6 +29,9 @@ class Watch:
         try:
             # The reader's end is the client's half-close: it will ask nothing more, and still wants its events.
             await asyncio.wait([writer, reader], return_when=asyncio.FIRST_EXCEPTION)
+            malformed = reader.exception() if reader.done() and not reader.cancelled() else None
+            if isinstance(malformed, DecodeError):
+                await context.abort(*unreadable(malformed))
         finally:
             self._member.hub.close(stream)
             for task in (writer, reader):
