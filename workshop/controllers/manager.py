@@ -52,7 +52,9 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "root-ca-certificate-publisher-controller", serviceaccount.RootCACertificatePublisher, "root-ca-cert-publisher"
     ),
     Descriptor(
+        "clusterrole-aggregation-controller",
         clusterroleaggregation.ClusterRoleAggregationController,
+        "clusterrole-aggregation-controller",
     ),
     Descriptor("node-ipam-controller", nodeipam.NodeIpamController, "node-controller"),
     Descriptor("node-lifecycle-controller", nodelifecycle.NodeLifecycleController, "node-controller"),
@@ -72,9 +74,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     ),
     Descriptor("disruption-controller", disruption.DisruptionController, "disruption-controller"),
     Descriptor("resourcequota-controller", resourcequota.ResourceQuotaController, "resourcequota-controller"),
-    Descriptor(
-        clusterroleaggregation.ClusterRoleAggregationController,
-    ),
     Descriptor(
         "certificatesigningrequest-approving-controller", certificates.ApprovingController, "certificate-controller"
     ),

@@ -66,10 +66,10 @@ def in_scopes(quota: Obj, pod: Obj) -> bool:
 def _in_scope(scope: dict[str, Any], pod: Obj) -> bool:
     name, spec = scope["scopeName"], pod["spec"]
     if name in ("Terminating", "NotTerminating"):
-        return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
+        return bool((spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating"))
     if name in ("BestEffort", "NotBestEffort"):
         best = not any((c.get("resources") or {}).get(k) for c in spec["containers"] for k in ("requests", "limits"))
-        return best == (name == "BestEffort")
+        return bool(best == (name == "BestEffort"))
     if name == "PriorityClass":
         value, wanted = spec.get("priorityClassName"), scope.get("values") or ()
         answers = {
