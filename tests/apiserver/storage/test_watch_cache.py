@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.etcd_servers import running
+from workshop.apiserver.storage.etcd3 import Etcd3Storage
 from workshop.apiserver.storage.interface import Batch, Compacted, FutureRevision, Unavailable
 from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.apiserver.storage.watch_cache import MAX_BEHIND, CacheWatch, HistoryWatch, WatchCache
@@ -184,3 +186,22 @@ async def test_after_a_break_beyond_compaction_it_lists_anew_and_watches_end() -
         await cache.consistent()
         assert [item.key for item in cache.list().items] == ["/pods/b"]
         assert storage.lists == 2
+
+
+async def test_over_a_real_etcd_that_is_killed(tmp_path: Any) -> None:
+    """The cache goes on from where it was; an open watch neither misses nor doubles."""
+    async with running("ours", tmp_path / "etcd") as etcd:
+        storage = Etcd3Storage([etcd.endpoint])
+        async with filled(storage) as cache:  # type: ignore[arg-type]
+            watch = cache.watch(0)
+            expected = []
+            for round in range(3):
+                for i in range(20):
+                    expected.append(await storage.create(f"/pods/{round}-{i}", b"x"))
+                await storage.create(f"/elsewhere/{round}", b"x")
+                assert len(cache.list().items) <= await cache.consistent(), "asked of etcd, told by progress"
+                assert len(cache.list().items) == 20 * (round + 1)
+                etcd.kill()
+                await etcd.start()
+            assert [revision for _, _, revision in await take(watch, 60)] == expected
+        await storage.close()
