@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from workshop.component import FlagParser, setup_logging
 from workshop.etcd.compactor import parse_retention
@@ -70,9 +71,21 @@ def parser() -> FlagParser:
     return flags
 
 
-def config_from(argv: Sequence[str]) -> Config:
+def with_environment(argv: Sequence[str], environment: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """Flags in one form: Go also reads `-name`, and `ETCD_DATA_DIR` stands for a `--data-dir` that is not given."""
+    given = [f"-{a}" if a.startswith("-") and not a.startswith("--") and len(a) > 2 else a for a in argv]
+    names = {a.split("=", 1)[0] for a in given}
+    flags = {
+        f"--{name[5:].lower().replace('_', '-')}": value for name, value in environment.items() if name[:5] == "ETCD_"
+    }
+    return [f"{flag}={value}" for flag, value in flags.items() if flag in known and flag not in names] + given
+
+
+def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Config:
     """The configuration that flags say. Raises Fatal; an unknown flag ends the process as upstream does."""
-    f = parser().parse_args(list(argv))
+    flags = parser()
+    known = {name for action in flags._actions for name in action.option_strings}
+    f = flags.parse_args(with_environment(argv, os.environ if environment is None else environment, known))
     if f.initial_cluster and len(f.initial_cluster) > 1:
         raise Fatal("--initial-cluster names several members, and this etcd runs alone so far: name one")
     try:
