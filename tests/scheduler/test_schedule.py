@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from workshop.api.meta import Obj
+from workshop.api.meta import Key, Obj
 from workshop.scheduler.framework import Decision, fit_error, nodes_to_find, schedule
 from workshop.scheduler.node_info import PodInfo, Snapshot, snapshot_of
 from workshop.scheduler.plugins import default_framework
+from workshop.scheduler.plugins.volume_binding import VolumeBinding
 from workshop.scheduler.preemption import Victims, preempt, violating
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
@@ -273,3 +274,59 @@ def test_a_promised_place_is_kept_for_whom_it_was_promised_to() -> None:
     assert schedule(FRAMEWORK, PodInfo(pod("late", asks("10"))), promised, Random(0)).node == ""
     assert schedule(FRAMEWORK, PodInfo(pod("later", asks("10", priority=2000))), promised, Random(0)).node == "n0"
     assert schedule(FRAMEWORK, vip, promised, Random(0)).node == "n0"
+
+
+# --- volumes
+
+
+class Shelf(dict[Key, Obj]):
+    """Objects by key, as an informer's store has them."""
+
+
+def claim(name: str, volume: str = "", storage_class: str = "", **metadata: Any) -> tuple[Key, Obj]:
+    done = {"pv.kubernetes.io/bind-completed": "yes"} if volume else {}
+    spec = {"volumeName": volume, "storageClassName": storage_class}
+    return Key("default", name), {"metadata": {"name": name, "annotations": done, **metadata}, "spec": spec}
+
+
+def on_zone(zone: str) -> Obj:
+    term = {"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]}
+    return {"metadata": {}, "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}}}
+
+
+VOLUMES = VolumeBinding(
+    Shelf(
+        [
+            claim("bound", "near"),
+            claim("lost", "gone"),
+            claim("free"),
+            claim("late", "", "later"),
+            claim("ending", "near", deletionTimestamp="2026-01-01T00:00:00Z"),
+        ]
+    ),
+    Shelf({Key("", "near"): on_zone("b")}),
+    Shelf({Key("", "later"): {"volumeBindingMode": "WaitForFirstConsumer"}}),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        ("bound", "node-2"),
+        ("late", "node-0"),
+        ("free", "pod has unbound immediate PersistentVolumeClaims"),
+        ("none", 'persistentvolumeclaim "none" not found'),
+        ("ending", 'persistentvolumeclaim "ending" is being deleted'),
+        ("lost", 'persistentvolume "gone" not found'),
+    ],
+)
+def test_claims(name: str, outcome: str) -> None:
+    spec = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]}
+    framework = default_framework(volume_binding=VOLUMES)
+    info = PodInfo(pod("new", {**asks("100m"), **spec}))
+    decision = schedule(framework, info, SNAPSHOT, Random(0))
+    if decision.node:
+        assert decision.node == outcome
+    else:
+        message = decision.message(preempt(framework, info, decision, SNAPSHOT).message)
+        assert message == f"0/4 nodes are available: {outcome}. not found"

@@ -14,7 +14,7 @@ Read in this order:
 - `preemption.py`: whom to evict so that a more important pod fits.
 - `scheduler.py`: informers in, bindings out. `run.py`, `options.py`, `__main__.py`: the process around it.
 
-Upstream: `pkg/scheduler`, `cmd/kube-scheduler`. Left out: volumes (VolumeBinding and its like: a claim does not hold
-a pod back), DynamicResources, gang scheduling, extenders. A configuration file gives profiles, weights and
-leader election.
+Upstream: `pkg/scheduler`, `cmd/kube-scheduler`. Left out: choosing volumes for claims that wait for their first
+consumer, volume limits and zones, DynamicResources, gang scheduling, extenders. A configuration file gives
+profiles, weights and leader election.
 """

@@ -19,6 +19,8 @@ from workshop.scheduler.node_info import NodeInfo, PodInfo, Snapshot
 
 NO_CLAIMS = "no new claims to deallocate"
 """What upstream's DynamicResources, which comes before preemption, says of a pod without resource claims."""
+NOT_FOUND = "not found"
+"""What it says, and with that ends the matter, where PreFilter refused the pod before it came to its own notes."""
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
@@ -56,6 +58,8 @@ def preempt(
     framework: Framework, pod: PodInfo, decision: Decision, snapshot: Snapshot, budgets: Sequence[Obj] = ()
 ) -> Preemption:
     """For a pod that `decision` found no node for."""
+    if decision.pre_filter:
+        return Preemption(None, NOT_FOUND)
     if wrong := _not_eligible(pod, decision, snapshot):
         return Preemption(None, f"{NO_CLAIMS}, preemption: {wrong}")
     found: list[Victims] = []

@@ -22,9 +22,11 @@ from workshop.scheduler.health import Health, exposition
 from workshop.scheduler.options import Options
 from workshop.scheduler.owners import default_selector
 from workshop.scheduler.plugins import DefaultSelector, default_framework
+from workshop.scheduler.plugins.volume_binding import VolumeBinding
 from workshop.scheduler.scheduler import Scheduler, only_selector, without_bulk
 
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
+VOLUMES = ("persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io")
 CONTROLLERS = ("replicationcontrollers", "replicasets.apps", "statefulsets.apps")
 
 
@@ -42,10 +44,10 @@ class Program:
         }
         self.informers = InformerFactory(client, clock=clock, random=self.random)
         self.synced = False
-        selector_of = self._selectors()
+        selector_of, binding = self._selectors(), self._volumes()
         frameworks = {
             profile.name: default_framework(
-                selector_of, name=profile.name, disabled=profile.disabled, weights=dict(profile.weights)
+                selector_of, binding, name=profile.name, disabled=profile.disabled, weights=dict(profile.weights)
             )
             for profile in options.profiles
         }
@@ -62,8 +64,16 @@ class Program:
             stores[res.kind] = self.informers.informer(res, transform=only_selector).store
         return partial(default_selector, services=services.store, controllers=stores)
 
+    def _volumes(self) -> VolumeBinding:
+        stores = [self.informers.informer(resource(name), transform=without_bulk).store for name in VOLUMES]
+        return VolumeBinding(*stores)
+
     def _connect(self) -> None:
         s = self.scheduler
+        for name, what in zip(VOLUMES, ("Claim/Change", "Volume/Change", "Claim/Change"), strict=True):
+            changed = partial(s.volumes_changed, what)
+            informer = self.informers.informer(resource(name))
+            informer.add_handler(partial(changed, None), changed, lambda old: None)
         namespaces = self.informers.informer(resource("namespaces"), transform=without_bulk)
         namespaces.add_handler(s.namespace_changed, lambda old, new: s.namespace_changed(new), s.namespace_removed)
         nodes = self.informers.informer(resource("nodes"), transform=without_bulk)

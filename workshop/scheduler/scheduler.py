@@ -124,6 +124,10 @@ class Scheduler:
         if placed is not None or (obj.get("spec") or {}).get("nodeName"):
             self._happened([Event("Pod/Delete", obj, None)])
 
+    def volumes_changed(self, what: str, old: Obj | None, new: Obj) -> None:
+        """`what` is Claim/Change (also of classes) or Volume/Change."""
+        self._happened([Event(what, old, new)])
+
     def namespace_changed(self, namespace: Obj) -> None:
         self.cache.namespaces[meta.name(namespace)] = meta.labels(namespace)
 

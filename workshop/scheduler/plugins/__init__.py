@@ -21,12 +21,15 @@ from workshop.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from workshop.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from workshop.scheduler.plugins.scheduling_gates import SchedulingGates
 from workshop.scheduler.plugins.taint_toleration import TaintToleration
+from workshop.scheduler.plugins.volume_binding import VolumeBinding
 
 DefaultSelector = Callable[[PodInfo], Selector | None]
 """The pods that belong together with a pod: those of its Services and its controller. None when there are none."""
 
 
-def default_plugins(default_selector: DefaultSelector = lambda pod: None) -> list[tuple[Plugin, int]]:
+def default_plugins(
+    default_selector: DefaultSelector = lambda pod: None, volume_binding: VolumeBinding | None = None
+) -> list[tuple[Plugin, int]]:
     return [
         (SchedulingGates(), 0),
         (NodeUnschedulable(), 0),
@@ -35,6 +38,7 @@ def default_plugins(default_selector: DefaultSelector = lambda pod: None) -> lis
         (NodeAffinity(), 2),
         (NodePorts(), 0),
         (NodeResourcesFit(), 1),
+        (volume_binding or VolumeBinding(), 0),
         (PodTopologySpread(default_selector), 2),
         (InterPodAffinity(), 2),
         (NodeResourcesBalancedAllocation(), 1),
@@ -44,6 +48,7 @@ def default_plugins(default_selector: DefaultSelector = lambda pod: None) -> lis
 
 def default_framework(
     default_selector: DefaultSelector = lambda pod: None,
+    volume_binding: VolumeBinding | None = None,
     *,
     name: str = "default-scheduler",
     disabled: frozenset[str] = frozenset(),
@@ -52,7 +57,7 @@ def default_framework(
     """`disabled` names plugins that are left out (`*` all); `weights` replaces those of scores."""
     chosen = [
         (plugin, (weights or {}).get(plugin.name, weight))
-        for plugin, weight in default_plugins(default_selector)
+        for plugin, weight in default_plugins(default_selector, volume_binding)
         if plugin.name not in disabled and "*" not in disabled
     ]
     return Framework(chosen, name)
