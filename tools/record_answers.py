@@ -23,6 +23,7 @@ from kubernetes import client, config
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from workshop.api import resources
 
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 FOLDER = Path(__file__).parent.parent / "tests" / "api" / "real"
 MADE_UP = ("uid", "creationTimestamp", "managedFields", "resourceVersion", "generation", "selfLink")
 
@@ -31,13 +32,15 @@ class Server:
     def __init__(self, kubeconfig: str) -> None:
         self.api = config.new_client_from_config(kubeconfig)
 
-    def call(self, method: str, path: str, body: Any = None, dry: bool = True) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, body: Any = None, dry: bool = True, accept: str = "application/json"
+    ) -> dict[str, Any]:
         try:
             answer = self.api.call_api(
                 path,
                 method,
                 query_params=[("fieldValidation", "Strict")] + [("dryRun", "All")] * dry,
-                header_params={"Content-Type": "application/json", "Accept": "application/json"},
+                header_params={"Content-Type": "application/json", "Accept": accept},
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
@@ -82,14 +85,17 @@ def main() -> None:
     parser.add_argument("--kubeconfig", required=True)
     server = Server(parser.parse_args().kubeconfig)
 
-    accepted = []
+    accepted, rows = [], []
     for obj in read("good.yaml"):
         answer = server.call("POST", path_of(obj), obj)
         if answer["kind"] == "Status":
             print(f"{obj['kind']} {obj['metadata']['name']}: {answer['message']}", file=sys.stderr)
         else:
             accepted.append(stripped(answer))
+            table = server.call("POST", path_of(obj), obj, accept=TABLE)
+            rows.append(table["rows"][0]["cells"])
     write("good.json", accepted)
+    write("rows.json", rows)
 
 
 if __name__ == "__main__":
