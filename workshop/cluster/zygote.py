@@ -47,9 +47,12 @@ def environment() -> dict[str, str]:
 def preload(packages: list[str]) -> None:
     """Import what the components will need, then move it out of the garbage collector's way."""
     for package in packages:
-        for module in ("__main__", "run"):
-            if importlib.util.find_spec(f"{package}.{module}"):
-                importlib.import_module(f"{package}.{module}")
+        try:
+            for module in ("__main__", "run"):
+                if importlib.util.find_spec(f"{package}.{module}"):
+                    importlib.import_module(f"{package}.{module}")
+        except Exception:  # noqa: BLE001  its component will fail alone, and its own log will say why
+            traceback.print_exc()
     gc.collect()
     gc.freeze()
 
