@@ -45,7 +45,12 @@ def environment() -> dict[str, str]:
 
 
 def preload(packages: list[str]) -> None:
-    """Import what the components will need, then move it out of the garbage collector's way."""
+    """Import what the components will need, then move it out of the garbage collector's way.
+
+    No collection runs before: it would leave holes in shared pages, and the first object a child puts there copies
+    the page.
+    """
+    gc.disable()
     for package in packages:
         try:
             for module in ("__main__", "run"):
@@ -53,8 +58,8 @@ def preload(packages: list[str]) -> None:
                     importlib.import_module(f"{package}.{module}")
         except Exception:  # noqa: BLE001  its component will fail alone, and its own log will say why
             traceback.print_exc()
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def assert_forkable(allowed: Container[int]) -> None:
