@@ -1,0 +1,14 @@
+"""The registry: what becomes of an object on its way into the store and out of it.
+
+Read in this order:
+
+- `fields.py`    which fields of a kind a field selector may ask for
+- `convert.py`   one kind in several versions: one store
+- `reader.py`    get and list: from the cache or from a revision
+- `options.py`   the query parameters and bodies that steer a verb
+- `strategy.py`  what a kind does differently; `strategies.py` holds those that do
+- `writer.py`    create, update, patch: decode, default, admit, validate, store
+- `deletion.py`  grace, finalizers, preconditions, propagation
+
+Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `pkg/registry/*/*/strategy.go`.
+"""

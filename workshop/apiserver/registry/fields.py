@@ -1,0 +1,85 @@
+"""Selectable fields. Every kind has metadata.name and metadata.namespace; these have more.
+
+Upstream: pkg/apis/core/v1/conversion.go and the `SelectableFields`/`ToSelectableFields` of each registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from workshop.api import errors, fields
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource
+
+_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+
+PATHS: dict[str, tuple[str, ...]] = {
+    "pods": ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+             "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+    "nodes": ("spec.unschedulable",),
+    "namespaces": ("status.phase",),
+    "replicationcontrollers": ("status.replicas",),
+    "secrets": ("type",),
+    "services": ("spec.clusterIP", "spec.type"),
+    "events": (*(f"involvedObject.{f}" for f in _INVOLVED), "reason", "reportingComponent", "source", "type"),
+    "events.events.k8s.io": (*(f"regarding.{f}" for f in _INVOLVED), "reason", "reportingController", "type"),
+    "replicasets.apps": ("status.replicas",),
+    "jobs.batch": ("status.successful",),
+    "certificatesigningrequests.certificates.k8s.io": ("spec.signerName",),
+    "podcertificaterequests.certificates.k8s.io": ("spec.signerName", "spec.podName", "spec.nodeName"),
+    "clustertrustbundles.certificates.k8s.io": ("spec.signerName",),
+    "ipaddresses.networking.k8s.io": ("spec.parentRef.name",),
+    "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver"),
+}  # fmt: skip
+
+
+def _value(obj: Obj, path: str) -> str:
+    found: object = obj
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(found, bool):
+        return str(found).lower()
+    return "" if found is None else str(found)
+
+
+_DEFAULTS = {"spec.unschedulable": "false", "spec.hostNetwork": "false", "status.replicas": "0", "status.successful": "0"}
+
+
+def _event(obj: Obj, path: str) -> str:
+    if path == "source":
+        return str((obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "")
+    return _value(obj, path)
+
+
+@lru_cache(maxsize=512)
+def extractor(stored: str, custom: tuple[str, ...] = ()) -> Callable[[Obj], dict[str, str]]:
+    """A function from a stored object of `stored` (a `.group_resource`) to its selectable fields."""
+    paths = PATHS.get(stored, ()) + custom
+    read = _event if stored == "events" else _value
+
+    def fields_of(obj: Obj) -> dict[str, str]:
+        metadata = obj["metadata"]
+        found = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
+        for path in paths:
+            found[path] = read(obj, path) or _DEFAULTS.get(path, "")
+        return found
+
+    return fields_of
+
+
+def parse(resource: Resource, text: str, custom: tuple[str, ...] = ()) -> fields.Selector:
+    """A field selector over fields that `resource` has, in terms of the stored kind. Raises ApiError 400."""
+    try:
+        selector = fields.parse(text)
+    except ValueError as error:
+        raise errors.bad_request(str(error)) from None
+    known = {"metadata.name", *PATHS.get(resource.group_resource, ()), *custom}
+    if resource.namespaced:
+        known.add("metadata.namespace")
+    for path in (term.field for term in selector.terms):
+        if path not in known:
+            if not PATHS.get(resource.group_resource):
+                raise errors.bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+            raise errors.bad_request(f"field label not supported: {path}")
+    return selector

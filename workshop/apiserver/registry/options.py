@@ -1,0 +1,153 @@
+"""What steers a verb besides its object: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions, ListOptions.
+
+Upstream: apimachinery/pkg/apis/meta/v1/types.go and validation/validation.go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.api import codec, errors, labels, protobuf
+from workshop.api.resources import Resource
+from workshop.apiserver.interfaces import UserInfo
+from workshop.apiserver.server.http import Request
+from workshop.apiserver.server.negotiate import JSON, PROTOBUF, YAML, body_type
+
+from . import fields
+from .reader import ListOptions, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Who writes and how. `manager` is the field manager; `warnings` collects what the client is told."""
+
+    user: UserInfo
+    manager: str
+    warnings: list[str]
+    dry_run: bool = False
+    field_validation: str = "Warn"
+    force: bool = False
+    explicit_manager: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    grace: int | None = None
+    uid: str | None = None
+    version: str | None = None
+    propagation: str | None = None
+    orphan: bool | None = None
+    dry_run: bool = False
+
+
+def write_options(request: Request) -> WriteOptions:
+    """Raises ApiError 422 for values that are none."""
+    dry = request.query.get("dryRun", [])
+    kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}.get(request.info.verb, "")
+    causes = [_unsupported("dryRun", value, ["All"]) for value in dry if value != "All"]
+    validation = request.option("fieldValidation") or "Warn"
+    if validation not in ("Ignore", "Warn", "Strict"):
+        causes.append(_unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))
+    manager = request.option("fieldManager")
+    if len(manager) > 128:
+        causes.append(errors.cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"))
+    if causes:
+        raise errors.invalid(f"{kind}.meta.k8s.io", "", causes)
+    return WriteOptions(
+        user=request.user,
+        manager=manager or _agent(request.header("user-agent")),
+        warnings=request.warnings,
+        dry_run=bool(dry),
+        field_validation=validation,
+        force=request.flag("force"),
+        explicit_manager=bool(manager),
+    )
+
+
+def _agent(header: str) -> str:
+    """The default field manager: the User-Agent up to its first slash, at most 128 bytes."""
+    return "".join(c for c in header.partition("/")[0] if c.isprintable())[:128] or "unknown"
+
+
+def _unsupported(field: str, value: str, known: list[str]) -> dict[str, str]:
+    quoted = ", ".join(f'"{k}"' for k in known)
+    return errors.cause("FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {quoted}', field)
+
+
+async def delete_options(request: Request) -> DeleteOptions:
+    """From the body where there is one, else from the query. Raises ApiError 400, 415, 422."""
+    body = await request.body()
+    options: dict[str, Any] = {}
+    if body.strip():
+        kind = body_type(request.header("content-type"), (JSON, YAML, PROTOBUF))
+        options = parse_body(body, kind)
+        if options.get("kind") not in (None, "", "DeleteOptions"):
+            raise errors.bad_request(f'decoded object cannot be converted to DeleteOptions: no kind "{options["kind"]}"')
+    else:
+        options = {"gracePeriodSeconds": request.number("gracePeriodSeconds"),
+                   "propagationPolicy": request.option("propagationPolicy") or None,
+                   "dryRun": request.query.get("dryRun")}  # fmt: skip
+        if "orphanDependents" in request.query:
+            options["orphanDependents"] = request.flag("orphanDependents")
+    preconditions = options.get("preconditions") or {}
+    policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
+    dry = options.get("dryRun") or request.query.get("dryRun") or []
+    causes = [_unsupported("dryRun", str(value), ["All"]) for value in dry if value != "All"]
+    if policy is not None and orphan is not None:
+        message = 'Invalid value: "%s": orphanDependents and deletionPropagation cannot be both set' % policy
+        causes.append(errors.cause("FieldValueInvalid", message, "propagationPolicy"))
+    if policy not in (None, "Foreground", "Background", "Orphan"):
+        causes.append(_unsupported("propagationPolicy", str(policy), ["Foreground", "Background", "Orphan", "nil"]))
+    if causes:
+        raise errors.invalid("DeleteOptions.meta.k8s.io", "", causes)
+    grace = options.get("gracePeriodSeconds")
+    return DeleteOptions(
+        grace=None if grace is None else max(1, int(grace)) if int(grace) < 0 else int(grace),
+        uid=preconditions.get("uid"),
+        version=preconditions.get("resourceVersion"),
+        propagation=policy,
+        orphan=orphan,
+        dry_run=bool(dry),
+    )
+
+
+def parse_body(body: bytes, kind: str) -> dict[str, Any]:
+    """A small body of options as a dict. Raises ApiError 400."""
+    try:
+        value = protobuf.decode(body) if kind == PROTOBUF else codec.load_yaml(body) if kind == YAML else codec.loads(body)
+    except ValueError as error:
+        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+    if not isinstance(value, dict):
+        raise errors.bad_request("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct")
+    return value
+
+
+def selection(request: Request, resource: Resource, custom: tuple[str, ...] = ()) -> Selection:
+    """Namespace and selectors of a list, a watch or a deletecollection. Raises ApiError 400."""
+    try:
+        by_labels = labels.parse(request.option("labelSelector"))
+    except ValueError as error:
+        raise errors.bad_request(str(error)) from None
+    by_fields = fields.parse(resource, request.option("fieldSelector"), custom)
+    return Selection(resource, request.info.namespace if resource.namespaced else "", by_labels, by_fields, custom)
+
+
+def list_options(request: Request) -> ListOptions:
+    """Raises ApiError 400 and 422."""
+    match, version = request.option("resourceVersionMatch"), request.option("resourceVersion")
+    if match and not request.flag("watch"):
+        bad = ""
+        if not version:
+            bad = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        elif request.option("continue"):
+            bad = "resourceVersionMatch is forbidden when continue is provided"
+        elif match == "Exact" and version == "0":
+            bad = 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
+        if bad:
+            cause = errors.cause("FieldValueForbidden", f"Forbidden: {bad}", "resourceVersionMatch")
+            raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
+        if match not in ("Exact", "NotOlderThan"):
+            cause = _unsupported("resourceVersionMatch", match, ["Exact", "NotOlderThan"])
+            raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
+    return ListOptions(request.number("limit") or 0, request.option("continue"), version, match)

@@ -1,0 +1,204 @@
+"""Reading: one object, or a page of a list at a resourceVersion.
+
+    resourceVersion unset         what etcd holds now: its revision is asked for, the cache catches up
+    "0"                           whatever the cache has
+    "N", NotOlderThan             the cache, once it has come to N
+    "N", Exact                    etcd at revision N
+
+Upstream: apiserver/pkg/storage/cacher/cacher.go (GetList), apiserver/pkg/storage/continue.go.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from workshop.api import errors, fields, labels
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource
+from workshop.apiserver.cacher import Cacher, Stored
+from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
+
+from .convert import convert, same_store
+from .fields import extractor
+
+INCONSISTENT = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a shelf: those of a namespace that match both selectors."""
+
+    resource: Resource
+    namespace: str = ""
+    labels: labels.Selector = labels.parse("")
+    fields: fields.Selector = fields.EVERYTHING
+    custom_fields: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        return self.resource.storage_key(self.namespace or None)
+
+    @property
+    def everything(self) -> bool:
+        return self.labels.empty and self.fields.empty
+
+    def matches(self, stored: Stored) -> bool:
+        if self.everything:
+            return True
+        of_labels, of_fields = stored.attributes(extractor(stored_name(self.resource), self.custom_fields))
+        return self.labels.matches(of_labels) and self.fields.matches(of_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[Stored]
+    revision: int
+    token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    limit: int = 0
+    token: str = ""
+    version: str = ""
+    match: str = ""
+
+
+def stored_name(resource: Resource) -> str:
+    """The `.group_resource` of the kind under which a resource is stored: events, whichever group asks."""
+    group = resource.storage_group
+    return f"{resource.plural}.{group}" if group else resource.plural
+
+
+def served(resource: Resource, stored: Stored) -> bytes:
+    """The object's bytes in the version that `resource` serves."""
+    if same_store(resource):
+        return stored.raw
+    return json.dumps(convert(stored.obj, resource.api_version), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def served_obj(resource: Resource, stored: Stored) -> Obj:
+    return convert(stored.obj, resource.api_version)
+
+
+def version_number(text: str) -> int:
+    """A resourceVersion as a number. Raises ApiError 400."""
+    if not text.isascii() or not text.isdigit():
+        raise errors.bad_request(f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(text)
+
+
+class Reader:
+    def __init__(self, storage: Storage, cacher: Cacher) -> None:
+        self._storage, self._cacher = storage, cacher
+
+    async def get(self, resource: Resource, namespace: str, name: str, version: str = "") -> Stored:
+        """One object. With a resourceVersion from the cache, else from etcd. Raises ApiError 404."""
+        key = resource.storage_key(namespace or None, name)
+        if version:
+            await self._cacher.wait_until(version_number(version))
+            found = self._cacher.shelf(resource.storage_key()).items.get(key)
+        else:
+            kv = await self._storage.get(key)
+            found = Stored(kv.key, kv.value, kv.mod_revision) if kv else None
+        if found is None:
+            raise errors.not_found(resource, name)
+        return found
+
+    async def list(self, selection: Selection, options: ListOptions) -> Page:
+        """A page in key order. Raises ApiError 400, 410, 504."""
+        if options.token:
+            if options.version not in ("", "0"):
+                raise errors.bad_request("specifying resource version is not allowed when using continue")
+            start, revision = _decode_token(options.token, selection.prefix)
+            if revision > 0:
+                return await self._at(selection, options, revision, start)
+            await self._cacher.consistent()
+            return self._from_cache(selection, options, start)
+        if options.match == "Exact" or (options.version not in ("", "0") and options.limit and not options.match):
+            return await self._at(selection, options, version_number(options.version), None)
+        if not options.version:
+            await self._cacher.consistent()
+        elif options.version != "0":
+            await self._cacher.wait_until(version_number(options.version))
+        else:
+            await self._cacher.ready.wait()
+        return self._from_cache(selection, options, None)
+
+    def _from_cache(self, selection: Selection, options: ListOptions, start: str | None) -> Page:
+        shelf = self._cacher.shelf(selection.resource.storage_key())
+        candidates: Iterable[Stored] = shelf.under(selection.prefix)
+        if start is not None:
+            candidates = (s for s in candidates if s.key > start)
+        matching: Iterator[Stored] = (s for s in candidates if selection.matches(s))
+        revision = self._cacher.revision
+        if not options.limit:
+            return Page(list(matching), revision)
+        items = list(islice(matching, options.limit + 1))
+        if len(items) <= options.limit:
+            return Page(items, revision)
+        rest = 1 + sum(1 for _ in matching) if selection.everything else None
+        return Page(items[:-1], revision, _encode_token(revision, items[-2].key, selection.prefix), rest)
+
+    async def _at(self, selection: Selection, options: ListOptions, revision: int, start: str | None) -> Page:
+        items: list[Stored] = []
+        limit = options.limit
+        while True:
+            try:
+                found = await self._storage.list(selection.prefix, revision, limit and limit + 1, start)
+            except Compacted:
+                if options.token:
+                    raise _gone(selection, start) from None
+                raise errors.gone_expired("The provided resource version is too old.") from None
+            except FutureRevision:
+                raise errors.resource_version_too_large(revision, self._cacher.revision) from None
+            for kv in found.items:
+                stored = _stored(kv)
+                if selection.matches(stored):
+                    if limit and len(items) == limit:
+                        rest = None
+                        if selection.everything:
+                            rest = found.remaining + sum(1 for other in found.items if other.key >= kv.key)
+                        return Page(items, revision, _encode_token(revision, items[-1].key, selection.prefix), rest)
+                    items.append(stored)
+            if not found.more:
+                return Page(items, revision)
+            start = found.items[-1].key
+
+
+def _stored(kv: KeyValue) -> Stored:
+    return Stored(kv.key, kv.value, kv.mod_revision)
+
+
+def _gone(selection: Selection, start: str | None) -> errors.ApiError:
+    """410 with a token by which the client may go on, if it can live with an inconsistent list."""
+    error = errors.gone_expired(INCONSISTENT)
+    error.status["metadata"] = {"continue": _encode_token(-1, start or "", selection.prefix)}
+    return error
+
+
+def _encode_token(revision: int, key: str, prefix: str) -> str:
+    """Upstream's form: the key is relative to the prefix and ends in NUL, the first that comes after it."""
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(prefix) + "\0"}
+    return base64.urlsafe_b64encode(json.dumps(token, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decode_token(text: str, prefix: str) -> tuple[str, int]:
+    try:
+        token = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        start, revision = token["start"], token["rv"]
+        if token["v"] != "meta.k8s.io/v1" or not isinstance(start, str) or not isinstance(revision, int) or ".." in start:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise errors.bad_request("continue key is not valid") from None
+    return prefix + start.rstrip("\0"), revision

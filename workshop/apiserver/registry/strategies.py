@@ -1,0 +1,217 @@
+"""The kinds that differ. One small class each; `strategy_for` chooses. Upstream: pkg/registry/*/*/strategy.go."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+from workshop.api.meta import Obj
+from workshop.api.quantity import parse
+from workshop.api.resources import Resource
+
+from .options import DeleteOptions
+from .strategy import Strategy, Write
+
+
+class Pods(Strategy):
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource)
+        self.counts_generation = True
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        obj["metadata"]["generation"] = 1
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        super().prepare_for_update(new, old, write)
+        new.setdefault("status", {}).setdefault("qosClass", old.get("status", {}).get("qosClass") or qos_class(old))
+        if write.subresource == "status" and not new["status"].get("phase"):
+            new["status"]["phase"] = old.get("status", {}).get("phase", "Pending")
+
+    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
+        super().prepare_for_status_update(new, old)
+        if "ownerReferences" in old["metadata"]:
+            new["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
+
+    def grace_seconds(self, obj: Obj, options: DeleteOptions) -> int:
+        """Nobody has to be asked about a pod that is on no node, or that has ended."""
+        spec, phase = obj["spec"], obj.get("status", {}).get("phase")
+        if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+            return 0
+        grace = options.grace if options.grace is not None else spec.get("terminationGracePeriodSeconds", 30)
+        return max(int(grace), 0)
+
+    def returns_deleted_object(self) -> bool:
+        return True
+
+
+def qos_class(pod: Obj) -> str:
+    """Guaranteed, Burstable or BestEffort. Upstream: pkg/apis/core/helper/qos/qos.go."""
+    spec = pod["spec"]
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    asked, guaranteed = False, True
+    for container in [spec, *containers] if spec.get("resources") else containers:
+        resources = container.get("resources") or {}
+        requests, limits = ({k: parse(v) for k, v in (resources.get(f) or {}).items() if k in ("cpu", "memory")
+                             and not parse(v).is_zero()} for f in ("requests", "limits"))  # fmt: skip
+        asked = asked or bool(requests or limits)
+        guaranteed = guaranteed and len(limits) == 2 and (requests or limits) == limits
+        if container is spec:
+            break
+    if not asked:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"
+
+
+class Namespaces(Strategy):
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        obj["status"] = {"phase": "Active"}
+        finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
+        if "kubernetes" not in finalizers:
+            finalizers.append("kubernetes")
+        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        if write.subresource == "finalize":
+            new["status"] = old.get("status", {})
+            return
+        super().prepare_for_update(new, old, write)
+        if write.subresource == "":
+            new.setdefault("spec", {})["finalizers"] = old.get("spec", {}).get("finalizers", [])
+            new["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = new["metadata"]["name"]
+        if new["metadata"].get("deletionTimestamp") and write.subresource == "status":
+            new["status"] = {**new.get("status", {}), "phase": "Terminating"}
+
+
+class Jobs(Strategy):
+    """The server writes a selector of its own unless the user insists on his (`manualSelector`)."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        obj["status"] = {}
+        spec, metadata = obj["spec"], obj["metadata"]
+        if spec.get("manualSelector"):
+            return
+        uid, template = metadata["uid"], spec.setdefault("template", {})
+        labels = template.setdefault("metadata", {}).setdefault("labels", {})
+        for key, value in (("controller-uid", uid), ("job-name", metadata["name"])):
+            labels[key] = value
+            labels[f"batch.kubernetes.io/{key}"] = value
+        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+
+
+class Secrets(Strategy):
+    """`stringData` is a way to write `data`; it is never read back."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        _encode_strings(obj)
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        super().prepare_for_update(new, old, write)
+        _encode_strings(new)
+        new.setdefault("type", old.get("type", "Opaque"))
+
+
+def _encode_strings(secret: Obj) -> None:
+    plain = secret.pop("stringData", None)
+    if plain:
+        data = secret.setdefault("data", {})
+        data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items()})
+
+
+class CertificateSigningRequests(Strategy):
+    """Who asks is written by the server, from who asks."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        obj["status"] = {}
+        user, spec = write.options.user, obj.setdefault("spec", {})
+        for field in ("username", "uid", "groups", "extra"):
+            spec.pop(field, None)
+        spec["username"] = user.name
+        if user.uid:
+            spec["uid"] = user.uid
+        if user.groups:
+            spec["groups"] = list(user.groups)
+        if user.extra:
+            spec["extra"] = {key: list(values) for key, values in user.extra.items()}
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        if write.subresource == "approval":
+            certificate = old.get("status", {}).get("certificate")
+            self.prepare_for_status_update(new, old)
+            if certificate is not None:
+                new.setdefault("status", {})["certificate"] = certificate
+            return
+        if write.subresource == "":
+            new["spec"] = old["spec"]
+        super().prepare_for_update(new, old, write)
+
+
+class Leases(Strategy):
+    allows_create_on_update = True
+
+
+class Events(Strategy):
+    allows_create_on_update = True
+
+
+class Endpoints(Strategy):
+    allows_create_on_update = True
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
+
+
+class EndpointSlices(Strategy):
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource)
+        self.counts_generation = True
+
+    def spec_of(self, obj: Obj) -> object:
+        return {k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion")}
+
+
+class Ingresses(Strategy):
+    pass
+
+
+class GenerationOnly(Strategy):
+    """Kinds without a status subresource that count generations all the same."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource)
+        self.counts_generation = True
+
+    def spec_of(self, obj: Obj) -> object:
+        return {k: v for k, v in obj.items() if k not in ("metadata", "status", "kind", "apiVersion")}
+
+
+class ControllersWithGrace(Strategy):
+    """Workloads: deleted objects come back as what they were."""
+
+
+_BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
+    "pods": Pods,
+    "namespaces": Namespaces,
+    "jobs.batch": Jobs,
+    "secrets": Secrets,
+    "certificatesigningrequests.certificates.k8s.io": CertificateSigningRequests,
+    "leases.coordination.k8s.io": Leases,
+    "events": Events,
+    "events.events.k8s.io": Events,
+    "endpoints": Endpoints,
+    "endpointslices.discovery.k8s.io": EndpointSlices,
+    "networkpolicies.networking.k8s.io": GenerationOnly,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": GenerationOnly,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": GenerationOnly,
+}
+
+
+def strategy_for(resource: Resource, cached: dict[tuple[str, str], Strategy] = {}) -> Strategy:  # noqa: B006
+    """The strategy of a kind; made once."""
+    key = (resource.group_resource, resource.version)
+    found = cached.get(key)
+    if found is None:
+        found = cached[key] = _BY_NAME.get(resource.group_resource, Strategy)(resource)
+    return found

@@ -1,0 +1,109 @@
+"""What a kind does differently from the others when it is written.
+
+A `Strategy` answers questions; `strategies.py` overrides the answers kind by kind. The order of a write is in `writer`.
+Upstream: apiserver/pkg/registry/rest/{create,update,delete}.go and the strategy.go of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource
+
+from .options import DeleteOptions, WriteOptions
+
+Undo = Callable[[], Awaitable[None]]
+
+# Kinds whose spec is counted by metadata.generation, beside all those that have a status subresource.
+_NO_GENERATION = {
+    "nodes", "namespaces", "persistentvolumes", "persistentvolumeclaims", "resourcequotas",
+    "volumeattachments.storage.k8s.io", "certificatesigningrequests.certificates.k8s.io", "services",
+}  # fmt: skip
+_STATUS_KEEPS_LABELS = {"apps", "batch", "autoscaling", "policy", "networking.k8s.io"}
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write under way, as strategies see it."""
+
+    resource: Resource
+    options: WriteOptions
+    subresource: str = ""
+
+
+class Strategy:
+    """The ordinary kind."""
+
+    allows_create_on_update = False
+    allows_unconditional_update = True
+    has_status = True
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.has_status = resource.subresource("status") is not None
+        self.counts_generation = self.has_status and resource.group_resource not in _NO_GENERATION
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        """Change `obj` in place: what a client may not choose is set or taken away."""
+        if self.has_status:
+            obj.pop("status", None)
+        if self.counts_generation:
+            obj["metadata"]["generation"] = 1
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        """The same for an update of the whole object or of its status."""
+        if write.subresource == "status":
+            self.prepare_for_status_update(new, old)
+            return
+        if self.has_status:
+            _take(new, old, "status")
+        if self.counts_generation:
+            generation = old["metadata"].get("generation", 0)
+            if self.spec_of(new) != self.spec_of(old):
+                generation += 1
+            if generation:
+                new["metadata"]["generation"] = generation
+
+    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
+        """Only the status (and annotations, finalizers …) may change."""
+        for field in {*new, *old} - {"status", "metadata", "apiVersion", "kind"}:
+            _take(new, old, field)
+        if self.resource.group in _STATUS_KEEPS_LABELS:
+            _take(new["metadata"], old["metadata"], "labels")
+        _take(new["metadata"], old["metadata"], "deletionTimestamp")
+        if generation := old["metadata"].get("generation"):
+            new["metadata"]["generation"] = generation
+
+    def spec_of(self, obj: Obj) -> object:
+        """What a change of which makes a new generation."""
+        return obj.get("spec")
+
+    async def allocate(self, new: Obj, old: Obj | None, write: Write) -> Undo | None:
+        """Take what the object needs from a pool (addresses, ports); the answer gives it back if the write fails."""
+        return None
+
+    async def release(self, obj: Obj) -> None:
+        """Called once the object has gone from the store."""
+
+    def grace_seconds(self, obj: Obj, options: DeleteOptions) -> int | None:
+        """Seconds between the wish to delete and the deletion; None where a kind has no such grace."""
+        return None
+
+    def returns_deleted_object(self) -> bool:
+        return False
+
+    def default_propagation(self) -> str:
+        return "Background"
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        return []
+
+
+def _take(new: Obj, old: Obj, field: str) -> None:
+    """`new[field]` becomes what it is in `old`, also if that is nothing."""
+    if field in old:
+        new[field] = old[field]
+    else:
+        new.pop(field, None)

@@ -1,0 +1,120 @@
+"""The ASGI application: a scope becomes a Request, the chain answers it, the answer goes out.
+
+Whatever happens inside, the client gets a Status and the process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+from workshop.api import errors
+from workshop.apiserver.storage.interface import StorageError, TooLarge, Unavailable
+from workshop.serving import Receive, Scope, Send
+
+from . import info
+from .http import Request, Response, Served, error_response
+
+logger = logging.getLogger(__name__)
+Handler = Callable[[Request], Awaitable[Response]]
+GZIP_FROM = 128 * 1024
+
+
+class Application:
+    """`chain` is the outermost link: it takes a Request and gives a Response or raises ApiError."""
+
+    def __init__(self, chain: Handler) -> None:
+        self._chain = chain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        if request.is_websocket:
+            await receive()  # websocket.connect
+        response = await self._answer(request)
+        if isinstance(response, Served):
+            return
+        response.headers.append(("Audit-Id", str(uuid4())))
+        response.headers += [("Warning", f'299 - "{_escaped(text)}"') for text in dict.fromkeys(request.warnings)]
+        if request.is_websocket:
+            await _refuse(response, send)
+        elif response.stream is not None:
+            await _stream(response, receive, send)
+        else:
+            await _whole(request, response, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            request.info = info.parse(request)
+            return await self._chain(request)
+        except errors.ApiError as error:
+            return error_response(error)
+        except TooLarge:
+            return error_response(errors.request_entity_too_large("etcdserver: request is too large"))
+        except Unavailable as error:
+            logger.warning("%s %s: the store does not answer: %s", request.method, request.path, error)
+            return error_response(errors.internal(str(error) or "etcdserver: request timed out"))
+        except (StorageError, RecursionError) as error:
+            return error_response(errors.internal(str(error)))
+        except Exception:
+            logger.exception("%s %s", request.method, request.path)
+            return error_response(errors.internal("the server could not handle this request; its log says why"))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _head(response: Response, *more: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    headers = [(b"cache-control", b"no-cache, private"), (b"content-type", response.content_type.encode()), *more]
+    return headers + [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in response.headers]
+
+
+async def _whole(request: Request, response: Response, send: Send) -> None:
+    body = response.body
+    more: list[tuple[bytes, bytes]] = []
+    if len(body) > GZIP_FROM and "gzip" in request.header("accept-encoding"):
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+        more = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    more.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": _head(response, *more)})
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+
+async def _stream(response: Response, receive: Receive, send: Send) -> None:
+    """Send chunks until the stream ends or the client goes away, whichever is first."""
+    assert response.stream is not None
+    stream = response.stream
+    await send({"type": "http.response.start", "status": response.status, "headers": _head(response)})
+
+    async def pump() -> None:
+        async for chunk in stream:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks: list[asyncio.Task[None]] = [asyncio.create_task(pump()), asyncio.create_task(gone())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        close: Any = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _refuse(response: Response, send: Send) -> None:
+    """Answer a WebSocket handshake with an ordinary HTTP error."""
+    head = _head(response, (b"content-length", str(len(response.body)).encode()))
+    await send({"type": "websocket.http.response.start", "status": response.status, "headers": head})
+    await send({"type": "websocket.http.response.body", "body": response.body})

@@ -1,0 +1,145 @@
+"""One request and one answer. Handlers see these; only `app` sees ASGI."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from workshop.api import errors
+from workshop.apiserver.interfaces import UserInfo
+from workshop.serving import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from .info import RequestInfo
+
+MAX_BODY = 3 * 1024 * 1024
+ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
+encode = msgspec.json.encode
+
+
+class Request:
+    """What the links of the chain know of a request. `info` and `user` are filled in on the way."""
+
+    info: RequestInfo
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self.send = scope, receive, send
+        self.method: str = scope.get("method", "GET")
+        self.path: str = scope["path"]
+        self.user = ANONYMOUS
+        self.warnings: list[str] = []
+
+    @property
+    def is_websocket(self) -> bool:
+        return bool(self.scope["type"] == "websocket")
+
+    @cached_property
+    def headers(self) -> list[tuple[str, str]]:
+        """Header lines in their order, names in lower case."""
+        return [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in self.scope["headers"]]
+
+    def header(self, name: str) -> str:
+        """All values of a header, joined by commas; "" if there is none."""
+        return ", ".join(v for k, v in self.headers if k == name)
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for key, value in parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+            found.setdefault(key, []).append(value)
+        return found
+
+    def option(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        return self.query.get(name, [default])[0]
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter. Upstream takes any value but `false` and `0` for true."""
+        return name in self.query and self.option(name).lower() not in ("false", "0")
+
+    def number(self, name: str) -> int | None:
+        """An integer parameter, None if absent. Raises ApiError 400."""
+        text = self.option(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The client's certificate in DER."""
+        found: bytes | None = self.scope.get("extensions", {}).get("tls", {}).get("client_cert")
+        return found
+
+    async def body(self, limit: int = MAX_BODY) -> bytes:
+        """The whole body, unpacked. Raises ApiError 413 over `limit` bytes, 400 if it breaks off."""
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise errors.bad_request("unexpected EOF")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise errors.request_entity_too_large(f"limit is {limit}")
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                break
+        data = b"".join(chunks)
+        return _unzipped(data, limit) if self.header("content-encoding") == "gzip" else data
+
+    async def receive(self) -> Mapping[str, Any]:
+        """The next ASGI message: what a client sends on a WebSocket, or that it has gone."""
+        return await self._receive()
+
+
+def _unzipped(data: bytes, limit: int) -> bytes:
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflate.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise errors.bad_request(f"gzip: {error}") from None
+    if len(plain) > limit:
+        raise errors.request_entity_too_large(f"limit is {limit}")
+    return plain
+
+
+@dataclass
+class Response:
+    """An answer: whole, or a stream of chunks."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    stream: AsyncIterator[bytes] | None = None
+
+
+class Served(Response):
+    """The answer has been sent by the handler itself (WebSockets, proxied streams)."""
+
+
+def json_response(value: Any, status: int = 200, content_type: str = "application/json") -> Response:
+    body = value if isinstance(value, bytes) else encode(value)
+    return Response(status, body if body.endswith(b"\n") else body + b"\n", content_type)
+
+
+def text_response(text: str, status: int = 200) -> Response:
+    return Response(status, text.encode(), "text/plain; charset=utf-8")
+
+
+def error_response(error: errors.ApiError) -> Response:
+    """The one place where a Status becomes an answer."""
+    answer = json_response(error.status, error.code or 500)
+    if error.retry_after:
+        answer.headers.append(("Retry-After", str(error.retry_after)))
+    return answer

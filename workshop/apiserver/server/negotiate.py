@@ -1,0 +1,57 @@
+"""Content negotiation: which form of an answer a client asks for, and which form of body it sent.
+
+Answers are JSON always. `Accept: application/json;as=Table;v=v1;g=meta.k8s.io` asks for a Table, `as=PartialObjectMetadata`
+(or …List) for metadata only. Upstream: apiserver/pkg/endpoints/handlers/{negotiation,response.go}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from workshop.api import errors
+
+JSON = "application/json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+YAML = "application/yaml"
+_JSON_RANGES = ("*/*", "application/*", JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`form` is "" for whole objects, else Table, PartialObjectMetadata or PartialObjectMetadataList."""
+
+    form: str = ""
+    content_type: str = JSON
+    pretty: bool = False
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+def media_types(header: str) -> list[tuple[str, dict[str, str]]]:
+    """The clauses of an Accept or Content-Type header in the client's order, parameters apart."""
+    found = []
+    for clause in header.split(","):
+        kind, *rest = [part.strip() for part in clause.split(";")]
+        if kind:
+            found.append((kind.lower(), {k.strip(): v.strip().strip('"') for k, _, v in (p.partition("=") for p in rest)}))
+    return found
+
+
+def accepted(header: str) -> Accepted:
+    """The first clause that we can serve. Raises ApiError 406 when there is none."""
+    if not header:
+        return Accepted()
+    for kind, parameters in media_types(header):
+        form = parameters.get("as", "")
+        if kind in _JSON_RANGES and form in ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
+            if form and (parameters.get("g"), parameters.get("v")) not in (("meta.k8s.io", "v1"), ("meta.k8s.io", "v1beta1")):
+                continue
+            return Accepted(form, parameters=parameters)
+    raise errors.not_acceptable([JSON, YAML, PROTOBUF])
+
+
+def body_type(header: str, supported: tuple[str, ...] = (JSON, YAML, PROTOBUF)) -> str:
+    """The media type of a body; JSON if none is named. Raises ApiError 415."""
+    kind = media_types(header)[0][0] if header else JSON
+    if kind not in supported:
+        raise errors.unsupported_media_type(supported)
+    return kind
