@@ -1,0 +1,13 @@
+"""What answers a request once it has passed the chain.
+
+- `resources.py`     the verbs of every kind
+- `watch.py`         streams of changes
+- `forms.py`         how objects are shown: whole, as a Table, as metadata only
+- `patches.py`       the four kinds of PATCH
+- `subresources.py`  status, scale, binding, eviction, token, approval, finalize, ephemeralcontainers, resize
+- `node_proxy.py`    log, exec, attach, portforward, proxy: passed on to a kubelet or a pod
+- `discovery.py`     which groups, versions and resources there are; OpenAPI
+- `health.py`        /healthz, /livez, /readyz, /version, /metrics
+
+Upstream: `staging/src/k8s.io/apiserver/pkg/endpoints/handlers`.
+"""

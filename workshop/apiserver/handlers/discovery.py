@@ -1,0 +1,177 @@
+"""Discovery: which groups, versions and resources are served, in the old form and in the aggregated one; OpenAPI v3.
+
+Upstream: apiserver/pkg/endpoints/discovery/{group,version}.go and discovery/aggregated (KEP-3352), kube-openapi/pkg/handler3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from workshop.api import errors, openapi
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource, group_versions
+from workshop.apiserver.server.http import Request, Response, json_response
+from workshop.apiserver.server.negotiate import media_types
+
+encode = msgspec.json.encode
+_AGGREGATED = "apidiscovery.k8s.io"
+
+
+class Discovery:
+    """Everything is rendered once: what is served does not change while a server runs."""
+
+    def __init__(self, resources: Sequence[Resource], address: str) -> None:
+        self._resources = tuple(resources)
+        self._address = address
+        self._versions = group_versions(self._resources)
+        self._documents: dict[str, bytes] = {}
+
+    def handle(self, request: Request) -> Response | None:
+        """The answer to a discovery path; None if it is none."""
+        match request.path.rstrip("/").split("/")[1:]:
+            case ["api"]:
+                return self._negotiated(request, self._core, legacy=True)
+            case ["apis"]:
+                return self._negotiated(request, self._groups, legacy=False)
+            case ["apis", group] if group in self._versions and group:
+                return json_response(self._group(group, standalone=True))
+            case ["api", "v1"]:
+                return json_response(self._version("", "v1"))
+            case ["apis", group, version] if version in self._versions.get(group, ()) and group:
+                return json_response(self._version(group, version))
+            case ["openapi", "v3"]:
+                return json_response(self._openapi_index)
+            case ["openapi", "v3", *rest]:
+                return self._openapi(request, "/".join(rest))
+        return None
+
+    def _negotiated(self, request: Request, plain: Obj, legacy: bool) -> Response:
+        for kind, parameters in media_types(request.header("accept")):
+            if kind == "application/json" and parameters.get("g") == _AGGREGATED and parameters.get("v") in ("v2", "v2beta1"):
+                body, etag = self._aggregated(parameters["v"], legacy)
+                if request.header("if-none-match").strip('"') == etag:
+                    return Response(304, headers=[("ETag", f'"{etag}"')])
+                content_type = f"application/json;g={_AGGREGATED};v={parameters['v']};as=APIGroupDiscoveryList"
+                return Response(200, body, content_type, [("ETag", f'"{etag}"'), ("Vary", "Accept")])
+            if kind in ("application/json", "*/*", "application/*") and "as" not in parameters:
+                break
+        return json_response(plain)
+
+    @cached_property
+    def _core(self) -> Obj:
+        return {
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}],
+        }
+
+    @cached_property
+    def _groups(self) -> Obj:
+        return {
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": [self._group(group) for group in self._versions if group],
+        }
+
+    def _group(self, group: str, standalone: bool = False) -> Obj:
+        versions = [{"groupVersion": f"{group}/{v}", "version": v} for v in self._versions[group]]
+        head = {"kind": "APIGroup", "apiVersion": "v1"} if standalone else {}
+        return {**head, "name": group, "versions": versions, "preferredVersion": versions[0]}
+
+    def _of(self, group: str, version: str) -> list[Resource]:
+        return [r for r in self._resources if (r.group, r.version) == (group, version)]
+
+    def _version(self, group: str, version: str) -> Obj:
+        rows: list[Obj] = []
+        for r in self._of(group, version):
+            row: Obj = {"name": r.plural, "singularName": r.singular, "namespaced": r.namespaced, "kind": r.kind,
+                        "verbs": sorted(r.verbs)}  # fmt: skip
+            if r.short_names:
+                row["shortNames"] = list(r.short_names)
+            if r.categories:
+                row["categories"] = list(r.categories)
+            if r.storage_version_hash:
+                row["storageVersionHash"] = r.storage_version_hash
+            rows.append(row)
+            for sub in r.subresources:
+                row = {"name": f"{r.plural}/{sub.name}", "singularName": "", "namespaced": r.namespaced}
+                if (sub.group, sub.version) != (group, version):
+                    row |= {"group": sub.group, "version": sub.version}
+                rows.append({**row, "kind": sub.kind, "verbs": sorted(sub.verbs)})
+        group_version = f"{group}/{version}" if group else version
+        rows.sort(key=lambda row: str(row["name"]))
+        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
+
+    def _aggregated(self, version: str, legacy: bool) -> tuple[bytes, str]:
+        key = f"{version}/{legacy}"
+        if key not in self._documents:
+            groups = [group for group in self._versions if bool(group) is not legacy]
+            document = {
+                "kind": "APIGroupDiscoveryList",
+                "apiVersion": f"{_AGGREGATED}/{version}",
+                "metadata": {},
+                "items": [
+                    {
+                        "metadata": {"name": group} if group else {},
+                        "versions": [
+                            {"version": v, "resources": [_aggregated(r) for r in self._of(group, v)], "freshness": "Current"}
+                            for v in self._versions[group]
+                        ],
+                    }
+                    for group in groups
+                ],
+            }
+            self._documents[key] = encode(document)
+        body = self._documents[key]
+        return body, hashlib.sha512(body).hexdigest().upper()
+
+    @cached_property
+    def _openapi_index(self) -> Obj:
+        paths: dict[str, Any] = {}
+        for group, versions in self._versions.items():
+            for version in versions:
+                path = f"apis/{group}/{version}" if group else f"api/{version}"
+                fingerprint = hashlib.sha256(encode([r.plural for r in self._of(group, version)])).hexdigest().upper()
+                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={fingerprint}"}
+        return {"paths": paths}
+
+    def _openapi(self, request: Request, path: str) -> Response:
+        parts = path.split("/")
+        group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2]) if len(parts) == 3 else ("", "")
+        if version not in self._versions.get(group, ()):
+            raise errors.no_such_path()
+        key = f"openapi/{path}"
+        if key not in self._documents:
+            self._documents[key] = encode(openapi.document(group, version, self._of(group, version)))
+        answer = json_response(self._documents[key])
+        if "hash" in request.query:
+            answer.headers += [("Cache-Control", "public, immutable"), ("Vary", "Accept-Encoding")]
+        return answer
+
+
+def _aggregated(r: Resource) -> Obj:
+    kind = {"group": r.group, "version": r.version, "kind": r.kind}
+    found: Obj = {
+        "resource": r.plural,
+        "responseKind": kind,
+        "scope": "Namespaced" if r.namespaced else "Cluster",
+        "singularResource": r.singular,
+        "verbs": sorted(r.verbs),
+    }
+    if r.short_names:
+        found["shortNames"] = list(r.short_names)
+    if r.categories:
+        found["categories"] = list(r.categories)
+    subresources = [
+        {"subresource": sub.name, "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+         "verbs": sorted(sub.verbs)}
+        for sub in sorted(r.subresources, key=lambda sub: sub.name)
+    ]  # fmt: skip
+    if subresources:
+        found["subresources"] = subresources
+    return found

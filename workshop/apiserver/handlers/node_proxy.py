@@ -1,0 +1,289 @@
+"""What a kubelet or a pod answers, passed on: log, exec, attach, portforward, and proxy to nodes, pods and Services.
+
+The API server looks up where the pod runs and speaks to that kubelet with its own client certificate; a stream is
+passed on as it comes, a WebSocket message by message, with the very subprotocol that the client asked for.
+
+Upstream: pkg/registry/core/pod/rest/{log,subresources}.go, pkg/kubelet/client, apimachinery/pkg/util/proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from workshop.api import errors
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource, resource
+from workshop.apiserver.interfaces import AdmissionRequest
+from workshop.apiserver.registry.reader import ListOptions, Reader, Selection
+from workshop.apiserver.registry.writer import Writer
+from workshop.apiserver.server.http import Request, Response, Served
+from workshop.serving import Send
+
+NODES, PODS, ENDPOINTSLICES, SERVICES = (
+    resource(name) for name in ("nodes", "pods", "endpointslices.discovery.k8s.io", "services")
+)
+STREAMS = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
+_DROPPED = {"connection", "upgrade", "host", "authorization", "content-length", "transfer-encoding", "keep-alive",
+            "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KubeletAccess:
+    """The certificates by which kubelets know the API server, and it them. Paths of PEM files; "" where there is none."""
+
+    client_certificate: str = ""
+    client_key: str = ""
+    authority: str = ""
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.authority or None)
+        context.check_hostname = bool(self.authority)
+        if not self.authority:
+            context.verify_mode = ssl.CERT_NONE
+        if self.client_certificate:
+            context.load_cert_chain(self.client_certificate, self.client_key)
+        return context
+
+
+class NodeProxy:
+    def __init__(self, reader: Reader, writer: Writer, access: KubeletAccess) -> None:
+        self._reader, self._writer, self._access = reader, writer, access
+        self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None))
+        return self._session
+
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = self._access.context()
+        return self._tls
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def handle(self, request: Request, res: Resource) -> Response:
+        """pods/{log,exec,attach,portforward,proxy}, nodes/proxy, services/proxy."""
+        sub, info = request.info.subresource, request.info
+        if sub == "proxy":
+            return await self._proxy(request, res)
+        pod = (await self._reader.get(PODS, info.namespace, info.name)).obj
+        if sub == "log":
+            return await self._log(request, pod)
+        options = {"kind": {"exec": "PodExecOptions", "attach": "PodAttachOptions"}.get(sub, "PodPortForwardOptions")}
+        await self._writer.admit(
+            AdmissionRequest("CONNECT", PODS, sub, info.namespace, info.name, dict(options), None, request.user)
+        )
+        if not request.is_websocket:
+            raise errors.bad_request("Upgrade request required: this server speaks WebSocket, not SPDY")
+        base = await self._kubelet(pod)
+        path = f"/{STREAMS[sub]}/{info.namespace}/{info.name}"
+        query = {key: values for key, values in request.query.items() if key not in ("container", "command", *_RENAMED)}
+        if sub != "portforward":
+            path += f"/{quote(_container(pod, request.option('container'), sub))}"
+            query = {**{_RENAMED[k]: ["1"] for k in _RENAMED if request.flag(k)}, "command": request.query.get("command", [])}
+        return await self._websocket(request, f"{base}{path}?{urlencode(query, doseq=True)}", self._kubelet_tls())
+
+    async def _log(self, request: Request, pod: Obj) -> Response:
+        container = _container(pod, request.option("container"), "log")
+        if not pod["spec"].get("nodeName"):
+            return Response(200, b"", "text/plain")
+        for name in ("tailLines", "limitBytes"):
+            value = request.number(name)
+            if value is not None and value < (0 if name == "tailLines" else 1):
+                least = "must be greater than or equal to 0" if name == "tailLines" else "must be greater than 0"
+                cause = errors.cause("FieldValueInvalid", f"Invalid value: {value}: {least}", name)
+                raise errors.invalid("PodLogOptions", pod["metadata"]["name"], [cause])
+        kept = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+        query = {key: request.option(key) for key in kept if key in request.query}
+        metadata = pod["metadata"]
+        base = await self._kubelet(pod)
+        target = f"{base}/containerLogs/{metadata['namespace']}/{metadata['name']}/{quote(container)}?{urlencode(query)}"
+        answer = await self._send("GET", target, self._kubelet_tls())
+        if answer.status != 200:
+            text = (await answer.text()).strip()
+            if answer.status == 404:
+                raise errors.failure(404, "NotFound", f"the server could not find the requested resource ( pods/log {metadata['name']})")
+            raise errors.bad_request(text) if answer.status in (400, 500) else errors.failure(answer.status, "", text)
+        return Response(200, content_type="text/plain", stream=_chunks(answer))
+
+    async def _kubelet(self, pod: Obj) -> str:
+        node = pod["spec"].get("nodeName")
+        if not node:
+            raise errors.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+        return await self._node_address(node)
+
+    async def _node_address(self, node: str) -> str:
+        found = (await self._reader.get(NODES, "", node, "0")).obj
+        status = found.get("status", {})
+        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
+        for kind in ("InternalIP", "Hostname", "ExternalIP"):
+            for address in status.get("addresses", ()):
+                if address["type"] == kind:
+                    return f"https://{address['address']}:{port}"
+        raise errors.internal(f"no preferred addresses found; known addresses: {status.get('addresses', [])}")
+
+    # --- proxy
+
+    async def _proxy(self, request: Request, res: Resource) -> Response:
+        info = request.info
+        scheme, name, port = _split(info.name)
+        if res.plural == "nodes":
+            base = await self._node_address(name)
+            tls: ssl.SSLContext | None = self._kubelet_tls()
+        elif res.plural == "pods":
+            pod = (await self._reader.get(PODS, info.namespace, name)).obj
+            address = pod.get("status", {}).get("podIP")
+            if not address:
+                raise errors.bad_request("address not allowed")
+            ports = [p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", ())]
+            base, tls = f"{scheme or 'http'}://{address}:{port or (ports[0] if ports else 80)}", None
+        else:
+            base, tls = await self._service(info.namespace, scheme, name, port), None
+        path = quote("/" + info.rest) + ("/" if request.path.endswith("/") and info.rest else "")
+        query = request.scope["query_string"].decode("latin-1")
+        target = f"{base}{path}{'?' + query if query else ''}"
+        if request.is_websocket:
+            return await self._websocket(request, target, tls)
+        headers = {k: v for k, v in request.headers if k not in _DROPPED}
+        answer = await self._send(request.method, target, tls, headers, await request.body())
+        kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in (*_DROPPED, "content-type")]
+        return Response(
+            answer.status, content_type=answer.headers.get("Content-Type", "text/plain"), headers=kept,
+            stream=_chunks(answer),
+        )  # fmt: skip
+
+    async def _service(self, namespace: str, scheme: str, name: str, port: str) -> str:
+        service = (await self._reader.get(SERVICES, namespace, name)).obj
+        ports = service["spec"].get("ports", [])
+        chosen = next((p for p in ports if port in (p.get("name", ""), str(p["port"]))), None) if port else None
+        if chosen is None and (port or len(ports) != 1):
+            raise errors.service_unavailable(f'no service port "{port}" found for service "{name}"')
+        chosen = chosen or ports[0]
+        page = await self._reader.list(Selection(ENDPOINTSLICES, namespace), ListOptions(version="0"))
+        for stored in page.items:
+            found = stored.obj
+            if (found["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != name:
+                continue
+            target = next((p for p in found.get("ports") or () if p.get("name", "") == chosen.get("name", "")), None)
+            for endpoint in found.get("endpoints") or ():
+                if target and (endpoint.get("conditions") or {}).get("ready", True):
+                    return f"{scheme or 'http'}://{endpoint['addresses'][0]}:{target['port']}"
+        raise errors.service_unavailable(f'no endpoints available for service "{name}"')
+
+    async def _send(
+        self, method: str, target: str, tls: ssl.SSLContext | None, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self._client().request(
+                method, URL(target, encoded=True), headers=headers, data=body or None, ssl=tls if tls else False,
+                allow_redirects=False,
+            )  # fmt: skip
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(method, target, error) from None
+
+    async def _websocket(self, request: Request, target: str, tls: ssl.SSLContext | None) -> Response:
+        protocols: list[str] = request.scope.get("subprotocols", [])
+        try:
+            far = await self._client().ws_connect(
+                URL(target, encoded=True), protocols=protocols, ssl=tls if tls else False, max_msg_size=0, autoping=True
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise await self._refused(target, tls, error) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable("GET", target, error) from None
+        await request.send({"type": "websocket.accept", "subprotocol": far.protocol})
+        async with far:
+            tasks = [asyncio.create_task(_up(request, far)), asyncio.create_task(_down(far, request.send))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return Served()
+
+    async def _refused(
+        self, target: str, tls: ssl.SSLContext | None, error: aiohttp.WSServerHandshakeError
+    ) -> errors.ApiError:
+        """The kubelet's own words: aiohttp has thrown the body away, so it is asked once more without an upgrade."""
+        plain = await self._send("GET", target, tls)
+        text = (await plain.text()).strip() or error.message
+        plain.close()
+        if error.status == 404:
+            return errors.failure(404, "NotFound", text)
+        return errors.bad_request(text) if error.status == 400 else errors.internal(text)
+
+
+_RENAMED = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+
+
+async def _up(request: Request, far: aiohttp.ClientWebSocketResponse) -> None:
+    """From the client to the kubelet."""
+    while True:
+        message = await request.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        if message.get("bytes") is not None:
+            await far.send_bytes(message["bytes"])
+        elif message.get("text") is not None:
+            await far.send_str(message["text"])
+
+
+async def _down(far: aiohttp.ClientWebSocketResponse, send: Send) -> None:
+    """From the kubelet to the client."""
+    async for message in far:
+        if message.type is aiohttp.WSMsgType.BINARY:
+            await send({"type": "websocket.send", "bytes": message.data})
+        elif message.type is aiohttp.WSMsgType.TEXT:
+            await send({"type": "websocket.send", "text": message.data})
+    await send({"type": "websocket.close", "code": 1000})
+
+
+async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        while data := await answer.content.readany():
+            yield data
+    finally:
+        answer.close()
+
+
+def _unreachable(method: str, target: str, error: Exception) -> errors.ApiError:
+    """500 in the words of Go's url.Error, as kubectl shows them."""
+    return errors.internal(f'{method.capitalize()} "{target}": {error}')
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """`https:web:443` → (scheme, name, port). Upstream: net.SplitSchemeNamePort."""
+    parts = name.split(":")
+    if len(parts) == 3:
+        return parts[0], parts[1], parts[2]
+    return ("", *parts) if len(parts) == 2 else ("", name, "")  # type: ignore[return-value]
+
+
+def _container(pod: Obj, wanted: str, what: str) -> str:
+    """The container that is meant. Raises ApiError 400 in upstream's words."""
+    spec, name = pod["spec"], pod["metadata"]["name"]
+    regular, init = [c["name"] for c in spec["containers"]], [c["name"] for c in spec.get("initContainers", ())]
+    ephemeral = [c["name"] for c in spec.get("ephemeralContainers", ())]
+    if not wanted:
+        default = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+        if default in regular:
+            return str(default)
+        if len(regular) == 1:
+            return str(regular[0])
+        listed = f"choose one of: [{' '.join(regular)}]"
+        if init:
+            listed += f" or one of the init containers: [{' '.join(init)}]"
+        raise errors.bad_request(f"a container name must be specified for pod {name}, {listed}")
+    if wanted not in (*regular, *init, *ephemeral):
+        raise errors.bad_request(f"container {wanted} is not valid for pod {name}")
+    return wanted

@@ -1,0 +1,155 @@
+"""The verbs of every kind: get, list, watch, create, update, patch, delete, deletecollection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workshop.api import codec, decode, errors, protobuf
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource
+from workshop.apiserver.registry.deletion import Deleter
+from workshop.apiserver.registry.options import delete_options, list_options, selection, write_options
+from workshop.apiserver.registry.reader import Reader, served, served_obj
+from workshop.apiserver.registry.strategies import strategy_for
+from workshop.apiserver.registry.writer import Writer
+from workshop.apiserver.server.http import Request, Response, json_response
+from workshop.apiserver.server.negotiate import JSON, PROTOBUF, YAML, accepted, body_type
+from workshop.clock import Clock
+
+from . import forms, patches
+from .watch import Watches
+
+
+class Resources:
+    """All kinds alike. `handle` is reached with `request.info` filled in and everything allowed."""
+
+    def __init__(self, reader: Reader, writer: Writer, deleter: Deleter, watches: Watches, clock: Clock) -> None:
+        self.reader, self.writer, self.deleter, self.watches, self.clock = reader, writer, deleter, watches, clock
+
+    async def handle(self, request: Request, resource: Resource) -> Response:
+        verb = request.info.verb
+        if verb not in resource.verbs:
+            raise errors.method_not_supported(resource, verb)
+        match verb:
+            case "get":
+                return await self.get(request, resource)
+            case "list":
+                return await self.list(request, resource)
+            case "watch":
+                return await self.watches.serve(request, selection(request, resource), accepted(request.header("accept")))
+            case "create":
+                return await self.create(request, resource)
+            case "update":
+                return await self.update(request, resource)
+            case "patch":
+                return await self.patch(request, resource)
+            case "delete":
+                return await self.delete(request, resource)
+            case "deletecollection":
+                return await self.delete_collection(request, resource)
+        raise errors.method_not_supported(resource, verb)
+
+    async def get(self, request: Request, resource: Resource) -> Response:
+        form = accepted(request.header("accept"))
+        info = request.info
+        stored = await self.reader.get(resource, info.namespace, info.name, request.option("resourceVersion"))
+        if not form.form:
+            return json_response(served(resource, stored))
+        return forms.one(request, resource, served_obj(resource, stored), form, self.clock.now())
+
+    async def list(self, request: Request, resource: Resource) -> Response:
+        form = accepted(request.header("accept"))
+        page = await self.reader.list(selection(request, resource), list_options(request))
+        return forms.many(request, resource, page, form, self.clock.now())
+
+    async def create(self, request: Request, resource: Resource) -> Response:
+        form, options = accepted(request.header("accept")), write_options(request)
+        if resource.namespaced and not request.info.namespace:
+            raise errors.bad_request("an empty namespace may not be set during creation")
+        obj, warnings = read_body(
+            await request.body(), request.header("content-type"), resource.api_version, resource.kind,
+            options.field_validation,
+        )  # fmt: skip
+        request.warnings.extend(warnings)
+        made = await self.writer.create(resource, request.info.namespace, obj, options)
+        return forms.one(request, resource, made.obj, form, self.clock.now(), 201)
+
+    async def update(self, request: Request, resource: Resource, subresource: str = "") -> Response:
+        form, options, info = accepted(request.header("accept")), write_options(request), request.info
+        body, warnings = read_body(
+            await request.body(), request.header("content-type"), resource.api_version, resource.kind,
+            options.field_validation,
+        )  # fmt: skip
+        request.warnings.extend(warnings)
+        if not body.get("metadata", {}).get("name"):
+            raise errors.bad_request("name must be provided")
+
+        async def replaced(old: Obj | None) -> Obj:
+            return {**body, "metadata": {**body["metadata"]}}
+
+        written = await self.writer.update(
+            resource, info.namespace, info.name, replaced, options, subresource,
+            create_if_missing=strategy_for(resource).allows_create_on_update,
+        )  # fmt: skip
+        status = 201 if written.created else 200
+        return forms.one(request, resource, written.obj, form, self.clock.now(), status)
+
+    async def patch(self, request: Request, resource: Resource, subresource: str = "") -> Response:
+        form, info = accepted(request.header("accept")), request.info
+        kind = patches.patch_type(request.header("content-type"))
+        options = write_options(request)
+        if "force" in request.query and kind != patches.APPLY_YAML:
+            cause = errors.cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
+            raise errors.invalid("PatchOptions.meta.k8s.io", "", [cause])
+        patch = patches.parse(await request.body(), kind)
+        applying = kind == patches.APPLY_YAML
+        if applying:
+            change = patches.applied(patch, resource, options, self.clock, subresource, info.name)
+        else:
+            change = patches.change(kind, patch, resource, options, info.name)
+        written = await self.writer.update(
+            resource, info.namespace, info.name, change, options, subresource,
+            create_if_missing=applying, applying=applying,
+        )  # fmt: skip
+        status = 201 if written.created else 200
+        return forms.one(request, resource, written.obj, form, self.clock.now(), status)
+
+    async def delete(self, request: Request, resource: Resource) -> Response:
+        form, info = accepted(request.header("accept")), request.info
+        options = await delete_options(request)
+        obj, gone = await self.deleter.delete(resource, info.namespace, info.name, options, request.user)
+        if not gone or strategy_for(resource).returns_deleted_object():
+            return forms.one(request, resource, obj, form, self.clock.now())
+        return json_response(success(resource, obj))
+
+    async def delete_collection(self, request: Request, resource: Resource) -> Response:
+        form = accepted(request.header("accept"))
+        options = await delete_options(request)
+        page = await self.reader.list(selection(request, resource), list_options(request))
+        await self.deleter.delete_all(resource, page.items, options, request.user)
+        return forms.many(request, resource, page, form, self.clock.now())
+
+
+def success(resource: Resource, obj: Obj) -> Obj:
+    """The Status of a deletion."""
+    details = {"name": obj["metadata"]["name"], "kind": resource.plural, "uid": obj["metadata"]["uid"]}
+    if resource.group:
+        details["group"] = resource.group
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def read_body(
+    body: bytes, content_type: str, api_version: str, kind: str, field_validation: str
+) -> tuple[Obj, list[str]]:
+    """A body as an object of `kind`, and warnings. Raises ApiError 400 and 415."""
+    media = body_type(content_type)
+    if media == JSON:
+        return decode.decode_kind(api_version, kind, body, field_validation)
+    value: Any
+    try:
+        value = protobuf.decode(body) if media == PROTOBUF else codec.load_yaml(body)
+    except ValueError as error:
+        lead = f"the object provided is unrecognized (must be of type {kind})"
+        raise errors.bad_request(f"{lead}: couldn't get version/kind; json parse error: {error}") from None
+    assert media in (PROTOBUF, YAML)
+    return decode.decode_value(api_version, kind, value, field_validation)

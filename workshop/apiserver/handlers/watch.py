@@ -1,0 +1,170 @@
+"""Watch: a list's continuation as a stream, one JSON document a line.
+
+A change is judged before and after: what a selector begins to match is ADDED, what it stops matching is DELETED. With
+`sendInitialEvents` everything there is comes first, then a bookmark annotated `k8s.io/initial-events-end` (KEP-3157).
+
+Upstream: apiserver/pkg/endpoints/handlers/watch.go, apiserver/pkg/storage/cacher/cache_watcher.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from random import Random
+
+import msgspec
+
+from workshop.api import errors
+from workshop.api.resources import Resource
+from workshop.apiserver.cacher import Cacher, Change, Stored, event_line
+from workshop.apiserver.registry.convert import same_store
+from workshop.apiserver.registry.options import list_options
+from workshop.apiserver.registry.reader import Selection, served, served_obj, version_number
+from workshop.apiserver.server.http import Request, Response
+from workshop.apiserver.server.negotiate import Accepted
+from workshop.clock import Clock
+
+from . import forms
+
+BOOKMARK_EVERY = 60.0
+MIN_REQUEST_TIMEOUT = 1800
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+encode = msgspec.json.encode
+
+
+class Watches:
+    def __init__(self, cacher: Cacher, clock: Clock, random: Random, min_timeout: float = MIN_REQUEST_TIMEOUT) -> None:
+        self._cacher, self._clock, self._random, self._min_timeout = cacher, clock, random, min_timeout
+
+    async def serve(self, request: Request, selection: Selection, form: Accepted) -> Response:
+        """Raises ApiError 400, 410, 422, 504; later errors are ERROR events of the stream."""
+        options = list_options(request)
+        initial = _wants_initial_events(request)
+        bookmarks = request.flag("allowWatchBookmarks")
+        version = options.version
+        if not version:
+            await self._cacher.consistent()
+        elif version != "0":
+            await self._cacher.wait_until(version_number(version))
+        else:
+            await self._cacher.ready.wait()
+        list_first = initial if initial is not None else version in ("", "0")
+        start = self._cacher.revision if list_first or version in ("", "0") else int(version)
+        timeout = request.number("timeoutSeconds") or self._min_timeout * (1 + self._random.random())
+        stream = self._stream(request, selection, form, start, list_first, bool(initial), bookmarks, timeout)
+        return Response(stream=stream)
+
+    async def _stream(
+        self,
+        request: Request,
+        selection: Selection,
+        form: Accepted,
+        start: int,
+        list_first: bool,
+        mark_end: bool,
+        bookmarks: bool,
+        timeout: float,
+    ) -> AsyncIterator[bytes]:
+        encoder = _Encoder(request, selection, form, self._clock)
+        prefix = selection.resource.storage_key()
+        try:
+            if not list_first and start < self._cacher.revision and start < self._cacher.shelf(prefix).oldest:
+                raise errors.gone_expired(f"too old resource version: {start} ({self._cacher.shelf(prefix).oldest})")
+            past, watcher = self._cacher.watch(prefix, start)
+        except errors.ApiError as error:
+            yield event_line("ERROR", encode(error.status))
+            return
+        try:
+            if list_first:
+                shelf = self._cacher.shelf(prefix)
+                existing = [s for s in shelf.under(selection.prefix) if selection.matches(s)]
+                for stored in existing:
+                    yield encoder.line("ADDED", stored)
+                if mark_end:
+                    yield encoder.bookmark(start, {INITIAL_EVENTS_END: "true"})
+            if past:
+                lines = [line for change in past if (line := encoder.change(change))]
+                if lines:
+                    yield b"".join(lines)
+            end = self._clock.monotonic() + timeout
+            while (left := end - self._clock.monotonic()) > 0:
+                changes = await watcher.next(min(left, BOOKMARK_EVERY))
+                if watcher.cut:
+                    return
+                if changes:
+                    lines = [line for change in changes if (line := encoder.change(change))]
+                    if lines:
+                        yield b"".join(lines)
+                elif bookmarks:
+                    yield encoder.bookmark(self._cacher.revision)
+        finally:
+            watcher.close()
+
+
+def _wants_initial_events(request: Request) -> bool | None:
+    """`sendInitialEvents`, None if the client does not say. Raises ApiError 422 for a combination without a meaning."""
+    if "sendInitialEvents" not in request.query:
+        return None
+    wanted = request.flag("sendInitialEvents")
+    match, causes = request.option("resourceVersionMatch"), []
+    if match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch"))
+    if wanted and not request.flag("allowWatchBookmarks"):
+        text = "sendInitialEvents requires setting allowWatchBookmarks to true"
+        causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "allowWatchBookmarks"))
+    if causes:
+        raise errors.invalid("ListOptions.meta.k8s.io", "", causes)
+    return wanted
+
+
+class _Encoder:
+    """Changes as lines, in the form and through the selection of one client."""
+
+    def __init__(self, request: Request, selection: Selection, form: Accepted, clock: Clock) -> None:
+        self._request, self._selection, self._form, self._clock = request, selection, form, clock
+        self._resource: Resource = selection.resource
+        self._shared = same_store(selection.resource) and not form.form
+        self._whole_shelf = selection.everything and selection.prefix == selection.resource.storage_key()
+        self._columns_told = False
+
+    def change(self, change: Change) -> bytes:
+        """The line of a change, or b"" if this client does not see it."""
+        if self._whole_shelf:
+            return change.line if self._shared else self.line(change.type, change.new)
+        if not change.new.key.startswith(self._selection.prefix):
+            return b""
+        now = change.type != "DELETED" and self._selection.matches(change.new)
+        before = change.old is not None and self._selection.matches(change.old)
+        if not now and not before:
+            return b""
+        seen = "ADDED" if not before else "MODIFIED" if now else "DELETED"
+        if seen == change.type and self._shared:
+            return change.line
+        return self.line(seen, change.new)
+
+    def line(self, type: str, stored: Stored) -> bytes:
+        if self._form.form == "Table":
+            obj = served_obj(self._resource, stored)
+            made = forms.table(self._request, self._resource, [obj], self._clock.now(), str(stored.revision))
+            if self._columns_told:  # a client reads the columns off the first event
+                made["columnDefinitions"] = None
+            self._columns_told = True
+            return event_line(type, encode(made))
+        if self._form.form:
+            return event_line(type, encode(forms.partial(stored.obj)))
+        return event_line(type, served(self._resource, stored))
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        """"You have seen everything up to here": an object of nothing but a resourceVersion."""
+        metadata: dict[str, object] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        if self._form.form == "Table":
+            table = forms.table(self._request, self._resource, [], self._clock.now(), str(revision))
+            body = {"metadata": metadata}
+            table["rows"] = [{"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", **body}}]
+            return event_line("BOOKMARK", encode(table))
+        kind, version = self._resource.kind, self._resource.api_version
+        if self._form.form:
+            kind, version = "PartialObjectMetadata", "meta.k8s.io/v1"
+        return event_line("BOOKMARK", encode({"kind": kind, "apiVersion": version, "metadata": metadata}))

@@ -1,0 +1,161 @@
+"""Deleting: at once, after a grace, or once every finalizer is gone.
+
+    has finalizers (own, or `orphan`/`foregroundDeletion` by propagationPolicy)   → deletionTimestamp, wait
+    has a grace (a pod on a node)                                                → deletionTimestamp in `grace` seconds, wait
+    else                                                                         → gone
+
+The second delete with grace 0 (a kubelet's, when the containers have ended) removes a pod.
+Upstream: apiserver/pkg/registry/rest/delete.go, apiserver/pkg/registry/generic/registry/store.go (Delete).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from workshop.api import errors
+from workshop.api.meta import Obj, copy
+from workshop.api.resources import Resource
+from workshop.apiserver.cacher import Stored
+from workshop.apiserver.interfaces import AdmissionRequest, UserInfo
+from workshop.apiserver.storage.interface import Conflict, NotFound, Storage
+from workshop.clock import Clock, parse_rfc3339, rfc3339
+
+from .encoding import to_storage
+from .options import DeleteOptions
+from .reader import served_obj
+from .strategies import strategy_for
+from .writer import AdmissionChain
+
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+PARALLEL_DELETES = 32
+TRIES = 50
+
+
+class Deleter:
+    def __init__(self, storage: Storage, admission: AdmissionChain, clock: Clock) -> None:
+        self._storage, self._admission, self._clock = storage, admission, clock
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, options: DeleteOptions, user: UserInfo
+    ) -> tuple[Obj, bool]:
+        """(the object as it stands or stood, whether it is gone). Raises ApiError 403, 404, 409."""
+        key = resource.storage_key(namespace or None, name)
+        for _ in range(TRIES):
+            kv = await self._storage.get(key)
+            if kv is None:
+                raise errors.not_found(resource, name)
+            stored = Stored(kv.key, kv.value, kv.mod_revision)
+            try:
+                return await self._once(resource, stored, options, user)
+            except (Conflict, NotFound):
+                continue
+        raise errors.conflict(resource, name)
+
+    async def _once(
+        self, resource: Resource, stored: Stored, options: DeleteOptions, user: UserInfo
+    ) -> tuple[Obj, bool]:
+        old = served_obj(resource, stored)
+        metadata = old["metadata"]
+        name, namespace = metadata["name"], metadata.get("namespace", "")
+        _check(resource, name, metadata, options)
+        request = AdmissionRequest("DELETE", resource, "", namespace, name, {}, old, user, options.dry_run)
+        await self._admission.admit(request)
+        await self._admission.validate(request)
+        strategy = strategy_for(resource)
+        new = copy(old)
+        grace = strategy.grace_seconds(old, options)
+        marked = mark(new, options, grace, self._clock.now(), strategy.default_propagation(), resource)
+        if marked is None:
+            if options.dry_run:
+                return old, True
+            gone = await self._storage.delete(stored.key, stored.revision)
+            await strategy.release(old)
+            return {**old, "metadata": {**metadata, "resourceVersion": str(gone.mod_revision)}}, True
+        if options.dry_run or not marked:
+            return new, False
+        revision = await self._storage.update(stored.key, to_storage(resource, new), stored.revision)
+        return {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}, False
+
+    async def delete_all(
+        self, resource: Resource, items: list[Stored], options: DeleteOptions, user: UserInfo
+    ) -> None:
+        """Every one of `items`, many at a time; one that has gone meanwhile is no error."""
+        gate = asyncio.Semaphore(PARALLEL_DELETES)
+
+        async def one(stored: Stored) -> None:
+            metadata = stored.obj["metadata"]
+            async with gate:
+                try:
+                    await self.delete(resource, metadata.get("namespace", ""), metadata["name"], options, user)
+                except errors.ApiError as error:
+                    if not errors.is_not_found(error):
+                        raise
+
+        async with asyncio.TaskGroup() as group:
+            for stored in items:
+                group.create_task(one(stored))
+
+
+def _check(resource: Resource, name: str, metadata: Obj, options: DeleteOptions) -> None:
+    if options.uid is not None and options.uid != metadata["uid"]:
+        raise errors.conflict(
+            resource, name,
+            f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}",
+        )  # fmt: skip
+    if options.version is not None and options.version != metadata["resourceVersion"]:
+        raise errors.conflict(
+            resource, name,
+            f"Precondition failed: ResourceVersion in precondition: {options.version}, "
+            f"ResourceVersion in object meta: {metadata['resourceVersion']}",
+        )  # fmt: skip
+
+
+def mark(
+    obj: Obj, options: DeleteOptions, grace: int | None, now: float, default: str, resource: Resource
+) -> bool | None:
+    """Decide: None to remove the object now; else `obj` is marked in place, and True says that this changed it."""
+    metadata = obj["metadata"]
+    finalizers = _finalizers(metadata.get("finalizers") or [], options, default)
+    changed = finalizers != (metadata.get("finalizers") or [])
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    waits = bool(finalizers or (obj.get("spec", {}).get("finalizers") if resource.kind == "Namespace" else None))
+    already = "deletionTimestamp" in metadata
+    seconds = grace if grace is not None else 0
+    if already:
+        left = metadata.get("deletionGracePeriodSeconds") or 0
+        if seconds and seconds >= left:
+            return changed
+        if not seconds and not waits:
+            return None
+        if seconds < left:  # a shorter grace counts from the first wish
+            first = parse_rfc3339(metadata["deletionTimestamp"]) - left
+            metadata["deletionTimestamp"] = rfc3339(first + seconds)
+            metadata["deletionGracePeriodSeconds"] = seconds
+            return True
+        return changed
+    if not waits and not seconds:
+        return None
+    metadata["deletionTimestamp"] = rfc3339(now + seconds)
+    metadata["deletionGracePeriodSeconds"] = seconds
+    if metadata.get("generation"):
+        metadata["generation"] += 1
+    if resource.kind == "Namespace":
+        obj.setdefault("status", {})["phase"] = "Terminating"
+    return True
+
+
+def _finalizers(present: list[str], options: DeleteOptions, default: str) -> list[str]:
+    """The finalizers that the propagation policy asks for, beside the object's own."""
+    if options.orphan is not None:
+        policy = "Orphan" if options.orphan else "Background"
+    elif options.propagation:
+        policy = options.propagation
+    elif ORPHAN in present or FOREGROUND in present:
+        return present
+    else:
+        policy = default
+    own = [f for f in present if f not in (ORPHAN, FOREGROUND)]
+    return own + {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])

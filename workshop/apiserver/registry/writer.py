@@ -1,0 +1,338 @@
+"""Writing: create, update and patch. One path for all kinds; a `Strategy` says what a kind does differently.
+
+    decode → default → mutating admission → strategy → validate → validating admission → managed fields → store
+
+An update reads the object (from the cache: a stale one only costs another round), changes it and writes under the
+condition that nobody was faster; if somebody was, it begins again with what he left. That is upstream's GuaranteedUpdate.
+
+Upstream: apiserver/pkg/registry/generic/registry/store.go, apiserver/pkg/endpoints/handlers/{create,update,patch}.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+from uuid import UUID
+
+from workshop.api import defaults, errors, schema, validation
+from workshop.api.meta import Obj, copy
+from workshop.api.patch import managed_fields
+from workshop.api.resources import Resource
+from workshop.apiserver.cacher import Cacher, Stored
+from workshop.apiserver.interfaces import AdmissionRequest
+from workshop.apiserver.storage.interface import Conflict, KeyExists, Storage
+from workshop.clock import Clock, rfc3339
+
+from .encoding import to_storage
+from .options import WriteOptions
+from .reader import served_obj
+from .strategies import strategy_for
+from .strategy import Strategy, Undo, Write
+
+Change = Callable[[Obj | None], Awaitable[Obj]]
+"""From the object as it stands (None: there is none) to the object as it shall be, both as served."""
+NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
+NAME_TRIES = 8
+MAX_NAME = 63
+CONFLICT_TRIES = 50
+
+
+class AdmissionChain(Protocol):
+    async def admit(self, request: AdmissionRequest) -> None: ...
+
+    async def validate(self, request: AdmissionRequest) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write left behind, as served. `created` is false for an update."""
+
+    obj: Obj
+    created: bool = False
+
+
+class Writer:
+    def __init__(
+        self, storage: Storage, cacher: Cacher, admission: AdmissionChain, clock: Clock, random: Random, event_ttl: int
+    ) -> None:
+        self._storage, self._cacher, self._admission = storage, cacher, admission
+        self._clock, self._random, self._event_ttl = clock, random, event_ttl
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        """The whole admission chain, for what is not stored: an eviction, a connection."""
+        await self._admission.admit(request)
+        await self._admission.validate(request)
+
+    # --- create
+
+    async def create(self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions) -> Written:
+        """Store a new object. Raises ApiError 400, 403, 409, 422."""
+        metadata = obj.setdefault("metadata", {})
+        self._place(resource, namespace, metadata)
+        tries = NAME_TRIES if metadata.get("generateName") and not metadata.get("name") else 1
+        for left in range(tries - 1, -1, -1):
+            attempt = copy(obj) if left else obj
+            if tries > 1:
+                attempt["metadata"]["name"] = self._generated(metadata["generateName"])
+            try:
+                return await self._create(resource, namespace, attempt, options)
+            except KeyExists:
+                if left:
+                    continue
+                name = attempt["metadata"]["name"]
+                if tries > 1:
+                    raise errors.generate_name_conflict(resource, name) from None
+                raise errors.already_exists(resource, name) from None
+        raise AssertionError("unreachable")
+
+    def _place(self, resource: Resource, namespace: str, metadata: Obj) -> None:
+        given = metadata.get("namespace", "")
+        if not resource.namespaced:
+            metadata.pop("namespace", None)
+        elif given and given != namespace:
+            raise errors.bad_request(
+                f"the namespace of the provided object does not match the namespace sent on the request"
+            )
+        else:
+            metadata["namespace"] = namespace
+
+    def _generated(self, prefix: str) -> str:
+        suffix = "".join(self._random.choice(NAME_CHARACTERS) for _ in range(5))
+        return prefix[: MAX_NAME - 5] + suffix
+
+    async def _create(self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions) -> Written:
+        strategy, write = strategy_for(resource), Write(resource, options)
+        metadata = obj["metadata"]
+        given_fields = metadata.pop("managedFields", None)
+        for field in ("resourceVersion", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+            if field == "resourceVersion" and metadata.get(field):
+                raise errors.bad_request("resourceVersion should not be set on objects to be created")
+            metadata.pop(field, None)
+        metadata["creationTimestamp"] = rfc3339(self._clock.now())
+        metadata["uid"] = str(UUID(int=self._random.getrandbits(128), version=4))
+        defaults.apply(resource, obj)
+        request = AdmissionRequest(
+            "CREATE", resource, "", namespace, metadata.get("name", ""), obj, None, options.user,
+            options.dry_run, warnings=options.warnings,
+        )  # fmt: skip
+        await self._admission.admit(request)
+        obj = request.object
+        strategy.prepare_for_create(obj, write)
+        undo = await strategy.allocate(obj, None, write)
+        try:
+            problems = validation.validate(resource, obj)
+            if problems:
+                raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems)
+            await self._admission.validate(request)
+            options.warnings.extend(strategy.warnings(obj, None))
+            if given_fields is None or given_fields:
+                obj = self._tracked(resource, None, obj, options, "")
+            if options.dry_run:
+                if self._cacher.shelf(resource.storage_key()).items.get(self._key(resource, obj)):
+                    raise KeyExists(self._key(resource, obj))
+                await _run(undo)
+                return Written(obj, created=True)
+            raw = to_storage(resource, obj)
+            revision = await self._storage.create(self._key(resource, obj), raw, self._ttl(resource))
+        except BaseException:
+            await _run(undo)
+            raise
+        return Written(_versioned(obj, revision), created=True)
+
+    # --- update
+
+    async def update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        change: Change,
+        options: WriteOptions,
+        subresource: str = "",
+        create_if_missing: bool = False,
+        applying: bool = False,
+        uid: str | None = None,
+    ) -> Written:
+        """Read, change, write; again from the start when somebody else wrote in between.
+
+        `change` says what the object shall be; a resourceVersion that it leaves in is a condition (409). With
+        `applying` it has kept the managed fields itself. Raises ApiError 403, 404, 409, 422.
+        """
+        strategy = strategy_for(resource)
+        key = resource.storage_key(namespace or None, name)
+        current: Stored | None = self._cacher.shelf(resource.storage_key()).items.get(key)
+        fresh = False
+        for _ in range(CONFLICT_TRIES):
+            if current is None and not fresh:
+                current, fresh = await self._read(key), True
+            if current is None:
+                if not create_if_missing or subresource:
+                    raise errors.not_found(resource, name)
+                obj = await change(None)
+                obj["metadata"]["name"] = obj["metadata"].get("name") or name
+                self._place(resource, namespace, obj["metadata"])
+                try:
+                    return await self._create(resource, namespace, obj, options)
+                except KeyExists:
+                    fresh = False
+                    continue
+            old = served_obj(resource, current)
+            try:
+                return await self._update_once(resource, strategy, key, current, old, change, options, subresource, applying, uid)
+            except _Stale as stale:
+                if not fresh:  # the cache may be behind: only what etcd says now is a reason to refuse
+                    current, fresh = await self._read(key), True
+                    continue
+                raise errors.conflict(resource, name) from stale
+            except errors.ApiError:
+                if fresh:
+                    raise
+                newer = await self._read(key)
+                if newer is not None and newer.revision == current.revision:
+                    raise
+                current, fresh = newer, True
+            except Conflict as conflict:
+                kv = conflict.current
+                current, fresh = (Stored(kv.key, kv.value, kv.mod_revision) if kv else None), True
+        raise errors.conflict(resource, name)
+
+    async def _update_once(
+        self,
+        resource: Resource,
+        strategy: Strategy,
+        key: str,
+        current: Stored,
+        old: Obj,
+        change: Change,
+        options: WriteOptions,
+        subresource: str,
+        applying: bool,
+        uid: str | None,
+    ) -> Written:
+        new = await change(copy(old))
+        metadata, before = new.setdefault("metadata", {}), old["metadata"]
+        name, namespace = before["name"], before.get("namespace", "")
+        _check_identity(resource, name, namespace, metadata, before, uid)
+        wanted = metadata.get("resourceVersion")
+        if wanted and wanted != before["resourceVersion"]:
+            raise _Stale
+        for field in ("uid", "creationTimestamp", "namespace", "name", "selfLink", "resourceVersion"):
+            if field in before:
+                metadata[field] = before[field]
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+            _keep(metadata, before, field)
+        write = Write(resource, options, subresource)
+        defaults.apply(resource, new)
+        request = AdmissionRequest(
+            "UPDATE", resource, subresource, namespace, name, new, old, options.user, options.dry_run,
+            warnings=options.warnings,
+        )  # fmt: skip
+        await self._admission.admit(request)
+        new = request.object
+        strategy.prepare_for_update(new, old, write)
+        undo = await strategy.allocate(new, old, write) if not subresource else None
+        try:
+            problems = validation.validate_update(resource, new, old, subresource)
+            if problems:
+                raise errors.invalid(_qualified_kind(resource), name, problems)
+            await self._admission.validate(request)
+            if not applying:
+                new = self._tracked(resource, old, new, options, subresource)
+            if not subresource:
+                options.warnings.extend(strategy.warnings(new, old))
+            written = await self._store(resource, strategy, key, current, new, options)
+        except BaseException:
+            await _run(undo)
+            raise
+        if options.dry_run:
+            await _run(undo)
+        return written
+
+    async def _store(
+        self, resource: Resource, strategy: Strategy, key: str, current: Stored, new: Obj, options: WriteOptions
+    ) -> Written:
+        """Write if anything changed; an object that only waited for its last finalizer goes."""
+        metadata = new["metadata"]
+        raw = to_storage(resource, new)
+        unchanged = raw == to_storage(resource, current.obj)
+        if options.dry_run:
+            return Written(new)
+        if _only_waited_for_finalizers(metadata) and not new.get("spec", {}).get("finalizers"):
+            gone = await self._storage.delete(key, current.revision)
+            await strategy.release(new)
+            return Written(_versioned(new, gone.mod_revision))
+        if unchanged:
+            return Written(_versioned(new, current.revision))
+        revision = await self._storage.update(key, raw, current.revision, self._ttl(resource))
+        return Written(_versioned(new, revision))
+
+    # --- what both share
+
+    async def _read(self, key: str) -> Stored | None:
+        kv = await self._storage.get(key)
+        return Stored(kv.key, kv.value, kv.mod_revision) if kv else None
+
+    def _tracked(self, resource: Resource, old: Obj | None, new: Obj, options: WriteOptions, subresource: str) -> Obj:
+        entries = managed_fields.track_update(
+            old, new, options.manager, schema.for_kind(resource.api_version, resource.kind), self._clock.now(),
+            subresource, managed_fields.reset_fields(subresource, resource.subresource("status") is not None),
+        )  # fmt: skip
+        return managed_fields.with_entries(new, entries)
+
+    def _key(self, resource: Resource, obj: Obj) -> str:
+        return resource.storage_key(obj["metadata"].get("namespace") or None, obj["metadata"]["name"])
+
+    def _ttl(self, resource: Resource) -> int:
+        return self._event_ttl if resource.plural == "events" and resource.kind == "Event" else 0
+
+
+class _Stale(Exception):
+    """The resourceVersion in the body is not the object's."""
+
+
+def _check_identity(resource: Resource, name: str, namespace: str, new: Obj, old: Obj, uid: str | None) -> None:
+    if new.get("name", name) != name:
+        raise errors.bad_request(
+            f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
+        )
+    if new.get("namespace", namespace) != namespace and resource.namespaced:
+        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    wanted = uid or new.get("uid")
+    if wanted and wanted != old["uid"]:
+        raise errors.conflict(
+            resource, name,
+            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {old['uid']}",
+        )  # fmt: skip
+
+
+def _keep(new: Obj, old: Obj, field: str) -> None:
+    if field in old:
+        new[field] = old[field]
+    else:
+        new.pop(field, None)
+
+
+def _only_waited_for_finalizers(metadata: Obj) -> bool:
+    return (
+        "deletionTimestamp" in metadata
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+    )
+
+
+def _versioned(obj: Obj, revision: int) -> Obj:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    return {**obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
+
+
+def _qualified_kind(resource: Resource) -> str:
+    return f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+
+
+async def _run(undo: Undo | None) -> None:
+    if undo is not None:
+        await undo()
+
+
