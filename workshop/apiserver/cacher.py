@@ -101,6 +101,9 @@ class Change:
         return self._line
 
 
+Listener = Callable[[Change], None]
+
+
 def event_line(type: str, raw: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type.encode(), raw)
 
@@ -184,9 +187,17 @@ class Cacher:
         self._clock = clock
         self._prefix = prefix
         self._shelves: dict[str, Shelf] = {}
+        self._listeners: dict[str, list[Listener]] = {}
         self._moved = asyncio.Event()
         self.revision = 0
         self.ready = asyncio.Event()
+
+    def listen(self, prefix: str, listener: Listener) -> None:
+        """Call `listener(change)` for every object of a shelf, those that are there and those to come, before anybody
+        who waits for the revision goes on: indexes (RBAC, the Node authorizer's graph) are never behind."""
+        self._listeners.setdefault(prefix, []).append(listener)
+        for stored in self.shelf(prefix).items.values():
+            listener(Change(stored.revision, "ADDED", stored, None))
 
     def shelf(self, prefix: str) -> Shelf:
         """The shelf of `/registry/pods/`. Shelves are made when first asked for or first written."""
@@ -218,6 +229,9 @@ class Cacher:
         for shelf in self._shelves.values():
             for watcher in list(shelf.watchers):
                 watcher.close()
+            for listener in self._listeners.get(shelf.prefix, ()):
+                for stored in shelf.items.values():
+                    listener(Change(stored.revision, "DELETED", stored, stored))
         self._shelves.clear()
         self.revision = 0
 
@@ -238,6 +252,9 @@ class Cacher:
             after = page.items[-1].key
         for shelf in self._shelves.values():
             shelf.oldest = revision
+            for listener in self._listeners.get(shelf.prefix, ()):
+                for stored in shelf.items.values():
+                    listener(Change(stored.revision, "ADDED", stored, None))
         self._advance(revision)
         return revision
 
@@ -256,10 +273,14 @@ class Cacher:
         old: Stored | None = shelf.items.get(event.key)
         if event.type == "put":
             new = Stored(event.key, event.value, event.revision)
-            shelf.put(Change(event.revision, "MODIFIED" if old else "ADDED", new, old))
-        elif old is not None:
-            last = Stored(event.key, event.prev_value or old.raw, event.revision)
-            shelf.put(Change(event.revision, "DELETED", last, old))
+            change = Change(event.revision, "MODIFIED" if old else "ADDED", new, old)
+        elif old is not None and event.prev_value is not None:
+            change = Change(event.revision, "DELETED", Stored(event.key, event.prev_value, event.revision), old)
+        else:
+            return
+        shelf.put(change)
+        for listener in self._listeners.get(shelf.prefix, ()):
+            listener(change)
 
     def _shelf_of(self, key: str) -> str:
         """`/registry/pods/default/web-0` → `/registry/pods/`; three prefixes of upstream's have two parts."""

@@ -10,7 +10,6 @@ from workshop.api.resources import Resource
 from workshop.apiserver.registry.deletion import Deleter
 from workshop.apiserver.registry.options import delete_options, list_options, selection, write_options
 from workshop.apiserver.registry.reader import Reader, served, served_obj
-from workshop.apiserver.registry.strategies import strategy_for
 from workshop.apiserver.registry.writer import Writer
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import JSON, PROTOBUF, YAML, accepted, body_type
@@ -89,7 +88,7 @@ class Resources:
 
         written = await self.writer.update(
             resource, info.namespace, info.name, replaced, options, subresource,
-            create_if_missing=strategy_for(resource).allows_create_on_update,
+            create_if_missing=self.writer.strategies.of(resource).allows_create_on_update,
         )  # fmt: skip
         status = 201 if written.created else 200
         return forms.one(request, resource, written.obj, form, self.clock.now(), status)
@@ -118,7 +117,7 @@ class Resources:
         form, info = accepted(request.header("accept")), request.info
         options = await delete_options(request)
         obj, gone = await self.deleter.delete(resource, info.namespace, info.name, options, request.user)
-        if not gone or strategy_for(resource).returns_deleted_object():
+        if not gone or self.writer.strategies.of(resource).returns_deleted_object():
             return forms.one(request, resource, obj, form, self.clock.now())
         return json_response(success(resource, obj))
 

@@ -23,7 +23,7 @@ from workshop.clock import Clock, parse_rfc3339, rfc3339
 from .encoding import to_storage
 from .options import DeleteOptions
 from .reader import served_obj
-from .strategies import strategy_for
+from .strategies import Strategies
 from .writer import AdmissionChain
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -32,8 +32,8 @@ TRIES = 50
 
 
 class Deleter:
-    def __init__(self, storage: Storage, admission: AdmissionChain, clock: Clock) -> None:
-        self._storage, self._admission, self._clock = storage, admission, clock
+    def __init__(self, storage: Storage, admission: AdmissionChain, strategies: Strategies, clock: Clock) -> None:
+        self._storage, self._admission, self._strategies, self._clock = storage, admission, strategies, clock
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, options: DeleteOptions, user: UserInfo
@@ -61,7 +61,7 @@ class Deleter:
         request = AdmissionRequest("DELETE", resource, "", namespace, name, {}, old, user, options.dry_run)
         await self._admission.admit(request)
         await self._admission.validate(request)
-        strategy = strategy_for(resource)
+        strategy = self._strategies.of(resource)
         new = copy(old)
         grace = strategy.grace_seconds(old, options)
         marked = mark(new, options, grace, self._clock.now(), strategy.default_propagation(), resource)

@@ -1,9 +1,9 @@
-"""The kinds that differ. One small class each; `strategy_for` chooses. Upstream: pkg/registry/*/*/strategy.go."""
+"""The kinds that differ. One small class each; `Strategies` chooses. Upstream: pkg/registry/*/*/strategy.go."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from workshop.api.meta import Obj
 from workshop.api.quantity import parse
@@ -172,10 +172,6 @@ class EndpointSlices(Strategy):
         return {k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion")}
 
 
-class Ingresses(Strategy):
-    pass
-
-
 class GenerationOnly(Strategy):
     """Kinds without a status subresource that count generations all the same."""
 
@@ -185,10 +181,6 @@ class GenerationOnly(Strategy):
 
     def spec_of(self, obj: Obj) -> object:
         return {k: v for k, v in obj.items() if k not in ("metadata", "status", "kind", "apiVersion")}
-
-
-class ControllersWithGrace(Strategy):
-    """Workloads: deleted objects come back as what they were."""
 
 
 _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
@@ -208,10 +200,16 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
 }
 
 
-def strategy_for(resource: Resource, cached: dict[tuple[str, str], Strategy] = {}) -> Strategy:  # noqa: B006
-    """The strategy of a kind; made once."""
-    key = (resource.group_resource, resource.version)
-    found = cached.get(key)
-    if found is None:
-        found = cached[key] = _BY_NAME.get(resource.group_resource, Strategy)(resource)
-    return found
+class Strategies:
+    """The strategy of each kind; `special` adds those that need more than the kind (Services, their allocator)."""
+
+    def __init__(self, special: Mapping[str, Callable[[Resource], Strategy]] | None = None) -> None:
+        self._classes = {**_BY_NAME, **(special or {})}
+        self._made: dict[tuple[str, str], Strategy] = {}
+
+    def of(self, resource: Resource) -> Strategy:
+        key = (resource.group_resource, resource.version)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self._classes.get(resource.group_resource, Strategy)(resource)
+        return found

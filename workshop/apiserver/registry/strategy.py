@@ -6,15 +6,22 @@ Upstream: apiserver/pkg/registry/rest/{create,update,delete}.go and the strategy
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
 from .options import DeleteOptions, WriteOptions
 
-Undo = Callable[[], Awaitable[None]]
+
+class Pool(Protocol):
+    """What a write took from a pool: kept when the object is stored, given back when it is not."""
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...
+
 
 # Kinds whose spec is counted by metadata.generation, beside all those that have a status subresource.
 _NO_GENERATION = {
@@ -80,8 +87,8 @@ class Strategy:
         """What a change of which makes a new generation."""
         return obj.get("spec")
 
-    async def allocate(self, new: Obj, old: Obj | None, write: Write) -> Undo | None:
-        """Take what the object needs from a pool (addresses, ports); the answer gives it back if the write fails."""
+    async def allocate(self, new: Obj, old: Obj | None, write: Write) -> Pool | None:
+        """Take what the object needs from a pool (addresses, ports). Raises ApiError, having taken nothing."""
         return None
 
     async def release(self, obj: Obj) -> None:

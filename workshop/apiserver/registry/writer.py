@@ -28,8 +28,8 @@ from workshop.clock import Clock, rfc3339
 from .encoding import to_storage
 from .options import WriteOptions
 from .reader import served_obj
-from .strategies import strategy_for
-from .strategy import Strategy, Undo, Write
+from .strategies import Strategies
+from .strategy import Pool, Strategy, Write
 
 Change = Callable[[Obj | None], Awaitable[Obj]]
 """From the object as it stands (None: there is none) to the object as it shall be, both as served."""
@@ -55,9 +55,16 @@ class Written:
 
 class Writer:
     def __init__(
-        self, storage: Storage, cacher: Cacher, admission: AdmissionChain, clock: Clock, random: Random, event_ttl: int
+        self,
+        storage: Storage,
+        cacher: Cacher,
+        admission: AdmissionChain,
+        strategies: Strategies,
+        clock: Clock,
+        random: Random,
+        event_ttl: int = 3600,
     ) -> None:
-        self._storage, self._cacher, self._admission = storage, cacher, admission
+        self._storage, self._cacher, self._admission, self.strategies = storage, cacher, admission, strategies
         self._clock, self._random, self._event_ttl = clock, random, event_ttl
 
     async def admit(self, request: AdmissionRequest) -> None:
@@ -103,7 +110,7 @@ class Writer:
         return prefix[: MAX_NAME - 5] + suffix
 
     async def _create(self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions) -> Written:
-        strategy, write = strategy_for(resource), Write(resource, options)
+        strategy, write = self.strategies.of(resource), Write(resource, options)
         metadata = obj["metadata"]
         given_fields = metadata.pop("managedFields", None)
         for field in ("resourceVersion", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
@@ -120,7 +127,7 @@ class Writer:
         await self._admission.admit(request)
         obj = request.object
         strategy.prepare_for_create(obj, write)
-        undo = await strategy.allocate(obj, None, write)
+        pool = await strategy.allocate(obj, None, write)
         try:
             problems = validation.validate(resource, obj)
             if problems:
@@ -132,13 +139,14 @@ class Writer:
             if options.dry_run:
                 if self._cacher.shelf(resource.storage_key()).items.get(self._key(resource, obj)):
                     raise KeyExists(self._key(resource, obj))
-                await _run(undo)
+                await _commit(pool)
                 return Written(obj, created=True)
             raw = to_storage(resource, obj)
             revision = await self._storage.create(self._key(resource, obj), raw, self._ttl(resource))
         except BaseException:
-            await _run(undo)
+            await _rollback(pool)
             raise
+        await _commit(pool)
         return Written(_versioned(obj, revision), created=True)
 
     # --- update
@@ -160,7 +168,7 @@ class Writer:
         `change` says what the object shall be; a resourceVersion that it leaves in is a condition (409). With
         `applying` it has kept the managed fields itself. Raises ApiError 403, 404, 409, 422.
         """
-        strategy = strategy_for(resource)
+        strategy = self.strategies.of(resource)
         key = resource.storage_key(namespace or None, name)
         current: Stored | None = self._cacher.shelf(resource.storage_key()).items.get(key)
         fresh = False
@@ -232,7 +240,7 @@ class Writer:
         await self._admission.admit(request)
         new = request.object
         strategy.prepare_for_update(new, old, write)
-        undo = await strategy.allocate(new, old, write) if not subresource else None
+        pool = await strategy.allocate(new, old, write) if not subresource else None
         try:
             problems = validation.validate_update(resource, new, old, subresource)
             if problems:
@@ -244,10 +252,9 @@ class Writer:
                 options.warnings.extend(strategy.warnings(new, old))
             written = await self._store(resource, strategy, key, current, new, options)
         except BaseException:
-            await _run(undo)
+            await _rollback(pool)
             raise
-        if options.dry_run:
-            await _run(undo)
+        await _commit(pool)
         return written
 
     async def _store(
@@ -331,8 +338,11 @@ def _qualified_kind(resource: Resource) -> str:
     return f"{resource.kind}.{resource.group}" if resource.group else resource.kind
 
 
-async def _run(undo: Undo | None) -> None:
-    if undo is not None:
-        await undo()
+async def _commit(pool: Pool | None) -> None:
+    if pool is not None:
+        await pool.commit()
 
 
+async def _rollback(pool: Pool | None) -> None:
+    if pool is not None:
+        await pool.rollback()

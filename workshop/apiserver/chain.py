@@ -1,0 +1,114 @@
+"""The chain that every request passes, as one list in upstream's order. Each link takes a handler and is a handler.
+
+    request info  (server/info.py, filled in by server/app.py)
+    authentication     who?                      401
+    impersonation      as whom?                  403
+    authorization      may he?                   403
+    dispatch           discovery, health, or a resource's verb
+
+What happens to a body behind the dispatch (decoding, defaulting, admission, validation) stands in registry/writer.py.
+Audit, and priority and fairness, have their places between authentication and authorization.
+
+Upstream: apiserver/pkg/server/config.go, DefaultBuildHandlerChain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+from workshop import trace
+from workshop.api.errors import ApiError
+from workshop.apiserver.authentication.impersonation import impersonate
+from workshop.apiserver.authorization.modes import forbidden
+from workshop.apiserver.interfaces import Attributes, Authenticator, Authorizer, Decision
+
+from .handlers.health import Health
+from .server.app import Handler
+from .server.http import Request, Response
+
+Link = Callable[[Handler], Handler]
+
+
+def build(handler: Handler, links: list[Link]) -> Handler:
+    """`links` from the outermost to the innermost, around `handler`."""
+    return reduce(lambda inner, link: link(inner), reversed(links), handler)
+
+
+def counted(health: Health) -> Link:
+    """Count what was asked and how it ended (apiserver_request_total)."""
+
+    def link(inner: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            code = 500
+            try:
+                response = await inner(request)
+                code = response.status
+                return response
+            except ApiError as error:
+                code = error.code
+                raise
+            finally:
+                health.count(request.info.verb, request.info.resource, code)
+
+        return handle
+
+    return link
+
+
+def authenticated(authenticator: Authenticator) -> Link:
+    def link(inner: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            request.user = await authenticator.authenticate(request.certificate, request.headers)
+            trace.emit("apiserver.authentication", path=request.path, user=request.user.name)
+            return await inner(request)
+
+        return handle
+
+    return link
+
+
+def impersonated(authorizer: Authorizer) -> Link:
+    def link(inner: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            request.user = await impersonate(request.user, request.headers, authorizer)
+            return await inner(request)
+
+        return handle
+
+    return link
+
+
+def authorized(authorizer: Authorizer) -> Link:
+    def link(inner: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            attributes = attributes_of(request)
+            decision, reason = await authorizer.authorize(attributes)
+            trace.emit("apiserver.authorization", path=request.path, user=request.user.name, decision=decision.value)
+            if decision is not Decision.ALLOW:
+                raise forbidden(attributes, reason)
+            return await inner(request)
+
+        return handle
+
+    return link
+
+
+def attributes_of(request: Request) -> Attributes:
+    """What an authorizer judges of a request."""
+    info = request.info
+    selectors = info.verb in ("list", "watch", "deletecollection")
+    return Attributes(
+        user=request.user,
+        verb=info.verb,
+        api_group=info.group,
+        api_version=info.version,
+        resource=info.resource,
+        subresource=info.subresource,
+        namespace=info.namespace,
+        name=info.name,
+        resource_request=info.is_resource,
+        path=info.path,
+        field_selector=request.option("fieldSelector") if selectors else "",
+        label_selector=request.option("labelSelector") if selectors else "",
+    )

@@ -1,0 +1,132 @@
+"""Behind the chain: which handler a request goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from workshop.api import errors
+from workshop.api.meta import Obj
+from workshop.api.resources import Resource
+from workshop.clock import Clock
+
+from .authentication.issuer import TokenIssuer
+from .handlers import forms
+from .handlers.discovery import Discovery
+from .handlers.health import Health
+from .handlers.node_proxy import STREAMS, NodeProxy
+from .handlers.resources import Resources, read_body
+from .handlers.subresources import Subresources
+from .interfaces import AdmissionRequest, UserInfo
+from .registry.options import write_options
+from .registry.writer import Writer
+from .server.http import Request, Response, json_response, text_response
+from .server.negotiate import accepted
+
+Review = Callable[[Obj, UserInfo, str], Awaitable[Obj]]
+Served = Mapping[tuple[str, str, str], Resource]
+"""Resources by (group, version, plural)."""
+
+
+class Dispatch:
+    def __init__(
+        self,
+        served: Served,
+        resources: Resources,
+        subresources: Subresources,
+        node_proxy: NodeProxy,
+        discovery: Discovery,
+        health: Health,
+        reviews: Mapping[str, Review],
+        issuer: TokenIssuer | None,
+        documents: Mapping[str, tuple[bytes, str]],
+        writer: Writer,
+        components: Callable[[], Awaitable[list[Obj]]],
+        clock: Clock,
+    ) -> None:
+        """`reviews` answers the kinds that are only posted; `documents` are fixed answers by path."""
+        self._served, self._resources, self._subresources = served, resources, subresources
+        self._node_proxy, self._discovery, self._health = node_proxy, discovery, health
+        self._reviews, self._issuer, self._documents = reviews, issuer, documents
+        self._writer, self._components, self._clock = writer, components, clock
+
+    async def __call__(self, request: Request) -> Response:
+        info = request.info
+        if info.is_resource:
+            found = self._served.get((info.group, info.version, info.resource))
+            if found is None:
+                raise errors.no_such_path()
+            return await self._resource(request, found)
+        answer = self._discovery.handle(request) or await self._health.handle(request)
+        if answer is not None:
+            return answer
+        if request.path in self._documents:
+            body, content_type = self._documents[request.path]
+            return Response(200, body, content_type)
+        if request.path == "/":
+            return text_response('{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}')
+        raise errors.no_such_path()
+
+    async def _resource(self, request: Request, res: Resource) -> Response:
+        sub = request.info.subresource
+        if not res.persisted:
+            return await self._answered(request, res)
+        if not sub:
+            return await self._resources.handle(request, res)
+        if sub == "proxy" or (res.plural == "pods" and sub in ("log", *STREAMS)):
+            if res.subresource(sub) is None:
+                raise errors.no_such_path()
+            return await self._node_proxy.handle(request, res)
+        if res.plural == "serviceaccounts" and sub == "token" and self._issuer is not None:
+            return await self._token(request, res)
+        return await self._subresources.handle(request, res)
+
+    async def _answered(self, request: Request, res: Resource) -> Response:
+        """Kinds that are posted and answered, never stored: reviews, bindings; and the old component statuses."""
+        info = request.info
+        if info.verb not in res.verbs:
+            raise errors.method_not_supported(res, info.verb)
+        if res.plural == "bindings":
+            return await self._subresources.bind(request, res)
+        if res.plural == "componentstatuses":
+            return await self._component_statuses(request, res)
+        review = self._reviews.get(res.plural)
+        if review is None:
+            raise errors.method_not_supported(res, info.verb)
+        form, options = accepted(request.header("accept")), write_options(request)
+        obj, warnings = read_body(
+            await request.body(), request.header("content-type"), res.api_version, res.kind, options.field_validation
+        )
+        request.warnings.extend(warnings)
+        answer = await review(obj, request.user, info.namespace)
+        return forms.one(request, res, {"metadata": {}, **answer}, form, self._clock.now(), 201)
+
+    async def _component_statuses(self, request: Request, res: Resource) -> Response:
+        request.warnings.append("v1 ComponentStatus is deprecated in v1.19+")
+        form, now = accepted(request.header("accept")), self._clock.now()
+        items = await self._components()
+        if request.info.verb == "get":
+            found = next((c for c in items if c["metadata"]["name"] == request.info.name), None)
+            if found is None:
+                raise errors.not_found(res, request.info.name)
+            return forms.one(request, res, found, form, now)
+        listed: dict[str, Any] = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}
+        if form.form == "Table":
+            listed = forms.table(request, res, items, now, "")
+        return json_response(listed)
+
+    async def _token(self, request: Request, res: Resource) -> Response:
+        info, options = request.info, write_options(request)
+        assert self._issuer is not None
+        obj, warnings = read_body(
+            await request.body(), request.header("content-type"), "authentication.k8s.io/v1", "TokenRequest",
+            options.field_validation,
+        )  # fmt: skip
+        request.warnings.extend(warnings)
+        prepared = await self._issuer.prepare(obj, info.namespace, info.name)
+        admission = AdmissionRequest(
+            "CREATE", res, "token", info.namespace, info.name, prepared, None, request.user, options.dry_run
+        )
+        await self._writer.admit(admission)
+        answer = await self._issuer.create(admission.object, info.namespace, info.name, request.warnings)
+        return forms.one(request, res, answer, accepted(request.header("accept")), self._clock.now(), 201)
