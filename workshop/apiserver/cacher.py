@@ -101,9 +101,6 @@ class Change:
         return self._line
 
 
-Listener = Callable[[Change], None]
-
-
 def event_line(type: str, raw: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type.encode(), raw)
 
@@ -187,17 +184,9 @@ class Cacher:
         self._clock = clock
         self._prefix = prefix
         self._shelves: dict[str, Shelf] = {}
-        self._listeners: dict[str, list[Listener]] = {}
         self._moved = asyncio.Event()
         self.revision = 0
         self.ready = asyncio.Event()
-
-    def listen(self, prefix: str, listener: Listener) -> None:
-        """Call `listener(change)` for every object of a shelf, those that are there and those to come, before anybody
-        who waits for the revision goes on: indexes (RBAC, the Node authorizer's graph) are never behind."""
-        self._listeners.setdefault(prefix, []).append(listener)
-        for stored in self.shelf(prefix).items.values():
-            listener(Change(stored.revision, "ADDED", stored, None))
 
     def shelf(self, prefix: str) -> Shelf:
         """The shelf of `/registry/pods/`. Shelves are made when first asked for or first written."""
@@ -229,9 +218,6 @@ class Cacher:
         for shelf in self._shelves.values():
             for watcher in list(shelf.watchers):
                 watcher.close()
-            for listener in self._listeners.get(shelf.prefix, ()):
-                for stored in shelf.items.values():
-                    listener(Change(stored.revision, "DELETED", stored, stored))
         self._shelves.clear()
         self.revision = 0
 
@@ -252,9 +238,6 @@ class Cacher:
             after = page.items[-1].key
         for shelf in self._shelves.values():
             shelf.oldest = revision
-            for listener in self._listeners.get(shelf.prefix, ()):
-                for stored in shelf.items.values():
-                    listener(Change(stored.revision, "ADDED", stored, None))
         self._advance(revision)
         return revision
 
@@ -279,8 +262,6 @@ class Cacher:
         else:
             return
         shelf.put(change)
-        for listener in self._listeners.get(shelf.prefix, ()):
-            listener(change)
 
     def _shelf_of(self, key: str) -> str:
         """`/registry/pods/default/web-0` → `/registry/pods/`; three prefixes of upstream's have two parts."""
@@ -322,3 +303,44 @@ class Cacher:
         shelf.watchers.add(watcher)
         return past, watcher
 
+    async def watch_from(self, prefix: str, revision: int) -> tuple[list[Change], Watcher]:
+        """`watch`, also from before the window: what the cache has forgotten etcd still knows, until it is compacted.
+
+        So a client's resourceVersion outlives this server. Raises ApiError 410.
+        """
+        if revision >= self.shelf(prefix).oldest:
+            return self.watch(prefix, revision)
+        now, watcher = self.watch(prefix, self.revision)
+        try:
+            return await self._history(prefix, revision, self.revision) + now, watcher
+        except Compacted:
+            watcher.close()
+            oldest = self.shelf(prefix).oldest
+            raise errors.gone_expired(f"too old resource version: {revision} ({oldest})") from None
+        except BaseException:
+            watcher.close()
+            raise
+
+    async def _history(self, prefix: str, after: int, until: int) -> list[Change]:
+        """The changes in (`after`, `until`] as etcd tells them."""
+        found: list[Change] = []
+        async with aclosing(self._storage.watch(prefix, after + 1)) as batches:  # type: ignore[type-var]
+            await self._storage.request_progress()
+            async for batch in batches:
+                if isinstance(batch, Progress):
+                    if batch.revision >= until:
+                        return found
+                    await self._storage.request_progress()
+                    continue
+                found += [change for event in batch if event.revision <= until and (change := _past(event))]
+                if batch[-1].revision >= until:
+                    return found
+        return found
+
+
+def _past(event: Event) -> Change | None:
+    """An event of etcd's history. What was there before has no revision that anybody asks for."""
+    old = Stored(event.key, event.prev_value, event.revision) if event.prev_value is not None else None
+    if event.type == "put":
+        return Change(event.revision, "MODIFIED" if old else "ADDED", Stored(event.key, event.value, event.revision), old)
+    return Change(event.revision, "DELETED", old, old) if old is not None else None

@@ -56,7 +56,7 @@ def change(kind: str, patch: Any, resource: Resource, options: WriteOptions, nam
                 raise errors.bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
             new = merge.apply(old, patch)
         else:
-            new = strategic.apply(types, old, patch)  # type: ignore[arg-type]
+            new = strategic.apply(types, old, patch)
         return _read(resource, new, options)
 
     return patched

@@ -201,7 +201,7 @@ def _patched_scale(kind: str, patch: Any, current: Obj, options: WriteOptions) -
     if kind == patches.JSON_PATCH:
         new = json_patch.apply(current, patch)
     elif kind == patches.STRATEGIC_PATCH:
-        new = strategic.apply(schema.for_kind("autoscaling/v1", "Scale"), current, patch)  # type: ignore[arg-type]
+        new = strategic.apply(schema.for_kind("autoscaling/v1", "Scale"), current, patch)
     else:
         new = merge.apply(current, patch)
     found, _ = decode.decode_value("autoscaling/v1", "Scale", new, options.field_validation)

@@ -67,9 +67,7 @@ class Watches:
         encoder = _Encoder(request, selection, form, self._clock)
         prefix = selection.resource.storage_key()
         try:
-            if not list_first and start < self._cacher.revision and start < self._cacher.shelf(prefix).oldest:
-                raise errors.gone_expired(f"too old resource version: {start} ({self._cacher.shelf(prefix).oldest})")
-            past, watcher = self._cacher.watch(prefix, start)
+            past, watcher = await self._cacher.watch_from(prefix, start)
         except errors.ApiError as error:
             yield event_line("ERROR", encode(error.status))
             return

@@ -107,7 +107,7 @@ class Reader:
         key = resource.storage_key(namespace or None, name)
         if version:
             await self._cacher.wait_until(version_number(version))
-            found = self._cacher.shelf(resource.storage_key()).items.get(key)
+            found: Stored | None = self._cacher.shelf(resource.storage_key()).items.get(key)
         else:
             kv = await self._storage.get(key)
             found = Stored(kv.key, kv.value, kv.mod_revision) if kv else None

@@ -8,7 +8,6 @@ Read in this order:
 - `etcd3.py`: over etcd v3 gRPC, in the transaction shapes that upstream uses; `watch_stream.py`: its watches.
 - `leases.py`: one lease for many short-lived keys (Events).
 - `compaction.py`: forgets old revisions every five minutes; several API servers agree by `compact_rev_key`.
-- `watch_cache.py`: one list and one watch of etcd a resource serve all clients.
 
 Left out: encryption at rest.
 """

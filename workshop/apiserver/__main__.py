@@ -1,0 +1,27 @@
+"""`kube-apiserver`: the command line."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from collections.abc import Sequence
+
+from workshop.component import run_until_signal, setup_logging
+
+from . import options
+from .run import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM; the exit status."""
+    parsed = options.parse(sys.argv[1:] if argv is None else argv)
+    setup_logging(parsed.flags.v)
+    try:
+        return run_until_signal(lambda stop: run(parsed, stop))
+    except (OSError, ssl.SSLError, ValueError) as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

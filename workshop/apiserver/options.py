@@ -1,0 +1,132 @@
+"""kube-apiserver's flags, under their real names. Upstream: cmd/kube-apiserver/app/options, apiserver/pkg/server/options.
+
+One flag is ours: `--allow-loopback-endpoints`, for clusters whose pods live in 127/8 (mode plain). Flags of upstream that this
+server has no use for are accepted and named in the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workshop.apiserver import security
+from workshop.component import FlagParser
+
+# Accepted, so that a real server's command line runs here.
+WITHOUT_EFFECT = (
+    "storage-media-type", "kubelet-preferred-address-types", "proxy-client-cert-file", "proxy-client-key-file",
+    "feature-gates", "runtime-config", "profiling", "endpoint-reconciler-type", "storage-backend", "logging-format",
+    "max-requests-inflight", "max-mutating-requests-inflight", "watch-cache", "default-watch-cache-size",
+    "service-account-lookup", "kubelet-timeout", "encryption-provider-config", "audit-policy-file", "audit-log-path",
+    "enable-priority-and-fairness", "enable-aggregator-routing", "goaway-chance", "tls-min-version",
+    "tls-cipher-suites", "cors-allowed-origins", "contention-profiling", "delete-collection-workers",
+    "request-timeout", "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
+    "apiserver-count", "emulated-version", "kubernetes-service-node-port", "external-hostname", "cert-dir",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `run` needs. Durations are in seconds, files are paths, "" where a flag was not given."""
+
+    flags: argparse.Namespace
+    security: security.Options
+
+    @property
+    def etcd_servers(self) -> list[str]:
+        servers: list[str] = self.flags.etcd_servers
+        return servers
+
+
+def parser() -> FlagParser:
+    p = FlagParser("kube-apiserver", "The Kubernetes API server validates and serves the objects of the API.")
+    p.strings("--etcd-servers", "etcd servers to connect with (scheme://ip:port), comma separated")
+    p.add_argument("--etcd-cafile", default="", help="certificate authority of etcd")
+    p.add_argument("--etcd-certfile", default="", help="client certificate for etcd")
+    p.add_argument("--etcd-keyfile", default="", help="key of that certificate")
+    p.add_argument("--etcd-prefix", default="/registry", help="prefix of all keys in etcd")
+    p.duration("--etcd-compaction-interval", 300.0, "interval of compaction requests; 0 turns them off")
+    p.duration("--event-ttl", 3600.0, "how long events are kept")
+    p.add_argument("--bind-address", default="0.0.0.0", help="address to listen on")
+    p.add_argument("--advertise-address", default="", help="address by which members of the cluster reach this server")
+    p.add_argument("--secure-port", type=int, default=6443, help="port to serve HTTPS on")
+    p.add_argument("--tls-cert-file", default="", help="certificate for HTTPS")
+    p.add_argument("--tls-private-key-file", default="", help="its key")
+    p.add_argument("--client-ca-file", default="", help="authority of client certificates")
+    p.boolean("--anonymous-auth", True, "allow requests without credentials as system:anonymous")
+    p.add_argument("--token-auth-file", default="", help="file of static bearer tokens")
+    p.boolean("--enable-bootstrap-token-auth", False, "accept tokens of Secrets bootstrap.kubernetes.io/token")
+    p.strings("--service-account-issuer", "issuer of service account tokens; the first one signs")
+    p.strings("--service-account-key-file", "public keys by which such tokens are verified")
+    p.add_argument("--service-account-signing-key-file", default="", help="private key that signs them")
+    p.duration("--service-account-max-token-expiration", 0.0, "longest life of a token")
+    p.boolean("--service-account-extend-token-expiration", True, "let tokens of pods live longer")
+    p.add_argument("--service-account-jwks-uri", default="", help="where the public keys are told")
+    p.strings("--api-audiences", "audiences of the API; the issuer by default")
+    p.add_argument("--requestheader-client-ca-file", default="", help="authority of front proxies")
+    p.strings("--requestheader-allowed-names", "common names of front proxies")
+    p.strings("--requestheader-username-headers", "headers that carry the user", ["X-Remote-User"])
+    p.strings("--requestheader-uid-headers", "headers that carry the uid")
+    p.strings("--requestheader-group-headers", "headers that carry groups", ["X-Remote-Group"])
+    p.strings("--requestheader-extra-headers-prefix", "prefixes of headers with extra data", ["X-Remote-Extra-"])
+    p.strings("--authorization-mode", "Node, RBAC, AlwaysAllow, AlwaysDeny in order", ["AlwaysAllow"])
+    p.strings("--enable-admission-plugins", "plugins beside the default ones")
+    p.strings("--disable-admission-plugins", "plugins to leave out")
+    p.strings("--service-cluster-ip-range", "ranges of Service addresses", ["10.0.0.0/24"])
+    p.add_argument("--service-node-port-range", default="30000-32767", help="ports for NodePort Services")
+    p.add_argument("--kubelet-client-certificate", default="", help="certificate shown to kubelets")
+    p.add_argument("--kubelet-client-key", default="", help="its key")
+    p.add_argument("--kubelet-certificate-authority", default="", help="authority of kubelets' certificates")
+    p.boolean("--allow-privileged", False, "allow privileged containers")
+    p.add_argument("--min-request-timeout", type=int, default=1800, help="shortest watch, in seconds")
+    p.boolean("--allow-loopback-endpoints", False, "ours: endpoints may lie in 127/8 (a cluster in mode plain)")
+    p.add_argument("-v", "--v", type=int, default=0, help="log verbosity")
+    for name in WITHOUT_EFFECT:
+        p.add_argument(f"--{name}", nargs="?", default=None, help="accepted, without effect here")
+    return p
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Raises SystemExit(1) after one sentence for flags that cannot be."""
+    p = parser()
+    flags = p.parse_args(list(argv))
+    if not flags.etcd_servers:
+        p.error("--etcd-servers must be specified")
+    if not flags.tls_cert_file or not flags.tls_private_key_file:
+        p.error("--tls-cert-file and --tls-private-key-file must be specified")
+    low, dash, high = flags.service_node_port_range.partition("-")
+    if not dash or not low.isdigit() or not high.isdigit():
+        p.error(f'invalid argument "{flags.service_node_port_range}" for "--service-node-port-range" flag')
+    address = flags.advertise_address or (flags.bind_address if flags.bind_address != "0.0.0.0" else "127.0.0.1")
+    return Options(
+        flags,
+        security.Options(
+            advertise_address=address,
+            secure_port=flags.secure_port,
+            service_cluster_ip_range=flags.service_cluster_ip_range,
+            service_node_port_range=(int(low), int(high)),
+            client_ca_file=flags.client_ca_file,
+            anonymous_auth=flags.anonymous_auth,
+            token_auth_file=flags.token_auth_file,
+            enable_bootstrap_token_auth=flags.enable_bootstrap_token_auth,
+            service_account_issuer=flags.service_account_issuer,
+            service_account_key_file=flags.service_account_key_file,
+            service_account_signing_key_file=flags.service_account_signing_key_file,
+            service_account_max_token_expiration=int(flags.service_account_max_token_expiration),
+            service_account_extend_token_expiration=flags.service_account_extend_token_expiration,
+            service_account_jwks_uri=flags.service_account_jwks_uri,
+            api_audiences=flags.api_audiences,
+            requestheader_client_ca_file=flags.requestheader_client_ca_file,
+            requestheader_allowed_names=flags.requestheader_allowed_names,
+            requestheader_username_headers=flags.requestheader_username_headers,
+            requestheader_uid_headers=flags.requestheader_uid_headers,
+            requestheader_group_headers=flags.requestheader_group_headers,
+            requestheader_extra_headers_prefix=flags.requestheader_extra_headers_prefix,
+            authorization_mode=flags.authorization_mode,
+            enable_admission_plugins=flags.enable_admission_plugins,
+            disable_admission_plugins=flags.disable_admission_plugins,
+            hostname=socket.gethostname(),
+        ),
+    )

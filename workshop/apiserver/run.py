@@ -1,0 +1,89 @@
+"""The process: etcd on one side, HTTPS on the other, the assembly between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import AsyncExitStack
+from random import SystemRandom
+
+from workshop.clock import SYSTEM
+from workshop.component import inherited_sockets
+from workshop.serving import listen, serve, server_tls
+
+from .assembly import ApiServer, Settings
+from .handlers.node_proxy import KubeletAccess
+from .options import Options
+from .storage.compaction import compact_loop
+from .storage.etcd3 import Etcd3Storage
+from .storage.interface import StorageError
+
+logger = logging.getLogger(__name__)
+RETRY_FIRST, RETRY_MOST = 0.02, 1.0
+
+
+async def run(options: Options, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises OSError, ssl.SSLError and ValueError for flags that cannot work."""
+    flags = options.flags
+    tls = server_tls(flags.tls_cert_file, flags.tls_private_key_file, flags.client_ca_file or None)
+    if flags.requestheader_client_ca_file:
+        tls.load_verify_locations(flags.requestheader_client_ca_file)
+    sockets = [listen(flags.bind_address, flags.secure_port)]
+    sockets += [socket.socket(fileno=number) for number in inherited_sockets()]
+    storage = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
+    settings = Settings(
+        event_ttl=int(flags.event_ttl),
+        min_request_timeout=flags.min_request_timeout,
+        loopback_endpoints=flags.allow_loopback_endpoints,
+        kubelets=KubeletAccess(
+            flags.kubelet_client_certificate, flags.kubelet_client_key, flags.kubelet_certificate_authority
+        ),
+    )
+    server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom())
+    background: set[asyncio.Task[None]] = set()
+    try:
+        async with AsyncExitStack() as stack:
+            background.add(asyncio.create_task(server.follow()))
+            if flags.etcd_compaction_interval:
+                background.add(asyncio.create_task(compact_loop(storage, flags.etcd_compaction_interval, SYSTEM)))
+            background.add(asyncio.create_task(_until_started(server)))
+            for task in background:
+                task.add_done_callback(lambda done: _failed(done, stop))
+            await stack.enter_async_context(serve(server.app, sockets, tls))
+            logger.info("Serving securely on %s:%d", flags.bind_address, flags.secure_port)
+            await stop.wait()
+            await _withdraw(server)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await server.close()
+        await storage.close()
+
+
+async def _until_started(server: ApiServer) -> None:
+    """etcd may come up after us: try again until it is there."""
+    pause = RETRY_FIRST
+    while True:
+        try:
+            await server.start()
+            return
+        except StorageError as error:
+            logger.debug("etcd is not there yet: %s", error)
+            await SYSTEM.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST)
+
+
+def _failed(task: asyncio.Task[None], stop: asyncio.Event) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.critical("kube-apiserver cannot go on", exc_info=error)
+        stop.set()
+
+
+async def _withdraw(server: ApiServer) -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await server.security.bootstrap.withdraw()
+    except (StorageError, TimeoutError) as error:
+        logger.warning("cannot withdraw this server's address: %s", error)
