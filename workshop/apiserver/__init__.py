@@ -14,7 +14,7 @@ Read in this order:
 - `bootstrap/`         what a new cluster holds
 - `assembly.py`        all of it put together, without a socket; `run.py` the process, `options.py` its flags
 
-Left out for now: aggregation, CustomResourceDefinitions, webhooks and policies, priority and fairness, audit, SPDY (WebSocket
-serves every client since 1.31), protobuf answers.
+Left out for now: aggregation, CustomResourceDefinitions, webhooks and policies, priority and fairness, audit, SPDY
+(WebSocket serves every client since 1.31), protobuf answers.
 Upstream: `cmd/kube-apiserver`, `pkg/controlplane`, `staging/src/k8s.io/apiserver`.
 """

@@ -6,7 +6,7 @@ Upstream: cmd/kube-apiserver/app/server.go (CreateServerChain), pkg/controlplane
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from workshop.api.meta import Obj
@@ -39,7 +39,7 @@ class Settings:
     event_ttl: int = 3600
     min_request_timeout: float = 1800
     loopback_endpoints: bool = False
-    kubelets: KubeletAccess = KubeletAccess()
+    kubelets: KubeletAccess = field(default_factory=KubeletAccess)
 
 
 class ApiServer:
@@ -106,7 +106,9 @@ class ApiServer:
         return "" if self.started.is_set() else "not finished"
 
     async def _cache_filled(self) -> str:
-        return "" if self.cacher.ready.is_set() and self.security.indexed.is_set() else "the watch cache is being filled"
+        return (
+            "" if self.cacher.ready.is_set() and self.security.indexed.is_set() else "the watch cache is being filled"
+        )
 
     async def _consistent_lists(self) -> str:
         try:
@@ -120,7 +122,9 @@ class ApiServer:
     async def _components(self) -> list[Obj]:
         problem = await self._etcd_answers()
         condition = {"type": "Healthy", "status": "False" if problem else "True", "message": problem or "ok"}
-        return [{"kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": "etcd-0"}, "conditions": [condition]}]
+        return [
+            {"kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": "etcd-0"}, "conditions": [condition]}
+        ]
 
     async def start(self) -> None:
         """Bring the store to what a cluster holds. Raises StorageError."""

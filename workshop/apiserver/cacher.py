@@ -342,5 +342,7 @@ def _past(event: Event) -> Change | None:
     """An event of etcd's history. What was there before has no revision that anybody asks for."""
     old = Stored(event.key, event.prev_value, event.revision) if event.prev_value is not None else None
     if event.type == "put":
-        return Change(event.revision, "MODIFIED" if old else "ADDED", Stored(event.key, event.value, event.revision), old)
+        return Change(
+            event.revision, "MODIFIED" if old else "ADDED", Stored(event.key, event.value, event.revision), old
+        )
     return Change(event.revision, "DELETED", old, old) if old is not None else None

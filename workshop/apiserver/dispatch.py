@@ -64,7 +64,9 @@ class Dispatch:
             body, content_type = self._documents[request.path]
             return Response(200, body, content_type)
         if request.path == "/":
-            return text_response('{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}')
+            return text_response(
+                '{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}'
+            )
         raise errors.no_such_path()
 
     async def _resource(self, request: Request, res: Resource) -> Response:

@@ -1,7 +1,7 @@
-"""kube-apiserver's flags, under their real names. Upstream: cmd/kube-apiserver/app/options, apiserver/pkg/server/options.
+"""kube-apiserver's flags, under their real names. Upstream: cmd/kube-apiserver/app/options.
 
-One flag is ours: `--allow-loopback-endpoints`, for clusters whose pods live in 127/8 (mode plain). Flags of upstream that this
-server has no use for are accepted and named in the log.
+One flag is ours: `--allow-loopback-endpoints`, for clusters whose pods live in 127/8 (mode plain). Flags of upstream
+that this server has no use for are accepted.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ RETRY_FIRST, RETRY_MOST = 0.02, 1.0
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises OSError, ssl.SSLError and ValueError for flags that cannot work."""
     flags = options.flags
-    tls = server_tls(flags.tls_cert_file, flags.tls_private_key_file, flags.client_ca_file or None)
+    tls = server_tls(flags.tls_cert_file, flags.tls_private_key_file, flags.client_ca_file or None, any_client=True)
     if flags.requestheader_client_ca_file:
         tls.load_verify_locations(flags.requestheader_client_ca_file)
     sockets = [listen(flags.bind_address, flags.secure_port)]

@@ -1,6 +1,7 @@
 """Discovery: which groups, versions and resources are served, in the old form and in the aggregated one; OpenAPI v3.
 
-Upstream: apiserver/pkg/endpoints/discovery/{group,version}.go and discovery/aggregated (KEP-3352), kube-openapi/pkg/handler3.
+Upstream: apiserver/pkg/endpoints/discovery/{group,version}.go, discovery/aggregated (KEP-3352),
+kube-openapi/pkg/handler3.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ class Discovery:
 
     def _negotiated(self, request: Request, plain: Obj, legacy: bool) -> Response:
         for kind, parameters in media_types(request.header("accept")):
-            if kind == "application/json" and parameters.get("g") == _AGGREGATED and parameters.get("v") in ("v2", "v2beta1"):
+            if (
+                kind == "application/json"
+                and parameters.get("g") == _AGGREGATED
+                and parameters.get("v") in ("v2", "v2beta1")
+            ):
                 body, etag = self._aggregated(parameters["v"], legacy)
                 if request.header("if-none-match").strip('"') == etag:
                     return Response(304, headers=[("ETag", f'"{etag}"')])
@@ -119,7 +124,11 @@ class Discovery:
                     {
                         "metadata": {"name": group} if group else {},
                         "versions": [
-                            {"version": v, "resources": [_aggregated(r) for r in self._of(group, v)], "freshness": "Current"}
+                            {
+                                "version": v,
+                                "resources": [_aggregated(r) for r in self._of(group, v)],
+                                "freshness": "Current",
+                            }
                             for v in self._versions[group]
                         ],
                     }

@@ -52,7 +52,9 @@ def many(request: Request, resource: Resource, page: Page, form: Accepted, now: 
         more["remainingItemCount"] = page.remaining
     version = str(page.revision)
     if form.form == "Table":
-        return json_response(table(request, resource, [served_obj(resource, s) for s in page.items], now, version, **more))
+        return json_response(
+            table(request, resource, [served_obj(resource, s) for s in page.items], now, version, **more)
+        )
     metadata = encode({"resourceVersion": version, **more})
     if form.form:
         kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"

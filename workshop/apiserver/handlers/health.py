@@ -12,6 +12,7 @@ from workshop.api import errors
 from workshop.apiserver.server.http import Request, Response, json_response, text_response
 
 VERSION = "v1.36.2"
+_GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 Check = Callable[[], Awaitable[str]]
 """Returns "" when all is well, else what is wrong. A text that begins with `note: ` is no failure."""
 
@@ -38,7 +39,9 @@ class Health:
                 if check is None:
                     raise errors.no_such_path()
                 problem = await check()
-                return text_response("ok") if _fine(problem) else text_response(f"internal server error: {problem}\n", 500)
+                return (
+                    text_response("ok") if _fine(problem) else text_response(f"internal server error: {problem}\n", 500)
+                )
         return None
 
     def _checks(self, kind: str) -> dict[str, Check]:
@@ -99,5 +102,5 @@ def version() -> dict[str, str]:
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": f"python{platform.python_version()}",
         "compiler": platform.python_implementation().lower(),
-        "platform": f"{platform.system().lower()}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine())}",
+        "platform": f"{platform.system().lower()}/{_GO_MACHINES.get(platform.machine(), platform.machine())}",
     }

@@ -30,13 +30,15 @@ NODES, PODS, ENDPOINTSLICES, SERVICES = (
     resource(name) for name in ("nodes", "pods", "endpointslices.discovery.k8s.io", "services")
 )
 STREAMS = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
-_DROPPED = {"connection", "upgrade", "host", "authorization", "content-length", "transfer-encoding", "keep-alive",
-            "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"}  # fmt: skip
+_DROPPED = frozenset({
+    "connection", "upgrade", "host", "authorization", "content-length", "transfer-encoding", "keep-alive",
+    "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
 class KubeletAccess:
-    """The certificates by which kubelets know the API server, and it them. Paths of PEM files; "" where there is none."""
+    """The certificates by which kubelets know the API server, and it them. PEM files; "" for none."""
 
     client_certificate: str = ""
     client_key: str = ""
@@ -91,7 +93,10 @@ class NodeProxy:
         query = {key: values for key, values in request.query.items() if key not in ("container", "command", *_RENAMED)}
         if sub != "portforward":
             path += f"/{quote(_container(pod, request.option('container'), sub))}"
-            query = {**{_RENAMED[k]: ["1"] for k in _RENAMED if request.flag(k)}, "command": request.query.get("command", [])}
+            query = {
+                **{_RENAMED[k]: ["1"] for k in _RENAMED if request.flag(k)},
+                "command": request.query.get("command", []),
+            }
         return await self._websocket(request, f"{base}{path}?{urlencode(query, doseq=True)}", self._kubelet_tls())
 
     async def _log(self, request: Request, pod: Obj) -> Response:
@@ -108,12 +113,16 @@ class NodeProxy:
         query = {key: request.option(key) for key in kept if key in request.query}
         metadata = pod["metadata"]
         base = await self._kubelet(pod)
-        target = f"{base}/containerLogs/{metadata['namespace']}/{metadata['name']}/{quote(container)}?{urlencode(query)}"
+        target = (
+            f"{base}/containerLogs/{metadata['namespace']}/{metadata['name']}/{quote(container)}?{urlencode(query)}"
+        )
         answer = await self._send("GET", target, self._kubelet_tls())
         if answer.status != 200:
             text = (await answer.text()).strip()
             if answer.status == 404:
-                raise errors.failure(404, "NotFound", f"the server could not find the requested resource ( pods/log {metadata['name']})")
+                raise errors.failure(
+                    404, "NotFound", f"the server could not find the requested resource ( pods/log {metadata['name']})"
+                )
             raise errors.bad_request(text) if answer.status in (400, 500) else errors.failure(answer.status, "", text)
         return Response(200, content_type="text/plain", stream=_chunks(answer))
 
@@ -182,7 +191,12 @@ class NodeProxy:
         raise errors.service_unavailable(f'no endpoints available for service "{name}"')
 
     async def _send(
-        self, method: str, target: str, tls: ssl.SSLContext | None, headers: dict[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        target: str,
+        tls: ssl.SSLContext | None,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
     ) -> aiohttp.ClientResponse:
         try:
             return await self._client().request(

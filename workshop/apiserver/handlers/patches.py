@@ -95,8 +95,6 @@ def applied(patch: Any, resource: Resource, options: WriteOptions, clock: Clock,
     reset = managed_fields.reset_fields(subresource, resource.subresource("status") is not None)
 
     async def merged(old: Obj | None) -> Obj:
-        return apply.apply(
-            old, config, options.manager, options.force, types, clock.now(), subresource, reset
-        )
+        return apply.apply(old, config, options.manager, options.force, types, clock.now(), subresource, reset)
 
     return merged

@@ -35,7 +35,9 @@ class Resources:
             case "list":
                 return await self.list(request, resource)
             case "watch":
-                return await self.watches.serve(request, selection(request, resource), accepted(request.header("accept")))
+                return await self.watches.serve(
+                    request, selection(request, resource), accepted(request.header("accept"))
+                )
             case "create":
                 return await self.create(request, resource)
             case "update":

@@ -93,7 +93,9 @@ class Subresources:
             replicas = new.get("spec", {}).get("replicas", 0)
             if replicas < 0:
                 text = f"Invalid value: {replicas}: must be greater than or equal to 0"
-                raise errors.invalid("Scale.autoscaling", info.name, [errors.cause("FieldValueInvalid", text, "spec.replicas")])
+                raise errors.invalid(
+                    "Scale.autoscaling", info.name, [errors.cause("FieldValueInvalid", text, "spec.replicas")]
+                )
             version = new.get("metadata", {}).get("resourceVersion")
             if version and version != old["metadata"]["resourceVersion"]:
                 raise errors.conflict(res, info.name)
@@ -111,7 +113,11 @@ class Subresources:
         metadata, target = binding.get("metadata") or {}, binding.get("target") or {}
         name = info.name or metadata.get("name", "")
         if target.get("kind") not in (None, "", "Node"):
-            cause = errors.cause("FieldValueNotSupported", f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"', "target.kind")
+            cause = errors.cause(
+                "FieldValueNotSupported",
+                f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"',
+                "target.kind",
+            )
             raise errors.invalid("Binding", name, [cause])
         if not target.get("name"):
             raise errors.invalid("Binding", name, [errors.cause("FieldValueRequired", "Required value", "target.name")])
@@ -125,7 +131,9 @@ class Subresources:
         await self._resources.writer.update(
             PODS, info.namespace, name, change, options, "binding", uid=metadata.get("uid") or None
         )
-        return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+        return json_response(
+            {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+        )
 
     # --- eviction
 
@@ -149,7 +157,9 @@ class Subresources:
         if _budget_matters(pod):
             await self._spend(pod, replace(write_options(request), dry_run=delete.dry_run))
         await self._resources.deleter.delete(res, info.namespace, info.name, delete, request.user)
-        return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+        return json_response(
+            {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+        )
 
     async def _spend(self, pod: Obj, options: WriteOptions) -> None:
         """Take one disruption off the budget that covers the pod. Raises ApiError 429 and 500."""
@@ -163,7 +173,9 @@ class Subresources:
             and labels.from_selector(selector).matches(metadata.get("labels") or {})
         ]  # fmt: skip
         if len(covering) > 1:
-            raise errors.internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+            raise errors.internal(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+            )
         if not covering:
             return
         budget = covering[0]
@@ -178,7 +190,9 @@ class Subresources:
                 raise errors.not_found(BUDGETS, budget["metadata"]["name"])
             return one_less(old, name, self._resources.clock.now())
 
-        await self._resources.writer.update(BUDGETS, metadata["namespace"], budget["metadata"]["name"], spent, options, "status")
+        await self._resources.writer.update(
+            BUDGETS, metadata["namespace"], budget["metadata"]["name"], spent, options, "status"
+        )
 
 
 def scale_of(obj: Obj) -> Obj:
@@ -212,7 +226,9 @@ def bound(pod: Obj, binding: Obj, now: float) -> Obj:
     """The pod on its node. Raises ApiError 409 if it is on one already, is going away, or is held by a gate."""
     metadata, spec, node = pod["metadata"], pod["spec"], binding["target"]["name"]
     if "deletionTimestamp" in metadata:
-        raise errors.conflict(PODS, metadata["name"], f"pod {metadata['name']} is being deleted, cannot be assigned to a host")
+        raise errors.conflict(
+            PODS, metadata["name"], f"pod {metadata['name']} is being deleted, cannot be assigned to a host"
+        )
     if spec.get("nodeName"):
         raise errors.conflict(
             PODS, metadata["name"], f'pod {metadata["name"]} is already assigned to node "{spec["nodeName"]}"'
@@ -238,7 +254,9 @@ def _budget_matters(pod: Obj) -> bool:
 
 def _has_enough(budget: Obj) -> bool:
     status = budget.get("status", {})
-    return bool(status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) and status.get("desiredHealthy", 0) > 0)
+    return bool(
+        status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) and status.get("desiredHealthy", 0) > 0
+    )
 
 
 def one_less(budget: Obj, pod: str, now: float) -> Obj:

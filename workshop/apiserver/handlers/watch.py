@@ -153,14 +153,16 @@ class _Encoder:
         return event_line(type, served(self._resource, stored))
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        """"You have seen everything up to here": an object of nothing but a resourceVersion."""
+        """ "You have seen everything up to here": an object of nothing but a resourceVersion."""
         metadata: dict[str, object] = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
         if self._form.form == "Table":
             table = forms.table(self._request, self._resource, [], self._clock.now(), str(revision))
             body = {"metadata": metadata}
-            table["rows"] = [{"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", **body}}]
+            table["rows"] = [
+                {"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", **body}}
+            ]
             return event_line("BOOKMARK", encode(table))
         kind, version = self._resource.kind, self._resource.api_version
         if self._form.form:

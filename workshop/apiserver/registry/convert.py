@@ -1,7 +1,7 @@
-"""One kind in several versions is one store: objects are kept in the storage version and converted when they are served.
+"""One kind in several versions is one store: objects are kept in the storage version, converted when they are served.
 
-Most served versions of 1.36 differ in name only. Two pairs differ in fields: Events of core/v1 and events.k8s.io/v1, and
-HorizontalPodAutoscalers v1 and v2 (what v1 lacks travels in annotations).
+Most served versions of 1.36 differ in name only. Two pairs differ in fields: Events of core/v1 and events.k8s.io/v1,
+and HorizontalPodAutoscalers v1 and v2 (what v1 lacks travels in annotations).
 
 Upstream: pkg/apis/events/v1/conversion.go, pkg/apis/autoscaling/v1/conversion.go.
 """
@@ -73,7 +73,11 @@ def _hpa_v1(obj: Obj) -> Obj:
     others = []
     for metric in spec.pop("metrics", None) or []:
         target = (metric.get("resource") or {}).get("target") or {}
-        if _is_cpu(metric) and target.get("averageUtilization") is not None and "targetCPUUtilizationPercentage" not in spec:
+        if (
+            _is_cpu(metric)
+            and target.get("averageUtilization") is not None
+            and "targetCPUUtilizationPercentage" not in spec
+        ):
             spec["targetCPUUtilizationPercentage"] = target["averageUtilization"]
         else:
             others.append(metric)

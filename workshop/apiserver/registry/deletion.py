@@ -1,8 +1,8 @@
 """Deleting: at once, after a grace, or once every finalizer is gone.
 
-    has finalizers (own, or `orphan`/`foregroundDeletion` by propagationPolicy)   → deletionTimestamp, wait
-    has a grace (a pod on a node)                                                → deletionTimestamp in `grace` seconds, wait
-    else                                                                         → gone
+    has finalizers (own, or `orphan`/`foregroundDeletion` by policy)   → deletionTimestamp, wait
+    has a grace (a pod on a node)                                      → deletionTimestamp in `grace` seconds, wait
+    else                                                               → gone
 
 The second delete with grace 0 (a kubelet's, when the containers have ended) removes a pod.
 Upstream: apiserver/pkg/registry/rest/delete.go, apiserver/pkg/registry/generic/registry/store.go (Delete).
@@ -76,9 +76,7 @@ class Deleter:
         revision = await self._storage.update(stored.key, to_storage(resource, new), stored.revision)
         return {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}, False
 
-    async def delete_all(
-        self, resource: Resource, items: list[Stored], options: DeleteOptions, user: UserInfo
-    ) -> None:
+    async def delete_all(self, resource: Resource, items: list[Stored], options: DeleteOptions, user: UserInfo) -> None:
         """Every one of `items`, many at a time; one that has gone meanwhile is no error."""
         gate = asyncio.Semaphore(PARALLEL_DELETES)
 

@@ -1,6 +1,6 @@
-"""Objects as bytes in the store: JSON in upstream's order of fields, without the resourceVersion, which is the key's own.
+"""Objects as bytes in the store: JSON in upstream's order, without the resourceVersion, which is the key's own.
 
-    b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-0",…},"spec":…}'
+b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-0",…},"spec":…}'
 """
 
 from __future__ import annotations

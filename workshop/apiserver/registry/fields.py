@@ -43,7 +43,12 @@ def _value(obj: Obj, path: str) -> str:
     return "" if found is None else str(found)
 
 
-_DEFAULTS = {"spec.unschedulable": "false", "spec.hostNetwork": "false", "status.replicas": "0", "status.successful": "0"}
+_DEFAULTS = {
+    "spec.unschedulable": "false",
+    "spec.hostNetwork": "false",
+    "status.replicas": "0",
+    "status.successful": "0",
+}
 
 
 def _event(obj: Obj, path: str) -> str:
@@ -80,6 +85,8 @@ def parse(resource: Resource, text: str, custom: tuple[str, ...] = ()) -> fields
     for path in (term.field for term in selector.terms):
         if path not in known:
             if not PATHS.get(resource.group_resource):
-                raise errors.bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+                raise errors.bad_request(
+                    f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+                )
             raise errors.bad_request(f"field label not supported: {path}")
     return selector

@@ -83,7 +83,9 @@ async def delete_options(request: Request) -> DeleteOptions:
         kind = body_type(request.header("content-type"), (JSON, YAML, PROTOBUF))
         options = parse_body(body, kind)
         if options.get("kind") not in (None, "", "DeleteOptions"):
-            raise errors.bad_request(f'decoded object cannot be converted to DeleteOptions: no kind "{options["kind"]}"')
+            raise errors.bad_request(
+                f'decoded object cannot be converted to DeleteOptions: no kind "{options["kind"]}"'
+            )
     else:
         options = {"gracePeriodSeconds": request.number("gracePeriodSeconds"),
                    "propagationPolicy": request.option("propagationPolicy") or None,
@@ -95,7 +97,7 @@ async def delete_options(request: Request) -> DeleteOptions:
     dry = options.get("dryRun") or request.query.get("dryRun") or []
     causes = [_unsupported("dryRun", str(value), ["All"]) for value in dry if value != "All"]
     if policy is not None and orphan is not None:
-        message = 'Invalid value: "%s": orphanDependents and deletionPropagation cannot be both set' % policy
+        message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(errors.cause("FieldValueInvalid", message, "propagationPolicy"))
     if policy not in (None, "Foreground", "Background", "Orphan"):
         causes.append(_unsupported("propagationPolicy", str(policy), ["Foreground", "Background", "Orphan", "nil"]))
@@ -115,11 +117,15 @@ async def delete_options(request: Request) -> DeleteOptions:
 def parse_body(body: bytes, kind: str) -> dict[str, Any]:
     """A small body of options as a dict. Raises ApiError 400."""
     try:
-        value = protobuf.decode(body) if kind == PROTOBUF else codec.load_yaml(body) if kind == YAML else codec.loads(body)
+        value = (
+            protobuf.decode(body) if kind == PROTOBUF else codec.load_yaml(body) if kind == YAML else codec.loads(body)
+        )
     except ValueError as error:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     if not isinstance(value, dict):
-        raise errors.bad_request("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct")
+        raise errors.bad_request(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct"
+        )
     return value
 
 

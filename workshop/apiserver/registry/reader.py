@@ -33,13 +33,16 @@ INCONSISTENT = (
 )
 
 
+EVERYTHING = labels.Selector()
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which objects of a shelf: those of a namespace that match both selectors."""
 
     resource: Resource
     namespace: str = ""
-    labels: labels.Selector = labels.parse("")
+    labels: labels.Selector = EVERYTHING
     fields: fields.Selector = fields.EVERYTHING
     custom_fields: tuple[str, ...] = ()
 
@@ -94,7 +97,9 @@ def served_obj(resource: Resource, stored: Stored) -> Obj:
 def version_number(text: str) -> int:
     """A resourceVersion as a number. Raises ApiError 400."""
     if not text.isascii() or not text.isdigit():
-        raise errors.bad_request(f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise errors.bad_request(
+            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
     return int(text)
 
 
@@ -197,7 +202,12 @@ def _decode_token(text: str, prefix: str) -> tuple[str, int]:
     try:
         token = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         start, revision = token["start"], token["rv"]
-        if token["v"] != "meta.k8s.io/v1" or not isinstance(start, str) or not isinstance(revision, int) or ".." in start:
+        if (
+            token["v"] != "meta.k8s.io/v1"
+            or not isinstance(start, str)
+            or not isinstance(revision, int)
+            or ".." in start
+        ):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise errors.bad_request("continue key is not valid") from None

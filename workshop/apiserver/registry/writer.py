@@ -3,7 +3,7 @@
     decode → default → mutating admission → strategy → validate → validating admission → managed fields → store
 
 An update reads the object (from the cache: a stale one only costs another round), changes it and writes under the
-condition that nobody was faster; if somebody was, it begins again with what he left. That is upstream's GuaranteedUpdate.
+condition that nobody was faster; if somebody was, it begins again with what he left: upstream's GuaranteedUpdate.
 
 Upstream: apiserver/pkg/registry/generic/registry/store.go, apiserver/pkg/endpoints/handlers/{create,update,patch}.go.
 """
@@ -100,7 +100,7 @@ class Writer:
             metadata.pop("namespace", None)
         elif given and given != namespace:
             raise errors.bad_request(
-                f"the namespace of the provided object does not match the namespace sent on the request"
+                "the namespace of the provided object does not match the namespace sent on the request"
             )
         else:
             metadata["namespace"] = namespace
@@ -188,7 +188,9 @@ class Writer:
                     continue
             old = served_obj(resource, current)
             try:
-                return await self._update_once(resource, strategy, key, current, old, change, options, subresource, applying, uid)
+                return await self._update_once(
+                    resource, strategy, key, current, old, change, options, subresource, applying, uid
+                )
             except _Stale as stale:
                 if not fresh:  # the cache may be behind: only what etcd says now is a reason to refuse
                     current, fresh = await self._read(key), True
@@ -301,11 +303,11 @@ class _Stale(Exception):
 
 def _check_identity(resource: Resource, name: str, namespace: str, new: Obj, old: Obj, uid: str | None) -> None:
     if new.get("name", name) != name:
-        raise errors.bad_request(
-            f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
-        )
+        raise errors.bad_request(f"the name of the object ({new['name']}) does not match the name on the URL ({name})")
     if new.get("namespace", namespace) != namespace and resource.namespaced:
-        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     wanted = uid or new.get("uid")
     if wanted and wanted != old["uid"]:
         raise errors.conflict(

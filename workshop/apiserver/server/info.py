@@ -1,8 +1,8 @@
 """What a request asks for, read off its method and path. Upstream: apiserver/pkg/endpoints/request/requestinfo.go.
 
-    GET  /api/v1/namespaces/default/pods/web-0/log   get pods/log "web-0" in "default"
-    GET  /apis/apps/v1/deployments?watch=1           watch deployments.apps everywhere
-    GET  /healthz                                    no resource: get "/healthz"
+GET  /api/v1/namespaces/default/pods/web-0/log   get pods/log "web-0" in "default"
+GET  /apis/apps/v1/deployments?watch=1           watch deployments.apps everywhere
+GET  /healthz                                    no resource: get "/healthz"
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class RequestInfo:
 def parse(request: Request) -> RequestInfo:
     """Never fails: what is no path of a resource is a path."""
     method = request.method
-    plain = RequestInfo(_VERBS.get(method, method.lower()) if method in ("GET", "HEAD") else method.lower(), request.path)
+    plain = RequestInfo(
+        _VERBS.get(method, method.lower()) if method in ("GET", "HEAD") else method.lower(), request.path
+    )
     parts = request.path.strip("/").split("/")
     if parts[0] == "api":
         group, parts = "", parts[1:]

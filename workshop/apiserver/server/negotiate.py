@@ -1,7 +1,8 @@
 """Content negotiation: which form of an answer a client asks for, and which form of body it sent.
 
-Answers are JSON always. `Accept: application/json;as=Table;v=v1;g=meta.k8s.io` asks for a Table, `as=PartialObjectMetadata`
-(or …List) for metadata only. Upstream: apiserver/pkg/endpoints/handlers/{negotiation,response.go}.
+Answers are JSON always. `Accept: application/json;as=Table;v=v1;g=meta.k8s.io` asks for a Table,
+`as=PartialObjectMetadata` (or …List) for metadata only.
+Upstream: apiserver/pkg/endpoints/handlers/{negotiation,response.go}.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def media_types(header: str) -> list[tuple[str, dict[str, str]]]:
     for clause in header.split(","):
         kind, *rest = [part.strip() for part in clause.split(";")]
         if kind:
-            found.append((kind.lower(), {k.strip(): v.strip().strip('"') for k, _, v in (p.partition("=") for p in rest)}))
+            found.append(
+                (kind.lower(), {k.strip(): v.strip().strip('"') for k, _, v in (p.partition("=") for p in rest)})
+            )
     return found
 
 
@@ -43,7 +46,10 @@ def accepted(header: str) -> Accepted:
     for kind, parameters in media_types(header):
         form = parameters.get("as", "")
         if kind in _JSON_RANGES and form in ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
-            if form and (parameters.get("g"), parameters.get("v")) not in (("meta.k8s.io", "v1"), ("meta.k8s.io", "v1beta1")):
+            if form and (parameters.get("g"), parameters.get("v")) not in (
+                ("meta.k8s.io", "v1"),
+                ("meta.k8s.io", "v1beta1"),
+            ):
                 continue
             return Accepted(form, parameters=parameters)
     raise errors.not_acceptable([JSON, YAML, PROTOBUF])
