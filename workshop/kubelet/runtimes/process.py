@@ -255,7 +255,13 @@ class ProcessRuntime:
                     self._catch_up(directory, set(event["running"]))
                 elif event.get("event") == "exit":
                     self._set_ended(event["id"], event["exit"])
-        if shims.alive(directory):
+        for _ in range(100):
+            # its sockets close a moment before it is gone
+            if not shims.alive(directory):
+                break
+            await self._clock.sleep(0.01)
+        else:
+            self._follow(sandbox_id)
             return
         await self._reap_shim(sandbox_id)
         shims.kill_leftovers(directory)

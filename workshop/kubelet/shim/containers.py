@@ -24,10 +24,14 @@ NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
 
 def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot: with the pid it names a process for ever. 0 if it is gone."""
+    """When a process started, in clock ticks since boot: with the pid it names a process for ever.
+
+    0 when it is gone, or has ended and only waits to be reaped.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+        return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, IndexError, ValueError):
         return 0
 

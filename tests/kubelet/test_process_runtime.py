@@ -1,0 +1,298 @@
+"""The process runtime on real shims: in mode plain as anybody, and in namespaces as root."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from workshop.clock import SYSTEM
+from workshop.kubelet import cri
+from workshop.kubelet.runtimes import shims
+from workshop.kubelet.runtimes.process import ProcessRuntime
+from workshop.kubelet.server import logs
+from workshop.kubelet.server.logs import Options
+from workshop.kubelet.shim.containers import start_time
+
+ADDRESS = "127.91.254.11"
+
+
+class Node:
+    """A runtime with one pod in a directory of its own."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.runtime = self.new_runtime()
+        self.config = cri.PodSandboxConfig("web", "u1", "default", hostname="web", log_directory=f"{root}/log")
+        self.sandbox = ""
+
+    def new_runtime(self) -> ProcessRuntime:
+        return ProcessRuntime(self.root, f"{self.root}/cni", ADDRESS)
+
+    async def start(self) -> None:
+        await self.runtime.start()
+        await self.runtime.set_pod_cidr("127.91.1.0/24")
+        self.sandbox = await self.runtime.run_pod_sandbox(self.config)
+
+    async def run(self, name: str, image: str, *command: str, **more: object) -> str:
+        config = cri.ContainerConfig(name, 0, image, command, log_path=f"{name}/0.log", **more)
+        identity = await self.runtime.create_container(self.sandbox, config, self.config)
+        await self.runtime.start_container(identity)
+        return identity
+
+    async def ended(self, identity: str) -> cri.ContainerStatus:
+        async with asyncio.timeout(10):
+            async for _ in self.runtime.events():
+                status = await self.runtime.container_status(identity)
+                if status.state == cri.EXITED:
+                    return status
+        raise AssertionError
+
+    async def again(self) -> None:
+        """kubelet is killed and comes back: nothing of the old runtime is told."""
+        await self.runtime.close()
+        children = self.runtime._children
+        self.runtime = self.new_runtime()
+        self.runtime._children = children  # the test process is still their parent
+        await self.runtime.start()
+        await self.runtime.set_pod_cidr("127.91.1.0/24")
+
+    async def said(self, name: str) -> bytes:
+        """Wait for the first output."""
+        path = f"{self.root}/log/{name}/0.log"
+        async with asyncio.timeout(10):
+            async for piece in logs.read(path, Options(follow=True), lambda: True, SYSTEM):
+                return piece
+        raise AssertionError
+
+    def log(self, name: str) -> list[str]:
+        return [line.split(" ", 3)[3] for line in Path(self.root, "log", name, "0.log").read_text().splitlines()]
+
+
+@pytest.fixture
+async def node():
+    root = tempfile.mkdtemp(prefix="kubelet-test-")
+    os.mkdir(f"{root}/cni")
+    Path(f"{root}/cni/10.conf").write_text('{"name": "test", "type": "loopback"}')
+    made = Node(root)
+    try:
+        await made.start()
+        yield made
+        await made.runtime.remove_pod_sandbox(made.sandbox)
+        assert os.listdir(f"{root}/run") == []
+    finally:
+        await made.runtime.close()
+        shims.end_all(root)
+        for child in made.runtime._children.values():
+            child.wait()
+        shutil.rmtree(root)
+
+
+async def test_exit_code_and_output(node):
+    identity = await node.run("c", "busybox", "sh", "-c", "echo out; echo err >&2; exit 7")
+    status = await node.ended(identity)
+    assert (status.exit_code, status.reason) == (7, "Error")
+    assert sorted(node.log("c")) == ["err", "out"]
+
+
+async def test_the_environment_names_the_pod(node):
+    script = 'echo "$A $HOSTNAME $WORKSHOP_POD_IP"; test "$PWD" = "$WORKSHOP_ROOTFS"'
+    identity = await node.run("c", "busybox", "sh", "-c", script, env=(("A", "1"),))
+    assert (await node.ended(identity)).exit_code == 0
+    assert node.log("c") == ["1 web 127.91.1.2"]
+
+
+async def test_a_manifest_value_is_never_read_by_a_shell_of_ours(node):
+    identity = await node.run("c", "busybox", "echo", "$(id) `id` ; id | cat")
+    await node.ended(identity)
+    assert node.log("c") == ["$(id) `id` ; id | cat"]
+
+
+@pytest.mark.parametrize("path", ["/a/../../x", "relative", "/nul\0"])
+async def test_mount_paths_that_lead_out_are_refused(node, path):
+    with pytest.raises(cri.CriError):
+        await node.run("c", "busybox", "true", mounts=(cri.Mount(path, node.root),))
+
+
+async def test_a_new_kubelet_finds_what_runs_and_what_ended_meanwhile(node):
+    lasting = await node.run("a", "busybox", "sh", "-c", "echo up; exec sleep 100")
+    gate = f"{node.root}/gate"
+    os.mkfifo(gate)
+    ending = await node.run("b", "busybox", "sh", "-c", f"read x < {gate}; echo last line; exit 5")
+    await node.runtime.close()  # kubelet is dead from here on
+    follower = await shims.connect(node.runtime._directory(node.sandbox))
+    reader, writer = await asyncio.open_unix_connection(sock=follower)
+    writer.write(b'{"verb": "subscribe"}\n')
+    await reader.readline()
+    Path(gate).write_text("go\n")
+    told = json.loads(await asyncio.wait_for(reader.readline(), 10))
+    writer.close()
+    assert told["id"] == ending and told["exit"]["exit_code"] == 5
+    await node.again()
+    assert (await node.runtime.container_status(lasting)).state == cri.RUNNING
+    found = await node.runtime.container_status(ending)
+    assert (found.state, found.exit_code) == (cri.EXITED, 5)
+    assert node.log("b") == ["last line"]
+
+
+async def test_the_exit_code_is_on_disk_before_it_is_told(node):
+    identity = await node.run("c", "busybox", "sh", "-c", "exit 9")
+    await node.ended(identity)
+    folder = node.runtime._folder(await node.runtime.container_status(identity))
+    assert json.loads(Path(folder, "exit.json").read_text())["exit_code"] == 9
+
+
+async def test_a_killed_shim_takes_its_containers_along(node):
+    identity = await node.run("c", "busybox", "sleep", "100")
+    pid = (await node.runtime.container_status(identity)).pid
+    os.kill(shims.alive(node.runtime._directory(node.sandbox)), signal.SIGKILL)
+    status = await node.ended(identity)
+    assert status.exit_code == 137
+    assert (await node.runtime.pod_sandbox_status(node.sandbox)).state == cri.NOT_READY
+    assert start_time(pid) == 0
+
+
+async def test_stop_is_gentle_then_not(node):
+    polite = await node.run(
+        "a", "busybox", "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    )
+    deaf = await node.run("b", "busybox", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
+    assert await node.said("a") == await node.said("b") == b"up\n"
+    await asyncio.gather(node.runtime.stop_container(polite, 10), node.runtime.stop_container(deaf, 0.3))
+    assert (await node.runtime.container_status(polite)).exit_code == 0
+    assert (await node.runtime.container_status(deaf)).exit_code == 137
+    assert node.log("a") == ["up", "bye"]
+
+
+async def test_exec_with_input_output_and_exit_code(node):
+    identity = await node.run("c", "busybox", "sleep", "100")
+    done = await node.runtime.exec_sync(identity, ["sh", "-c", "echo out; echo err >&2; exit 3"], 10)
+    assert done == cri.ExecResult(b"out\n", b"err\n", 3)
+    with pytest.raises(cri.CriError, match=r'exec: "nosuch": executable file not found in \$PATH'):
+        await node.runtime.exec_sync(identity, ["nosuch"], 10)
+    with pytest.raises(cri.CriError, match="timed out"):
+        await node.runtime.exec_sync(identity, ["sleep", "100"], 0.2)
+    stream = await node.runtime.exec(identity, ["cat"], stdin=True, tty=False)
+
+    async def feed():
+        for _ in range(40):
+            await stream.write(b"x" * 50_000)
+        await stream.close_stdin()
+
+    feeding = asyncio.create_task(feed())
+    size = 0
+    while (piece := await stream.read()) is not None:
+        size += len(piece[1])
+    await feeding
+    assert (size, await stream.exit_code()) == (2_000_000, 0)
+    await stream.close()
+
+
+async def test_a_terminal(node):
+    identity = await node.run("c", "busybox", "sleep", "100")
+    stream = await node.runtime.exec(identity, ["sh"], stdin=True, tty=True)
+    await stream.resize(90, 20)
+    await stream.write(b"stty size; exit 5\n")
+    shown = b""
+    while (piece := await stream.read()) is not None:
+        shown += piece[1]
+    assert b"20 90" in shown and await stream.exit_code() == 5
+    await stream.close()
+
+
+async def test_attach_sees_what_comes_and_sends_input(node):
+    identity = await node.run("c", "busybox", "sh", "-c", "read line; echo got $line", stdin=True)
+    stream = await node.runtime.attach(identity)
+    await stream.write(b"hello\n")
+    assert await stream.read() == (1, b"got hello\n")
+    assert await stream.read() is None
+    await stream.close()
+    assert node.log("c") == ["got hello"]
+
+
+async def test_a_web_server_answers_and_is_forwarded_to(node):
+    await node.run("web", "nginx")
+    assert b"listening" in await node.said("web")
+    reader, writer = await node.runtime.port_forward(node.sandbox, 80)
+    writer.write(b"GET /hostname HTTP/1.0\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"web\n")
+    with pytest.raises(cri.CriError, match="refused"):
+        await node.runtime.port_forward(node.sandbox, 81)
+
+
+async def test_a_container_past_its_memory_limit_is_killed(node):
+    identity = await node.run("eat", "memory-eater", resources=cri.Resources(memory_limit=48 << 20))
+    status = await node.ended(identity)
+    assert (status.reason, status.exit_code) == ("OOMKilled", 137)
+
+
+async def test_a_program_that_is_not_there(node):
+    text = 'exec: "nosuch": executable file not found in \\$PATH'
+    with pytest.raises(cri.CriError, match=text):
+        await node.run("c", "busybox", "nosuch")
+
+
+INSIDE = """
+import asyncio, json, os, sys, tempfile
+from workshop.kubelet import cri
+from workshop.kubelet.runtimes.process import ProcessRuntime
+
+async def main(root):
+    runtime = ProcessRuntime(root, root + "/cni", "10.91.254.11", hide=(root,))
+    await runtime.start()
+    await runtime.set_pod_cidr("10.91.1.0/24")
+    config = cri.PodSandboxConfig("web", "u1", "default", hostname="web-0", log_directory=root + "/log")
+    sandbox = await runtime.run_pod_sandbox(config)
+    os.makedirs(root + "/volume")
+    open(root + "/volume/token", "w").write("secret")
+    script = ("hostname; cat /var/run/secrets/t/token; echo; echo $$; id -u; touch /var/run/secrets/t/x || echo read-only;"
+              " ls %s 2>/dev/null | wc -l; touch /etc/made-by-test && echo wrote" % root)
+    mounts = (cri.Mount("/var/run/secrets/t", root + "/volume", True),)
+    made = await runtime.create_container(sandbox, cri.ContainerConfig("c", 0, "busybox", ("sh", "-c", script),
+        mounts=mounts, log_path="c/0.log"), config)
+    await runtime.start_container(made)
+    async for _ in runtime.events():
+        break
+    for _ in range(1):
+        status = await runtime.container_status(made)
+    lines = [line.split(" ", 3)[3] for line in open(root + "/log/c/0.log").read().splitlines() if "Read-only" not in line]
+    print(json.dumps([status.exit_code, (await runtime.pod_sandbox_status(sandbox)).ip, lines]))
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+asyncio.run(asyncio.wait_for(main(sys.argv[1]), 30))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root (mode userns is tested with whole clusters)")
+def test_namespaces_mounts_and_a_layer_of_its_own():
+    root = tempfile.mkdtemp(prefix="kubelet-test-")
+    os.mkdir(f"{root}/cni")
+    Path(f"{root}/cni/10.conf").write_text('{"name": "test", "type": "bridge"}')
+    try:
+        done = subprocess.run(
+            ["unshare", "-n", sys.executable, "-c", INSIDE, root],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        exit_code, address, lines = json.loads(done.stdout)
+        assert exit_code == 0 and address == "10.91.1.2"
+        assert lines == ["web-0", "secret", "1", "0", "read-only", "0", "wrote"]
+        assert not Path("/etc/made-by-test").exists()
+    finally:
+        shims.end_all(root)
+        shutil.rmtree(root)
