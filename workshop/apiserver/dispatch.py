@@ -125,10 +125,12 @@ class Dispatch:
             options.field_validation,
         )  # fmt: skip
         request.warnings.extend(warnings)
-        prepared = await self._issuer.prepare(obj, info.namespace, info.name)
+        # The plugins that change see the request as it was sent: NodeRestriction compares its audience with the pod's.
         admission = AdmissionRequest(
-            "CREATE", res, "token", info.namespace, info.name, prepared, None, request.user, options.dry_run
+            "CREATE", res, "token", info.namespace, info.name, obj, None, request.user, options.dry_run
         )
-        await self._writer.admit(admission)
+        await self._writer.admission.admit(admission)
+        admission.object = await self._issuer.prepare(admission.object, info.namespace, info.name)
+        await self._writer.admission.validate(admission)
         answer = await self._issuer.create(admission.object, info.namespace, info.name, request.warnings)
         return forms.one(request, res, answer, accepted(request.header("accept")), self._clock.now(), 201)

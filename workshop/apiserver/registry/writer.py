@@ -64,13 +64,13 @@ class Writer:
         random: Random,
         event_ttl: int = 3600,
     ) -> None:
-        self._storage, self._cacher, self._admission, self.strategies = storage, cacher, admission, strategies
+        self._storage, self._cacher, self.admission, self.strategies = storage, cacher, admission, strategies
         self._clock, self._random, self._event_ttl = clock, random, event_ttl
 
     async def admit(self, request: AdmissionRequest) -> None:
         """The whole admission chain, for what is not stored: an eviction, a connection."""
-        await self._admission.admit(request)
-        await self._admission.validate(request)
+        await self.admission.admit(request)
+        await self.admission.validate(request)
 
     # --- create
 
@@ -124,7 +124,7 @@ class Writer:
             "CREATE", resource, "", namespace, metadata.get("name", ""), obj, None, options.user,
             options.dry_run, warnings=options.warnings,
         )  # fmt: skip
-        await self._admission.admit(request)
+        await self.admission.admit(request)
         obj = request.object
         strategy.prepare_for_create(obj, write)
         pool = await strategy.allocate(obj, None, write)
@@ -132,7 +132,7 @@ class Writer:
             problems = validation.validate(resource, obj)
             if problems:
                 raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems)
-            await self._admission.validate(request)
+            await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
             if given_fields is None or given_fields:
                 obj = self._tracked(resource, None, obj, options, "")
@@ -239,7 +239,7 @@ class Writer:
             "UPDATE", resource, subresource, namespace, name, new, old, options.user, options.dry_run,
             warnings=options.warnings,
         )  # fmt: skip
-        await self._admission.admit(request)
+        await self.admission.admit(request)
         new = request.object
         strategy.prepare_for_update(new, old, write)
         pool = await strategy.allocate(new, old, write) if not subresource else None
@@ -247,7 +247,7 @@ class Writer:
             problems = validation.validate_update(resource, new, old, subresource)
             if problems:
                 raise errors.invalid(_qualified_kind(resource), name, problems)
-            await self._admission.validate(request)
+            await self.admission.validate(request)
             if not applying:
                 new = self._tracked(resource, old, new, options, subresource)
             if not subresource:
