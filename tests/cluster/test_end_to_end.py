@@ -1,0 +1,171 @@
+"""A whole cluster from the command line, in each of the three modes, as the person who would use it.
+
+The same assertions thrice: as root; as an ordinary user with user namespaces; as one without them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import seats
+
+pytestmark = pytest.mark.cluster
+
+
+class Api:
+    """Raw HTTP with the administrator's certificate: no client library between the test and the server."""
+
+    def __init__(self, seat: seats.Seat) -> None:
+        directory = Path(json.loads(seat.workshop("status", "-o", "json"))["directory"])
+        self.server = json.loads(seat.workshop("status", "-o", "json"))["server"].removeprefix("https://")
+        self.tls = ssl.create_default_context(cafile=str(directory / "pki" / "ca.crt"))
+        self.tls.load_cert_chain(str(directory / "pki" / "admin.crt"), str(directory / "pki" / "admin.key"))
+
+    def open(self, method: str, path: str, body: object = None) -> http.client.HTTPResponse:
+        host, port = self.server.split(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=60, context=self.tls)
+        data = None if body is None else json.dumps(body)
+        connection.request(method, path, data, {"Content-Type": "application/json", "Accept": "application/json"})
+        return connection.getresponse()
+
+    def __call__(self, method: str, path: str, body: object = None) -> dict:
+        with self.open(method, path, body) as response:
+            answer = json.loads(response.read())
+        assert response.status < 300, answer
+        return answer
+
+    def until(self, path: str, true) -> dict:
+        """Watch a collection until `true(object)`; the object."""
+        with self.open("GET", f"{path}?watch=1&timeoutSeconds=50") as response:
+            while line := response.readline():
+                event = json.loads(line)
+                if event["type"] in ("ADDED", "MODIFIED") and true(event["object"]):
+                    return event["object"]
+        raise AssertionError(f"the watch of {path} ended before it came")
+
+
+def deployment(name: str, replicas: int) -> dict:
+    labels = {"app": name}
+    container = {"name": "web", "image": "nginx", "ports": [{"containerPort": 80}]}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def service(name: str) -> dict:
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 80}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.fixture(scope="module", params=["root", "userns", "plain"])
+def seat(request):
+    with tempfile.TemporaryDirectory(prefix="ws-e2e-") as folder:
+        seat = seats.make(request.param, Path(folder))
+        try:
+            yield seat
+        finally:
+            seat.run(seat.python, "-m", "workshop", "down", "--purge")
+            seats.leave(seat)
+
+
+@pytest.fixture(scope="module")
+def said(seat):
+    """What the first `up` printed."""
+    return seat.workshop("up", "--nodes", "2", "--mode", seat.mode)
+
+
+@pytest.fixture(scope="module")
+def api(seat, said):
+    return Api(seat)
+
+
+@pytest.fixture(scope="module")
+def web(api):
+    """A Deployment of three pods behind a Service, ready."""
+    api("POST", "/apis/apps/v1/namespaces/default/deployments", deployment("web", 3))
+    api("POST", "/api/v1/namespaces/default/services", service("web"))
+
+    def ready(obj):
+        return obj["metadata"]["name"] == "web" and obj.get("status", {}).get("readyReplicas") == 3
+
+    api.until("/apis/apps/v1/namespaces/default/deployments", ready)
+
+
+def test_up_says_what_it_chose_and_what_to_type(seat, said):
+    assert f"mode {seat.mode} (" in said
+    assert "2 nodes Ready" in said
+    assert "workshop kubeconfig" in said or "workshop kubectl" in said
+
+
+def test_real_processes_under_real_names(seat, said):
+    listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    directory = json.loads(seat.workshop("status", "-o", "json"))["directory"]
+    ours = [line.split()[0] for line in listing.splitlines() if directory in line]
+    for program in ("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager"):
+        assert ours.count(program) == 1, program
+    assert ours.count("kubelet") == ours.count("kube-proxy") == 2
+
+
+def test_a_second_up_changes_nothing(seat, said):
+    before = {name: row["pid"] for name, row in seat.processes().items()}
+    assert "is running already" in seat.workshop("up")
+    assert {name: row["pid"] for name, row in seat.processes().items()} == before
+
+
+def test_a_service_answers(seat, web):
+    url = seat.workshop("url", "web").strip()
+    fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=20).status)"
+    answer = seat.workshop("shell", "--", seat.python, "-c", fetch, url)
+    assert answer.split()[-1] == "200"
+
+
+def test_kill_9_of_each_process_loses_nothing(seat, api, web):
+    pods = {pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["containerID"]
+            for pod in api("GET", "/api/v1/namespaces/default/pods?labelSelector=app%3Dweb")["items"]}  # fmt: skip
+    assert len(pods) == 3
+    victims = [row for row in seat.processes().values() if row["pid"]]
+    for number, row in enumerate(victims):
+        api(
+            "POST",
+            "/api/v1/namespaces/default/configmaps",
+            {"metadata": {"name": f"written-{number}"}, "data": {"n": str(number)}},
+        )
+        os.kill(row["pid"], signal.SIGKILL)
+        seat.workshop("up")
+    names = {item["metadata"]["name"] for item in api("GET", "/api/v1/namespaces/default/configmaps")["items"]}
+    assert {f"written-{number}" for number in range(len(victims))} <= names
+    now = {pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["containerID"]
+           for pod in api("GET", "/api/v1/namespaces/default/pods?labelSelector=app%3Dweb")["items"]}  # fmt: skip
+    assert now == pods, "no container was touched"
+
+
+def test_mistakes_are_one_sentence(seat, said):
+    assert seat.refuses("logs", "nobody").startswith("workshop: cluster 'workshop' has no process 'nobody'")
+    assert "is running with other settings" in seat.refuses("up", "--nodes", "5")
+
+
+def test_down_leaves_nothing(seat, web):
+    directory = json.loads(seat.workshop("status", "-o", "json"))["directory"]
+    pids = [row["pid"] for row in seat.processes().values()]
+    seat.workshop("down")
+    assert not [
+        pid for pid in pids if os.path.exists(f"/proc/{pid}") and "Z" not in Path(f"/proc/{pid}/stat").read_text()
+    ]
+    listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in listing.splitlines() if directory in line and "ps -ww" not in line] == []
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert directory not in mounts
+    block = json.loads(Path(directory, "cluster.json").read_text())["block"]
+    links = os.listdir("/sys/class/net")
+    assert not [link for link in links if link == f"ws{block}" or link.startswith(f"ws{block}-")]
+    if os.path.isdir("/run/netns"):
+        assert not [name for name in os.listdir("/run/netns") if name.startswith(f"ws{block}-")]
