@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import signal
+import socket
+import termios
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = (
@@ -84,14 +87,18 @@ def become_subreaper() -> None:
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
-def spawn(spec: dict[str, Any], stdio: tuple[int, int, int], *, terminal: bool) -> int:
-    """Start the process of `spec` on three descriptors. Returns its pid; raises OSError with the step that failed.
+def spawn(spec: dict[str, Any], stdio: tuple[int, int, int] | None) -> tuple[int, int]:
+    """Start the process of `spec` on three descriptors, or on a terminal when `stdio` is None. Returns its pid and the
+    terminal's master side (-1 without one); raises OSError with the step that failed.
+
+    The terminal is made by the child, so that it is one of the container's own /dev/pts.
 
     With a pid namespace there are two forks: the first process enters (or makes) the namespace, which holds for its
     children only; the second one is the container. The first ends at once, and the shim as subreaper inherits the
     second.
     """
     ready_read, ready_write = os.pipe()
+    console, childs = socket.socketpair()
     first = os.fork()
     if first == 0:
         os.close(ready_read)
@@ -100,13 +107,14 @@ def spawn(spec: dict[str, Any], stdio: tuple[int, int, int], *, terminal: bool) 
             if pid:
                 os.write(ready_write, f"pid {pid}\n".encode())
                 os._exit(0)
-            _become(spec, stdio, terminal)
+            _become(spec, stdio, childs)
         except BaseException as problem:  # noqa: BLE001  nothing may escape from a forked child
             number = problem.errno if isinstance(problem, OSError) and problem.errno else 0
             text = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
             os.write(ready_write, f"error {number} {text}\n".encode(errors="replace"))
         os._exit(127)
     os.close(ready_write)
+    childs.close()
     with os.fdopen(ready_read, "rb") as pipe:
         told = pipe.read().decode(errors="replace")
     two_forks = bool(spec.get("pid_namespace")) or bool(spec.get("join"))
@@ -122,7 +130,11 @@ def spawn(spec: dict[str, Any], stdio: tuple[int, int, int], *, terminal: bool) 
                 os.waitpid(pid, 0)
             _, code, text = line.split(" ", 2)
             raise OSError(int(code), text)
-    return pid
+    master = -1
+    with console:
+        if stdio is None:
+            master = socket.recv_fds(console, 1, 1)[1][0]
+    return pid, master
 
 
 def _enter(spec: dict[str, Any]) -> int:
@@ -142,16 +154,9 @@ def _enter(spec: dict[str, Any]) -> int:
     return os.fork()
 
 
-def _become(spec: dict[str, Any], stdio: tuple[int, int, int], terminal: bool) -> None:
+def _become(spec: dict[str, Any], stdio: tuple[int, int, int] | None, console: socket.socket) -> None:
     os.setsid()
     os.umask(0o022)
-    for target, fd in enumerate(stdio):
-        os.dup2(fd, target, inheritable=True)
-    if terminal:
-        import fcntl
-        import termios
-
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for folder in spec.get("cgroups", ()):
         with open(os.path.join(folder, "cgroup.procs"), "w") as file:
             file.write("0")
@@ -160,6 +165,13 @@ def _become(spec: dict[str, Any], stdio: tuple[int, int, int], terminal: bool) -
             file.write(str(spec["oom_score_adj"]))
     if spec.get("rootfs"):
         _enter_rootfs(spec)
+    if stdio is None:
+        master, terminal = os.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+        socket.send_fds(console, [b"t"], [master])
+        stdio = (terminal, terminal, terminal)
+    for target, fd in enumerate(stdio):
+        os.dup2(fd, target, inheritable=True)
     _limit(spec)
     for number in range(1, signal.NSIG):
         if signal.getsignal(number) in (signal.SIG_IGN,):

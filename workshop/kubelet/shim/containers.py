@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import pty
 import signal
 import struct
 import termios
@@ -20,6 +19,7 @@ from workshop.kubelet.shim.logs import LogFile
 from workshop.kubelet.shim.loop import Loop, Outbox
 
 STDIN, STDOUT, STDERR, EXIT, RESIZE = range(5)
+EARLY = 64 * 1024
 NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
 
@@ -77,28 +77,23 @@ class Process:
         self._paused = False
         self._stdin: Outbox | None = None
         self._master = -1
-        self._eof = False
+        # what was said before the first client came, so that `kubectl run -i` misses nothing
+        self._early: list[tuple[int, bytes]] | None = [] if self.with_stdin and log else None
 
     def start(self) -> None:
         """Fork. Raises OSError."""
         ours: list[int] = []
-        if self.tty:
-            self._master, slave = pty.openpty()
-            stdio = (slave, slave, slave)
-            ours = [self._master]
-            theirs = {slave}
-        else:
-            if self.with_stdin:
-                stdin_read, stdin_write = os.pipe()
-                ours.append(stdin_write)
-            else:
-                stdin_read = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        theirs: list[int] = []
+        stdio = None
+        if not self.tty:
+            stdin_read, stdin_write = os.pipe() if self.with_stdin else (os.open("/dev/null", os.O_RDONLY), -1)
             out_read, out_write = os.pipe()
             err_read, err_write = os.pipe()
-            stdio, theirs = (stdin_read, out_write, err_write), {stdin_read, out_write, err_write}
-            ours += [out_read, err_read]
+            ours = [fd for fd in (stdin_write, out_read, err_read) if fd >= 0]
+            theirs = [stdin_read, out_write, err_write]
+            stdio = (stdin_read, out_write, err_write)
         try:
-            self.pid = child.spawn(self.spec, stdio, terminal=self.tty)
+            self.pid, self._master = child.spawn(self.spec, stdio)
         except OSError:
             for fd in ours:
                 os.close(fd)
@@ -107,7 +102,7 @@ class Process:
             for fd in theirs:
                 os.close(fd)
         self.started_at = time.time()  # noqa: TID251
-        for fd in ours:
+        for fd in [self._master] if self.tty else ours:
             os.set_blocking(fd, False)
         if self.tty:
             self._outputs = {self._master: STDOUT}
@@ -119,6 +114,13 @@ class Process:
             self._outputs = {out_read: STDOUT, err_read: STDERR}
             for fd in self._outputs:
                 self._loop.watch(fd, read=partial(self._readable, fd))
+
+    def attach(self, client: Client) -> None:
+        """One more reader."""
+        for channel, data in self._early or ():
+            client.frame(channel, data)
+        self._early = None
+        self.clients.append(client)
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -139,6 +141,8 @@ class Process:
         channel = self._outputs[fd]
         if self._log:
             self._log.write(NAMES[channel], data)
+        if self._early is not None and sum(len(said) for _, said in self._early) < EARLY:
+            self._early.append((channel, data))
         for client in list(self.clients):
             client.frame(channel, data)
             if client.outbox.full():

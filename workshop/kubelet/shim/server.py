@@ -183,7 +183,7 @@ class Shim:
             return
         connection.answer({})
         client = Client(connection.outbox)
-        process.clients.append(client)
+        process.attach(client)
         self._stream(connection, process)
 
         def on_close() -> None:
