@@ -27,6 +27,9 @@ from .rest import Client
 
 log = logging.getLogger(__name__)
 
+FIRST_RETRY = 0.05
+"""Seconds to the second attempt when the server gave no lease to look at: a cluster that is just starting."""
+
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 
 
@@ -125,8 +128,12 @@ class LeaderElector:
 
     async def _acquire(self) -> None:
         log.info("attempting to acquire leader lease %s/%s...", self._namespace, self._name)
+        wait = FIRST_RETRY
         while not await self._try():
-            await self._clock.sleep(self._timing.retry_period * (1 + 0.2 * self._random.random()))
+            if self._observed is not None:
+                wait = self._timing.retry_period  # somebody else leads: as often as upstream looks
+            await self._clock.sleep(wait * (1 + 0.2 * self._random.random()))
+            wait = min(2 * wait, self._timing.retry_period)
         log.info("successfully acquired lease %s/%s", self._namespace, self._name)
 
     async def _renew(self) -> None:

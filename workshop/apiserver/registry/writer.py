@@ -119,7 +119,8 @@ class Writer:
             metadata.pop(field, None)
         metadata["creationTimestamp"] = rfc3339(self._clock.now())
         metadata["uid"] = str(UUID(int=self._random.getrandbits(128), version=4))
-        defaults.apply(resource, obj)
+        obj = defaults.apply(resource, obj)
+        metadata = obj["metadata"]
         request = AdmissionRequest(
             "CREATE", resource, "", namespace, metadata.get("name", ""), obj, None, options.user,
             options.dry_run, warnings=options.warnings,
@@ -234,7 +235,7 @@ class Writer:
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             _keep(metadata, before, field)
         write = Write(resource, options, subresource)
-        defaults.apply(resource, new)
+        new = defaults.apply(resource, new)
         request = AdmissionRequest(
             "UPDATE", resource, subresource, namespace, name, new, old, options.user, options.dry_run,
             warnings=options.warnings,
