@@ -24,6 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from uvicorn.server import ServerState
 
+from workshop import component
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,6 +62,7 @@ def server_tls(
     """TLS 1.2 or newer for a server. With `client_ca_file` a client may show a certificate, and need not;
     one that the authority did not sign ends the handshake. With `any_client` every certificate is let through, for
     the app to judge (a real API server answers 401, not with a broken handshake). Raises OSError and ssl.SSLError."""
+    component.lean_tls()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert_file, key_file)

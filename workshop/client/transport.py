@@ -13,6 +13,8 @@ from typing import Protocol
 
 import aiohttp
 
+from workshop import component
+
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 60.0
 
@@ -93,6 +95,7 @@ class HttpTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            component.lean_tls()
             connector = aiohttp.TCPConnector(
                 ssl=self._tls if self._tls is not None else False, limit=0, keepalive_timeout=90, use_dns_cache=False
             )
