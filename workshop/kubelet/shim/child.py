@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import resource
@@ -207,7 +208,12 @@ def _enter_rootfs(spec: dict[str, Any]) -> None:
     merged = root["merged"]
     for folder in (root["upper"], root["work"], merged):
         os.makedirs(folder, mode=0o755, exist_ok=True)
-    mount("overlay", merged, "overlay", 0, f"lowerdir=/,upperdir={root['upper']},workdir={root['work']}")
+    try:
+        mount("overlay", merged, "overlay", 0, f"lowerdir=/,upperdir={root['upper']},workdir={root['work']}")
+    except OSError as problem:
+        if problem.errno not in (errno.EINVAL, errno.EPERM):
+            raise
+        _layer_by_folder(root["upper"], root["work"], merged)
     for source in root.get("bind", ()):
         # other file systems of the host (an overlay does not cross into them), where the interpreter may live
         target = merged + source
@@ -232,6 +238,32 @@ def _enter_rootfs(spec: dict[str, Any]) -> None:
     os.chdir("/")
     with contextlib.suppress(OSError):
         os.rmdir("/.old")
+
+
+def _layer_by_folder(upper: str, work: str, merged: str) -> None:
+    """The same root in a user namespace, where the kernel takes no lower layer with mounts of somebody else in it:
+    `/` has `/proc` and `/dev` inside, `/usr` mostly has none. So each folder of `/` gets an overlay of its own; one
+    that still has such mounts is shown as it is, for reading."""
+    mount(upper, merged, flags=MS_BIND)
+    for name in sorted(os.listdir("/")):
+        source, target = f"/{name}", f"{merged}/{name}"
+        if os.path.islink(source):
+            if not os.path.lexists(target):
+                os.symlink(os.readlink(source), target)
+            continue
+        if not os.path.isdir(source) or os.path.islink(target):
+            continue
+        os.makedirs(target, exist_ok=True)
+        if name in ("proc", "sys", "dev", "run", "tmp"):
+            continue
+        for folder in (f"{upper}/{name}", f"{work}/{name}"):
+            os.makedirs(folder, exist_ok=True)
+        layers = f"lowerdir={source},upperdir={upper}/{name},workdir={work}/{name},userxattr"
+        try:
+            mount("overlay", target, "overlay", 0, layers)
+        except OSError:
+            mount(source, target, flags=MS_BIND | MS_REC)
+            _readonly(target)
 
 
 def _readonly(target: str) -> None:
