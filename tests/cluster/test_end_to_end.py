@@ -34,8 +34,13 @@ class Api:
         host, port = self.server.split(":")
         connection = http.client.HTTPSConnection(host, int(port), timeout=60, context=self.tls)
         data = None if body is None else json.dumps(body)
-        connection.request(method, path, data, {"Content-Type": "application/json", "Accept": "application/json"})
-        return connection.getresponse()
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
+        try:
+            connection.request(method, path, data, headers)
+            return connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
 
     def __call__(self, method: str, path: str, body: object = None) -> dict:
         with self.open(method, path, body) as response:

@@ -76,8 +76,12 @@ class Waiter:
         connection = http.client.HTTPSConnection(
             self.plan.addresses.outside, 6443, timeout=self.left(what), context=self.tls
         )
-        connection.request("GET", path, headers={"Accept": "application/json"})
-        return connection.getresponse()
+        try:
+            connection.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
+            return connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
 
     def api_ready(self) -> None:
         what = "kube-apiserver did not become ready"

@@ -50,5 +50,9 @@ def node_commands(plan: Plan, node: Node) -> list[str]:
 
 
 def removal(plan: Plan, namespaces: list[str]) -> list[str]:
-    """Lines for `ip -force -batch` that undo it all; `namespaces` are those that exist and are the cluster's."""
-    return [f"netns del {name}" for name in namespaces] + [f"link del {plan.bridge}"]
+    """Lines for `ip -force -batch` that undo it all; `namespaces` are those that exist and are the cluster's.
+
+    Links go first: the kernel takes a namespace down in the background, and would leave them for a moment.
+    """
+    links = [f"link del {plan.bridge}-n{number}" for number in range(1, len(plan.nodes) + 1)]
+    return [*links, *(f"netns del {name}" for name in namespaces), f"link del {plan.bridge}"]
