@@ -97,6 +97,15 @@ def main() -> None:
     write("good.json", accepted)
     write("rows.json", rows)
 
+    refused = []
+    for obj in read("bad.yaml"):
+        answer = server.call("POST", path_of(obj), obj)
+        if answer["kind"] != "Status" or answer["code"] != 422:
+            print("not refused as invalid:", obj, answer.get("message"), file=sys.stderr)
+        else:
+            refused.append({"object": obj, **refusal(answer)})
+    write("bad.json", refused)
+
 
 if __name__ == "__main__":
     main()

@@ -55,7 +55,9 @@ class ApiServer:
         admission = self.security.admission
         strategies = Strategies({"services": lambda resource: Services(resource, self.security.services)})
         reader = Reader(storage, self.cacher)
-        writer = Writer(storage, self.cacher, admission, strategies, clock, random, settings.event_ttl)
+        writer = Writer(
+            storage, self.cacher, admission, strategies, clock, random, settings.event_ttl, settings.loopback_endpoints
+        )
         deleter = Deleter(storage, admission, strategies, clock)
         watches = Watches(self.cacher, clock, random, settings.min_request_timeout)
         resources = Resources(reader, writer, deleter, watches, clock)

@@ -63,9 +63,11 @@ class Writer:
         clock: Clock,
         random: Random,
         event_ttl: int = 3600,
+        allow_loopback: bool = False,
     ) -> None:
         self._storage, self._cacher, self.admission, self.strategies = storage, cacher, admission, strategies
         self._clock, self._random, self._event_ttl = clock, random, event_ttl
+        self._allow_loopback = allow_loopback
 
     async def admit(self, request: AdmissionRequest) -> None:
         """The whole admission chain, for what is not stored: an eviction, a connection."""
@@ -130,9 +132,9 @@ class Writer:
         strategy.prepare_for_create(obj, write)
         pool = await strategy.allocate(obj, None, write)
         try:
-            problems = validation.validate(resource, obj)
+            problems = validation.validate(resource, obj, self._allow_loopback)
             if problems:
-                raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems)
+                raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems.causes())
             await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
             if given_fields is None or given_fields:
@@ -245,9 +247,9 @@ class Writer:
         strategy.prepare_for_update(new, old, write)
         pool = await strategy.allocate(new, old, write) if not subresource else None
         try:
-            problems = validation.validate_update(resource, new, old, subresource)
+            problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
             if problems:
-                raise errors.invalid(_qualified_kind(resource), name, problems)
+                raise errors.invalid(_qualified_kind(resource), name, problems.causes())
             await self.admission.validate(request)
             if not applying:
                 new = self._tracked(resource, old, new, options, subresource)

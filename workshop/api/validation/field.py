@@ -1,0 +1,81 @@
+"""Validation errors with their field paths, in upstream's words.
+
+>>> errors = ErrorList()
+>>> errors.invalid("spec.replicas", -1, "must be greater than or equal to 0")
+>>> errors[0].path, errors[0].message
+('spec.replicas', 'Invalid value: -1: must be greater than or equal to 0')
+
+Upstream: apimachinery/pkg/util/validation/field/errors.go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.api.errors import quote
+
+NOT_NEGATIVE = "must be greater than or equal to 0"
+IMMUTABLE = "field is immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    path: str
+    reason: str
+    message: str
+
+
+class ErrorList(list[FieldError]):
+    def add(self, path: str, reason: str, message: str) -> None:
+        self.append(FieldError(path, "FieldValue" + reason, message))
+
+    def invalid(self, path: str, value: Any, detail: str) -> None:
+        self.add(path, "Invalid", f"Invalid value: {shown(value)}: {detail}")
+
+    def required(self, path: str, detail: str = "") -> None:
+        self.add(path, "Required", "Required value" + (f": {detail}" if detail else ""))
+
+    def duplicate(self, path: str, value: Any) -> None:
+        self.add(path, "Duplicate", f"Duplicate value: {shown(value)}")
+
+    def not_found(self, path: str, value: Any) -> None:
+        self.add(path, "NotFound", f"Not found: {shown(value)}")
+
+    def forbidden(self, path: str, detail: str) -> None:
+        self.add(path, "Forbidden", f"Forbidden: {detail}")
+
+    def not_supported(self, path: str, value: Any, known: Iterable[str]) -> None:
+        listed = ", ".join(quote(each) for each in known)
+        self.add(path, "NotSupported", f"Unsupported value: {shown(value)}: supported values: {listed}")
+
+    def too_long(self, path: str, most: int) -> None:
+        self.add(path, "TooLong", f"Too long: may not be more than {most} bytes")
+
+    def each(self, path: str, value: Any, sentences: Iterable[str]) -> None:
+        """An invalid value for each complaint of a name's check."""
+        for sentence in sentences:
+            self.invalid(path, value, sentence)
+
+    def not_negative(self, obj: dict[str, Any], path: str, *names: str) -> None:
+        for name in names:
+            if (value := obj.get(name)) is not None and value < 0:
+                self.invalid(f"{path}.{name}", value, NOT_NEGATIVE)
+
+    def one_of(self, path: str, value: Any, known: Iterable[str]) -> None:
+        if value not in (known := tuple(known)):
+            self.not_supported(path, value, known)
+
+    def immutable(self, path: str, new: Any, old: Any) -> None:
+        if new != old:
+            self.invalid(path, new, IMMUTABLE)
+
+    def causes(self) -> list[dict[str, str]]:
+        """As `errors.invalid` takes them."""
+        return [{"reason": e.reason, "message": e.message, "field": e.path} for e in self]
+
+
+def shown(value: Any) -> str:
+    return quote(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
