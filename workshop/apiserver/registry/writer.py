@@ -111,10 +111,11 @@ class Writer:
         suffix = "".join(self._random.choice(NAME_CHARACTERS) for _ in range(5))
         return prefix[: MAX_NAME - 5] + suffix
 
-    async def _create(self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions) -> Written:
+    async def _create(
+        self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions, applying: bool = False
+    ) -> Written:
         strategy, write = self.strategies.of(resource), Write(resource, options)
         metadata = obj["metadata"]
-        given_fields = metadata.pop("managedFields", None)
         for field in ("resourceVersion", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             if field == "resourceVersion" and metadata.get(field):
                 raise errors.bad_request("resourceVersion should not be set on objects to be created")
@@ -122,6 +123,8 @@ class Writer:
         metadata["creationTimestamp"] = rfc3339(self._clock.now())
         metadata["uid"] = str(UUID(int=self._random.getrandbits(128), version=4))
         obj = defaults.apply(resource, obj)
+        if not applying:  # what admission and the server add is managed by nobody
+            obj = self._tracked(resource, None, obj, options, "")
         metadata = obj["metadata"]
         request = AdmissionRequest(
             "CREATE", resource, "", namespace, metadata.get("name", ""), obj, None, options.user,
@@ -137,8 +140,6 @@ class Writer:
                 raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems.causes())
             await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
-            if given_fields is None or given_fields:
-                obj = self._tracked(resource, None, obj, options, "")
             if options.dry_run:
                 if self._cacher.shelf(resource.storage_key()).items.get(self._key(resource, obj)):
                     raise KeyExists(self._key(resource, obj))
@@ -185,7 +186,7 @@ class Writer:
                 obj["metadata"]["name"] = obj["metadata"].get("name") or name
                 self._place(resource, namespace, obj["metadata"])
                 try:
-                    return await self._create(resource, namespace, obj, options)
+                    return await self._create(resource, namespace, obj, options, applying)
                 except KeyExists:
                     fresh = False
                     continue
@@ -238,6 +239,8 @@ class Writer:
             _keep(metadata, before, field)
         write = Write(resource, options, subresource)
         new = defaults.apply(resource, new)
+        if not applying:
+            new = self._tracked(resource, old, new, options, subresource)
         request = AdmissionRequest(
             "UPDATE", resource, subresource, namespace, name, new, old, options.user, options.dry_run,
             warnings=options.warnings,
@@ -251,8 +254,6 @@ class Writer:
             if problems:
                 raise errors.invalid(_qualified_kind(resource), name, problems.causes())
             await self.admission.validate(request)
-            if not applying:
-                new = self._tracked(resource, old, new, options, subresource)
             if not subresource:
                 options.warnings.extend(strategy.warnings(new, old))
             written = await self._store(resource, strategy, key, current, new, options)

@@ -70,6 +70,8 @@ def _escaped(text: str) -> str:
 
 def _head(response: Response, *more: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     headers = [(b"cache-control", b"no-cache, private"), (b"content-type", response.content_type.encode()), *more]
+    if response.status == 304:  # a client's cache takes over each header that stands here
+        headers = []
     return headers + [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in response.headers]
 
 
