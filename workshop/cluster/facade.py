@@ -169,7 +169,9 @@ class Cluster:
             folder = self.layout.node(node.name) / "cni"
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.chmod(folder.parent, 0o700)
-            write_private(folder / cni.FILE, json.dumps(cni.configuration(plan), indent=1).encode())
+            # a kubelet may read no Node but its own; for the routes to the others it gets kube-proxy's identity
+            found = {**cni.configuration(plan), "kubeconfig": str(self.layout.kubeconfig("proxy"))}
+            write_private(folder / cni.FILE, json.dumps(found, indent=1).encode())
 
     def _spawn_supervisor(self, guard: socket.socket | None) -> None:
         inherited = [guard.fileno()] if guard is not None else []
