@@ -127,8 +127,10 @@ class Kubelet:
         self._tasks += [create(self.pod_informer.run()), create(self._follow_runtime()), create(self._first_list())]
         if not self.simulated:
             self._tasks.append(create(self.service_informer.run()))
-        if isinstance(self.runtime, ProcessRuntime) and self.runtime.routed():
-            self._tasks.append(create(self._follow_routes()))
+        if isinstance(self.runtime, ProcessRuntime):
+            routed = self.runtime.routed()
+            if routed is not None:
+                self._tasks.append(create(self._follow_routes(routed)))
 
     def _removed(self, pod: Obj) -> None:
         uid = pod["metadata"]["uid"]
@@ -146,9 +148,10 @@ class Kubelet:
         async for event in self.runtime.events():
             self.workers.wake(event.pod_uid)
 
-    async def _follow_routes(self) -> None:
-        """Routes to the other nodes' pods."""
-        informer = Informer(self.client, NODES, clock=self.clock)
+    async def _follow_routes(self, kubeconfig: str) -> None:
+        """Routes to the other nodes' pods. A node's own identity may not read the other Nodes (KEP-4601)."""
+        other = Client.from_kubeconfig(kubeconfig, user_agent="kubelet-routes/v1.36.2") if kubeconfig else None
+        informer = Informer(other or self.client, NODES, clock=self.clock)
         changed = asyncio.Event()
         informer.add_handler(lambda _: changed.set(), lambda _old, _new: changed.set(), lambda _: changed.set())
         follow = asyncio.get_running_loop().create_task(informer.run())
@@ -160,6 +163,8 @@ class Kubelet:
         finally:
             follow.cancel()
             await asyncio.gather(follow, return_exceptions=True)
+            if other is not None:
+                await other.close()
 
     async def stop(self) -> None:
         """End without touching a container."""

@@ -10,6 +10,7 @@ configuration (https://www.cni.dev/docs/spec/) with keys of our own:
      "bridge": "cni0",                 optional; the bridge made inside the node, it carries podCIDR's .1
      "mtu": 1500,                      optional
      "clusterCIDR": "10.4.0.0/17",     all pods of the cluster
+     "kubeconfig": "/…/proxy.conf",    optional; who may watch all Nodes, for the routes to their pods
      "serviceCIDR": "10.4.128.0/18"}   all Services
 
     {"cniVersion": "1.0.0", "name": "workshop",
@@ -40,6 +41,7 @@ class NetworkConfig:
     bridge: str = "cni0"
     mtu: int = 1500
     port_shift: int = 10000
+    kubeconfig: str = ""
 
 
 class NetworkError(Exception):
@@ -66,6 +68,7 @@ def load(directory: str) -> NetworkConfig | None:
                 bridge=str(raw.get("bridge", "cni0")),
                 mtu=int(raw.get("mtu", 1500)),
                 port_shift=int(raw.get("portShift", 10000)),
+                kubeconfig=str(raw.get("kubeconfig", "")),
             )
         except (ValueError, KeyError, TypeError, IndexError) as problem:
             raise NetworkError(f"error parsing configuration {path}: {problem}") from None

@@ -64,7 +64,7 @@ class ProcessRuntime:
         self._network: PodNetwork | None = None
         self._network_problem = "Network plugin returns error: cni plugin not initialized"
         self._port_shift = 0
-        self._service_cidr = ""
+        self._kubeconfig = ""
         self._pod_cidr = ""
         self._routes: dict[str, str] = {}
         self._sandboxes: dict[str, PodSandboxStatus] = {}
@@ -101,7 +101,7 @@ class ProcessRuntime:
             return
         self._network = Bridge(config) if config.type == "bridge" else Loopback(config)
         self._port_shift = config.port_shift if config.type == "loopback" else 0
-        self._service_cidr = config.service_cidr
+        self._kubeconfig = config.kubeconfig
 
     async def _adopt(self, directory: str) -> None:
         raw = json.loads(Path(directory, "sandbox.json").read_text())
@@ -183,9 +183,9 @@ class ProcessRuntime:
             except NetworkError as problem:
                 log.error("routes to other nodes: %s", problem)
 
-    def routed(self) -> bool:
-        """True when other nodes' pods have to be reached by routes."""
-        return self._network is not None and self._network.namespaced()
+    def routed(self) -> str | None:
+        """Whose kubeconfig may watch all Nodes ("": our own), where pods are reached by routes. None: no routes."""
+        return self._kubeconfig if self._network is not None and self._network.namespaced() else None
 
     def port_shift(self, port: int) -> int:
         """What a pod's port becomes when it may not be bound here (mode plain)."""
