@@ -30,6 +30,8 @@ from . import (
     statefulset,
     tainteviction,
     ttlafterfinished,
+    volumebinder,
+    volumeprotection,
 )
 from .base import Context, Runnable
 
@@ -83,6 +85,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor(
         "certificatesigningrequest-cleaner-controller", certificates.CleaningController, "certificate-controller"
     ),
+    Descriptor("persistentvolume-binder-controller", volumebinder.VolumeBinder, "persistent-volume-binder"),
+    Descriptor(
+        "persistentvolumeclaim-protection-controller", volumeprotection.ClaimProtection, "pvc-protection-controller"
+    ),
+    Descriptor("persistentvolume-protection-controller", volumeprotection.VolumeProtection, "pv-protection-controller"),
     Descriptor("pod-garbage-collector-controller", podgc.PodGarbageCollector, "pod-garbage-collector"),
     Descriptor("garbage-collector-controller", garbagecollector.GarbageCollector, "generic-garbage-collector"),
 )
@@ -95,11 +102,8 @@ NOT_YET = (
     "bootstrap-signer-controller",
     "token-cleaner-controller",
     "device-taint-eviction-controller",
-    "persistentvolume-binder-controller",
     "persistentvolume-attach-detach-controller",
     "persistentvolume-expander-controller",
-    "persistentvolumeclaim-protection-controller",
-    "persistentvolume-protection-controller",
     "podgroup-protection-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "ephemeral-volume-controller",
