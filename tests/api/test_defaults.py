@@ -90,3 +90,9 @@ def test_applying_twice_changes_nothing() -> None:
 )
 def test_image_tags(image: str, tag: str) -> None:
     assert image_tag(image) == tag
+
+
+def test_the_status_of_a_new_object() -> None:
+    assert defaults.fresh_status(resource("pv"), {"spec": {}}) == {"phase": "Pending"}
+    assert defaults.fresh_status(resource("deployments"), {"spec": {}}) == {}
+    assert defaults.fresh_status(resource("configmaps"), {}) is None

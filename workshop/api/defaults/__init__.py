@@ -14,6 +14,6 @@ Upstream: pkg/apis/*/v1/defaults.go.
 """
 
 from workshop.api.defaults import core, others, workloads
-from workshop.api.defaults.walk import apply, apply_kind
+from workshop.api.defaults.walk import apply, apply_kind, fresh_status
 
-__all__ = ["apply", "apply_kind", "core", "others", "workloads"]
+__all__ = ["apply", "apply_kind", "core", "fresh_status", "others", "workloads"]

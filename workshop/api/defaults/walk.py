@@ -55,6 +55,19 @@ def apply_kind(api_version: str, kind: str, obj: Obj) -> Obj:
     return made
 
 
+def fresh_status(resource: Resource, obj: Obj) -> Obj | None:
+    """The status of an object that was just made: what defaults say (a volume is `Pending`), whatever the client sent.
+
+    None for kinds without one, and for custom resources.
+    """
+    root = schema.for_kind(resource.api_version, resource.kind)
+    about = root.fields.get("status") if root is not None else None
+    if about is None or about.type.kind != "struct" or about.type.pointer:
+        return None
+    status: Obj = apply(resource, {**obj, "status": {}})["status"]
+    return status
+
+
 @dataclass(slots=True)
 class Plan:
     """What to do at one type, and the fields below which there is something to do."""

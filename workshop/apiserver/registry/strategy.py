@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from workshop.api import defaults
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
@@ -56,6 +57,8 @@ class Strategy:
         """Change `obj` in place: what a client may not choose is set or taken away."""
         if self.has_status:
             obj.pop("status", None)
+            if (status := defaults.fresh_status(self.resource, obj)) is not None:
+                obj["status"] = status
         if self.counts_generation:
             obj["metadata"]["generation"] = 1
 
