@@ -54,8 +54,8 @@ class Strategy:
         self.counts_generation = self.has_status and resource.group_resource not in _NO_GENERATION
 
     def prepare_for_create(self, obj: Obj, write: Write) -> None:
-        """Change `obj` in place: what a client may not choose is set or taken away."""
-        if self.has_status:
+        """Change `obj` in place: what clients may not choose is set or taken away; a node's status is its kubelet's."""
+        if self.has_status and self.resource.group_resource != "nodes":
             obj.pop("status", None)
             if (status := defaults.fresh_status(self.resource, obj)) is not None:
                 obj["status"] = status
