@@ -16,6 +16,7 @@ from workshop.controllers import (
     disruption,
     endpoints,
     endpointslice,
+    endpointslicemirroring,
     job_util,
     node_health,
     podgc,
@@ -209,6 +210,21 @@ def test_the_last_slice_stays_empty() -> None:
     assert (changes.create, changes.delete) == ([], [])
     assert [s["endpoints"] for s in changes.update] == [[]]
     assert slices([], changes.update) == endpointslice.Changes()
+
+
+def test_endpoints_by_hand_become_slices_and_managed_ones_do_not() -> None:
+    by_hand = {
+        "metadata": {"name": "ext", "namespace": "default", "uid": "e"},
+        "subsets": [{"addresses": [{"ip": "192.0.2.7"}, {"ip": "2001:db8::1"}], "ports": [{"port": 80}]}],
+    }
+    assert endpointslicemirroring.is_mirrored(by_hand)
+    made = endpointslicemirroring.slices(by_hand)
+    assert [(s["addressType"], s["endpoints"][0]["addresses"]) for s in made] == [
+        ("IPv4", ["192.0.2.7"]),
+        ("IPv6", ["2001:db8::1"]),
+    ]
+    by_hand["metadata"]["labels"] = {endpoints.MANAGED_BY: "endpoint-controller"}
+    assert not endpointslicemirroring.is_mirrored(by_hand)
 
 
 # --- nodes

@@ -17,6 +17,7 @@ from . import (
     disruption,
     endpoints,
     endpointslice,
+    endpointslicemirroring,
     garbagecollector,
     job,
     namespace,
@@ -67,6 +68,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("deployment-controller", deployment.DeploymentController, "deployment-controller"),
     Descriptor("endpoints-controller", endpoints.EndpointsController, "endpoint-controller"),
     Descriptor("endpointslice-controller", endpointslice.EndpointSliceController, "endpointslice-controller"),
+    Descriptor(
+        "endpointslice-mirroring-controller",
+        endpointslicemirroring.EndpointSliceMirroringController,
+        "endpointslicemirroring-controller",
+    ),
     Descriptor("daemonset-controller", daemonset.DaemonSetController, "daemon-set-controller"),
     Descriptor("statefulset-controller", statefulset.StatefulSetController, "statefulset-controller"),
     Descriptor("job-controller", job.JobController, "job-controller"),
@@ -95,7 +101,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
 )
 
 NOT_YET = (
-    "endpointslice-mirroring-controller",
     "horizontal-pod-autoscaler-controller",
     "podcertificaterequest-cleaner-controller",
     "ttl-controller",
