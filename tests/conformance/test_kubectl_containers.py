@@ -204,7 +204,7 @@ spec:
   containers:
   - name: c
     image: busybox
-    command: [sh, -c, 'echo $COLOR $PASSWORD $NAME $(GREETING); cat "${WORKSHOP_ROOT:-}/etc/settings/color"']
+    command: [sh, -c, 'echo $COLOR $PASSWORD $NAME $(GREETING); cat "${WORKSHOP_ROOTFS:-}/etc/settings/color"']
     args: []
     env:
     - {name: GREETING, value: "hi"}
@@ -278,9 +278,9 @@ spec:
   restartPolicy: Never
   volumes: [{name: shared, emptyDir: {}}]
   initContainers:
-  - {name: first, image: busybox, command: [sh, -c, 'echo made > ${WORKSHOP_ROOT:-}/shared/file'], volumeMounts: [{name: shared, mountPath: /shared}]}
+  - {name: first, image: busybox, command: [sh, -c, 'echo made > ${WORKSHOP_ROOTFS:-}/shared/file'], volumeMounts: [{name: shared, mountPath: /shared}]}
   containers:
-  - {name: c, image: busybox, command: [sh, -c, 'cat ${WORKSHOP_ROOT:-}/shared/file'], volumeMounts: [{name: shared, mountPath: /shared}]}
+  - {name: c, image: busybox, command: [sh, -c, 'cat ${WORKSHOP_ROOTFS:-}/shared/file'], volumeMounts: [{name: shared, mountPath: /shared}]}
 """))  # fmt: skip
     k("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/prepared", "--timeout=60s")
     assert k("logs", "prepared") == "made\n"

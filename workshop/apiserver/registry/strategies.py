@@ -23,6 +23,8 @@ class Pods(Strategy):
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
 
     def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        if write.subresource == "binding":  # the server's own change: node and condition, no new generation
+            return
         super().prepare_for_update(new, old, write)
         new.setdefault("status", {}).setdefault("qosClass", old.get("status", {}).get("qosClass") or qos_class(old))
         if write.subresource == "status" and not new["status"].get("phase"):
