@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,6 @@ from workshop.kubelet.runtimes import shims
 from workshop.kubelet.runtimes.process import ProcessRuntime
 from workshop.kubelet.server import logs
 from workshop.kubelet.server.logs import Options
-from workshop.kubelet.shim.containers import start_time
 
 ADDRESS = "127.91.254.11"
 
@@ -153,11 +153,13 @@ async def test_the_exit_code_is_on_disk_before_it_is_told(node):
 async def test_a_killed_shim_takes_its_containers_along(node):
     identity = await node.run("c", "busybox", "sleep", "100")
     pid = (await node.runtime.container_status(identity)).pid
+    end = os.pidfd_open(pid)
     os.kill(shims.alive(node.runtime._directory(node.sandbox)), signal.SIGKILL)
     status = await node.ended(identity)
     assert status.exit_code == 137
     assert (await node.runtime.pod_sandbox_status(node.sandbox)).state == cri.NOT_READY
-    assert start_time(pid) == 0
+    assert select.select([end], [], [], 10)[0] == [end]
+    os.close(end)
 
 
 async def test_stop_is_gentle_then_not(node):

@@ -1,1 +1,21 @@
-"""The kubelet room."""
+"""kubelet: the node's agent. It makes the pods bound to its node real, and tells how they are.
+
+Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
+
+- `actions.py`        compute_pod_actions(pod, observed, health): what is to be done. The heart; pure
+- `pod_worker.py`     does it: one worker a pod, woken by changes, events, probes and waiting times
+- `status.py`         phase, conditions and container statuses; pure. `status_manager.py` writes them
+- `probes.py`         from single results to a verdict; pure. `prober.py` tries, and runs the lifecycle hooks
+- `pods.py`, `configs.py`, `env.py`, `volumes.py`, `backoff.py`   from a manifest to what a container gets
+- `cri.py`            the seam to the runtime, with CRI's verbs
+- `runtimes/`         `process` (real processes) and `simulated` (statuses only)
+- `shim/`             the small process that owns a pod's containers, and outlives kubelet
+- `images/`           stand-ins for nginx, busybox, redis, … ; `network/`: what CNI plugins do
+- `node.py`, `node_status.py`   registration, status, lease
+- `objects.py`, `tokens.py`, `image_manager.py`, `static_pods.py`   what pods need and where else they come from
+- `server/`           port 10250: logs, exec, attach, port-forward
+- `run.py`            the wiring; `__main__.py` the flags
+
+Left out: eviction by pressure, CPU and topology managers, device plugins, CSI, in-place resize, checkpoints, log
+compression, swap, SPDY upgrades other than port-forward's inside a WebSocket (WebSocket is what kubectl speaks).
+"""

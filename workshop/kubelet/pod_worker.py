@@ -22,6 +22,7 @@ from workshop.kubelet.backoff import Backoff, go_duration
 from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.env import ConfigError, Lookup, container_environment
 from workshop.kubelet.image_manager import ImageManager
+from workshop.kubelet.images import catalogue
 from workshop.kubelet.pods import Obj, Observed
 from workshop.kubelet.prober import Prober, run_hook
 from workshop.kubelet.volumes import VolumeError, Volumes, mounts
@@ -29,6 +30,7 @@ from workshop.kubelet.volumes import VolumeError, Volumes, mounts
 log = logging.getLogger(__name__)
 
 MINIMUM_GRACE = 2.0
+SHIFTED = "workshop/shifted-ports"
 RETRY = 1.0
 
 
@@ -81,6 +83,7 @@ class Parts:
     memory: int
     shift: Callable[[int], int]
     simulated: bool
+    annotate: Callable[[Obj, dict[str, str]], None]
 
 
 class PodWorkers:
@@ -328,7 +331,19 @@ class PodWorkers:
             self.parts.event(pod, "Warning", "FailedCreatePodSandBox", text, "")
             self._wake_later(worker, RETRY)
             return False
+        self._tell_shifted_ports(pod)
         return True
+
+    def _tell_shifted_ports(self, pod: Obj) -> None:
+        """Mode plain: which ports could not be bound, and are found elsewhere."""
+        wanted = {port["containerPort"] for c in pods.containers(pod) for port in c.get("ports") or ()}
+        wanted |= {port for c in pods.containers(pod) for port in default_ports(c["image"])}
+        shifted = {port: self.parts.shift(port) for port in sorted(wanted) if self.parts.shift(port) != port}
+        if not shifted or SHIFTED in (pod["metadata"].get("annotations") or {}):
+            return
+        said = ", ".join(f"{port} is at {other}" for port, other in shifted.items())
+        self.parts.event(pod, "Normal", "PortShifted", f"Ports that only root may bind are shifted: {said}", "")
+        self.parts.annotate(pod, {SHIFTED: ",".join(f"{port}={other}" for port, other in shifted.items())})
 
     def _addresses(self, observed: Observed) -> dict[str, str]:
         sandbox = observed.sandbox()
@@ -586,6 +601,15 @@ class PodWorkers:
                     self.parts.volumes.remove(sandbox.uid)
                     pod: Obj = {"metadata": {"name": sandbox.name, "namespace": sandbox.namespace, "uid": sandbox.uid}}
                     remove_logs(self.log_directory(pod))
+
+
+def default_ports(image: str) -> tuple[int, ...]:
+    """The ports that an image listens on by itself."""
+    try:
+        standin = catalogue.find(image)
+    except catalogue.InvalidImageName:
+        return ()
+    return standin.ports if standin else ()
 
 
 def remove_logs(directory: str) -> None:

@@ -9,11 +9,13 @@ import random
 from collections.abc import Coroutine
 from typing import Any
 
+from workshop.api.errors import ApiError
 from workshop.api.meta import Key
 from workshop.api.resources import resource
 from workshop.client.events import Recorder
 from workshop.client.informer import Informer
 from workshop.client.rest import Client
+from workshop.client.transport import Unreachable
 from workshop.clock import SYSTEM, Clock
 from workshop.kubelet import node_status, pods
 from workshop.kubelet.config import KubeletConfig
@@ -24,6 +26,7 @@ from workshop.kubelet.pod_worker import Parts, PodWorkers
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.runtimes.process import ProcessRuntime
 from workshop.kubelet.runtimes.simulated import SimulatedRuntime
+from workshop.kubelet.static_pods import StaticPods, is_mirror
 from workshop.kubelet.status_manager import StatusManager
 from workshop.kubelet.tokens import Tokens
 from workshop.kubelet.volumes import Volumes
@@ -88,8 +91,16 @@ class Kubelet:
                 memory=self.machine.memory_bytes,
                 shift=self.port_shift,
                 simulated=self.simulated,
+                annotate=self._annotate,
             )
         )
+        self.static: StaticPods | None = None
+        if config.pod_manifest_path:
+            remove = self.workers.removed
+            self.static = StaticPods(
+                client, config.pod_manifest_path, lambda: self.node.node, clock, self.workers.update, remove
+            )
+            self.statuses.mirror = self._mirror
         self._tasks: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[None]] = set()
 
@@ -105,6 +116,19 @@ class Kubelet:
     async def _fetch(self, pod: Obj) -> None:
         if not self.simulated:
             await asyncio.gather(self.objects.fetch(pod), self.service_informer.synced.wait())
+
+    def _annotate(self, pod: Obj, annotations: dict[str, str]) -> None:
+        """A note on the pod, in the background; a node may change annotations through the status."""
+
+        async def write() -> None:
+            meta = pod["metadata"]
+            body = {"metadata": {"uid": meta["uid"], "annotations": annotations}}
+            try:
+                await self.client.patch(PODS, meta["name"], body, meta["namespace"], subresource="status")
+            except (ApiError, Unreachable) as problem:
+                log.info("annotating pod %s: %s", meta["name"], problem)
+
+        self._spawn(write())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -122,9 +146,13 @@ class Kubelet:
         await self.runtime.start()
         await self.node.register()
         self.node.on_ready = self.workers.wake_all
-        self.pod_informer.add_handler(self.workers.update, lambda _, new: self.workers.update(new), self._removed)
+        if self.static:
+            self.static.load()  # before orphans are looked for
+        self.pod_informer.add_handler(self._updated, lambda _, new: self._updated(new), self._removed)
         self._tasks = [create(self.recorder.run()), create(self.node.run()), create(self.node.renew_lease())]
         self._tasks += [create(self.pod_informer.run()), create(self._follow_runtime()), create(self._first_list())]
+        if self.static:
+            self._tasks.append(create(self.static.run()))
         if not self.simulated:
             self._tasks.append(create(self.service_informer.run()))
         if isinstance(self.runtime, ProcessRuntime):
@@ -132,7 +160,18 @@ class Kubelet:
             if routed is not None:
                 self._tasks.append(create(self._follow_routes(routed)))
 
+    def _mirror(self, uid: str) -> str | None:
+        return self.static.mirror_uid(uid) if self.static and self.static.knows(uid) else ""
+
+    def _updated(self, pod: Obj) -> None:
+        if not is_mirror(pod):
+            self.workers.update(pod)
+
     def _removed(self, pod: Obj) -> None:
+        if is_mirror(pod):
+            if self.static:
+                self.static.mirror_removed(pod)
+            return
         uid = pod["metadata"]["uid"]
         self.workers.removed(pod)
         self.objects.release(uid)

@@ -34,6 +34,8 @@ class StatusManager:
         self._written: dict[str, Obj] = {}
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(AT_ONCE)
+        # the uid at the API server of a static pod's mirror; None: there is none yet, "": not a static pod
+        self.mirror: Callable[[str], str | None] = lambda _: ""
 
     def set(self, pod: Obj, new: Obj) -> None:
         """Note the pod's status."""
@@ -66,10 +68,15 @@ class StatusManager:
         """True when there is nothing more to do for this status."""
         meta = pod["metadata"]
         current = self._current(Key(meta.get("namespace", "default"), meta["name"]))
-        if current is not None and current["metadata"]["uid"] != meta["uid"]:
+        mirror = self.mirror(meta["uid"])
+        if mirror is None:
+            await self._clock.sleep(0.5)
+            return False
+        uid = mirror or meta["uid"]
+        if current is not None and current["metadata"]["uid"] != uid:
             return True
         old = self._written.get(meta["uid"]) or (current or pod).get("status") or {}
-        body = status.patch(old, new, meta["uid"])
+        body = status.patch(old, new, uid)
         if not body["status"]:
             return True
         try:
