@@ -64,6 +64,7 @@ class ProcessRuntime:
         self._network: PodNetwork | None = None
         self._network_problem = "Network plugin returns error: cni plugin not initialized"
         self._port_shift = 0
+        self._low_ports: bool | None = None
         self._kubeconfig = ""
         self._pod_cidr = ""
         self._routes: dict[str, str] = {}
@@ -189,9 +190,11 @@ class ProcessRuntime:
 
     def port_shift(self, port: int) -> int:
         """What a pod's port becomes when it may not be bound here (mode plain)."""
-        if not self._port_shift or port >= spec.unprivileged_port_start() or os.geteuid() == 0:
+        if not self._port_shift or port >= spec.unprivileged_port_start():
             return port
-        return port + self._port_shift
+        if self._low_ports is None:
+            self._low_ports = spec.may_bind_low_ports(self._node_ip)
+        return port if self._low_ports else port + self._port_shift
 
     # -- sandboxes -----------------------------------------------------------------------------------------------
 

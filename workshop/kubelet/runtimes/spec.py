@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,18 @@ def unprivileged_port_start() -> int:
         return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     except (OSError, ValueError):
         return 1024
+
+
+def may_bind_low_ports(address: str) -> bool:
+    """Tried, not guessed: root may lack the capability, and others may have it."""
+    with socket.socket() as sock:
+        try:
+            sock.bind((address, unprivileged_port_start() - 1))
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def write_resolver(directory: str, config: cri.PodSandboxConfig) -> None:
