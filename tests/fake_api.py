@@ -34,7 +34,7 @@ class FakeApi:
     # --- what tests do behind the clients' back
 
     def put(self, collection: str, obj: dict[str, Any]) -> dict[str, Any]:
-        name = obj["metadata"].setdefault("name", obj["metadata"].pop("generateName", "") + uuid.uuid4().hex[:5])
+        name = obj["metadata"].setdefault("name", obj["metadata"].pop("generateName", "") + uuid.uuid4().hex[:12])
         path = f"{collection}/{name}"
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
