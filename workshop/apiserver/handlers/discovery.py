@@ -19,6 +19,8 @@ from workshop.api.resources import Resource, group_versions
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import media_types
 
+from .health import VERSION
+
 encode = msgspec.json.encode
 _AGGREGATED = "apidiscovery.k8s.io"
 
@@ -47,6 +49,8 @@ class Discovery:
                 return json_response(self._version(group, version))
             case ["openapi", "v3"]:
                 return json_response(self._openapi_index)
+            case ["openapi", "v2"]:
+                return _openapi_v2(request)
             case ["openapi", "v3", *rest]:
                 return self._openapi(request, "/".join(rest))
         return None
@@ -161,6 +165,24 @@ class Discovery:
         if "hash" in request.query:
             answer.headers += [("Cache-Control", "public, immutable"), ("Vary", "Accept-Encoding")]
         return answer
+
+
+def _openapi_v2(request: Request) -> Response:
+    """The frame of an OpenAPI v2 document, without definitions: clients since 1.27 read v3, and look here only for what
+    v3 does not know. As JSON, or as the message `openapi.v2.Document` (swagger = 1, info = 2, paths = 8)."""
+    if any(kind == _V2_PROTOBUF for kind, _ in media_types(request.header("accept"))):
+        info = _field(1, b"Kubernetes") + _field(2, VERSION.encode())
+        body = _field(1, b"2.0") + _field(2, info) + _field(8, b"")
+        return Response(200, body, _V2_PROTOBUF.replace("@", "."))  # Go's mime package refuses an @
+    return json_response({"swagger": "2.0", "info": {"title": "Kubernetes", "version": VERSION}, "paths": {}})
+
+
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A length-delimited field of a protobuf message; `data` is shorter than 128 bytes."""
+    return bytes([number << 3 | 2, len(data)]) + data
 
 
 def _aggregated(r: Resource) -> Obj:
