@@ -478,7 +478,7 @@ class PodWorkers:
         )
         if problem is None:
             return
-        self.parts.event(pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {problem}", container["name"])
+        self.parts.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container["name"])
         self.parts.event(pod, "Normal", "Killing", "FailedPostStartHook", container["name"])
         await self.parts.runtime.stop_container(identity, _grace(pod))
 
@@ -532,7 +532,7 @@ class PodWorkers:
             except TimeoutError:
                 problem = None
             if problem is not None:
-                self.parts.event(pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {problem}", kill.name)
+                self.parts.event(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", kill.name)
             grace = max(MINIMUM_GRACE, grace - (self.parts.clock.monotonic() - begun))
         await self.parts.runtime.stop_container(kill.container_id, grace)
 
