@@ -123,6 +123,10 @@ def clean(layout: Layout, plan: Plan | None) -> list[int]:
     """Everything but the state directory: processes, mounts, network, sockets. Returns pids that would not end."""
     left = kill(layout, plan)
     unmount(layout)
+    for node in plan.nodes if plan is not None else ():
+        from workshop.kubelet.runtimes import cgroups
+
+        cgroups.remove_all(str(layout.node(node.name)))
     if plan is not None and plan.mode == "root":
         from workshop.cluster.network import holder
 
