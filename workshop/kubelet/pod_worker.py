@@ -270,6 +270,7 @@ class PodWorkers:
             reason=worker.killed[0],
             message=worker.killed[1],
             stopped=stopped,
+            runtime="simulated" if self.parts.simulated else "process",
         )
         pod = worker.pod
         last = self.parts.statuses.last(pod["metadata"]["uid"])

@@ -13,8 +13,6 @@ from workshop.clock import rfc3339
 from workshop.kubelet import cri, pods
 from workshop.kubelet.pods import Obj, Observed
 
-RUNTIME = "process"
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -28,23 +26,24 @@ class Facts:
     reason: str = ""  # set when kubelet itself ended the pod (DeadlineExceeded, Evicted, …)
     message: str = ""
     stopped: bool = False  # all containers are gone for good
+    runtime: str = "process"
 
 
 def _time(seconds: float) -> str | None:
     return rfc3339(seconds) if seconds else None
 
 
-def container_id(status: cri.ContainerStatus) -> str:
-    return f"{RUNTIME}://{status.id}"
+def container_id(status: cri.ContainerStatus, runtime: str) -> str:
+    return f"{runtime}://{status.id}"
 
 
-def _terminated(status: cri.ContainerStatus) -> Obj:
+def _terminated(status: cri.ContainerStatus, runtime: str) -> Obj:
     state = {
         "exitCode": status.exit_code,
         "reason": status.reason or ("Completed" if status.exit_code == 0 else "Error"),
         "startedAt": _time(status.started_at),
         "finishedAt": _time(status.finished_at),
-        "containerID": container_id(status),
+        "containerID": container_id(status, runtime),
     }
     if status.message:
         state["message"] = status.message
@@ -75,12 +74,12 @@ def container_status(pod: Obj, container: Obj, observed: Observed, facts: Facts)
         return result
     result |= {
         "restartCount": latest.attempt,
-        "containerID": container_id(latest),
+        "containerID": container_id(latest, facts.runtime),
         "image": latest.image or container.get("image", ""),
         "imageID": latest.image_ref,
     }
     if len(history) > 1 and history[1].state == cri.EXITED:
-        result["lastState"] = _terminated(history[1])
+        result["lastState"] = _terminated(history[1], facts.runtime)
     if latest.state == cri.RUNNING:
         result["state"] = {"running": {"startedAt": _time(latest.started_at)}}
         started = facts.started.get(latest.id, not container.get("startupProbe"))
@@ -92,7 +91,7 @@ def container_status(pod: Obj, container: Obj, observed: Observed, facts: Facts)
             if container["resources"].get("requests"):
                 result["allocatedResources"] = container["resources"]["requests"]
     elif latest.state == cri.EXITED:
-        state = _terminated(latest)
+        state = _terminated(latest, facts.runtime)
         again = not facts.stopped and not is_ephemeral and pods.should_restart(pod, container, latest)
         if is_init and not pods.is_sidecar(container):
             again = again and latest.exit_code != 0

@@ -83,6 +83,12 @@ def remove(spec: Path) -> None:
                 os.rmdir(folder)
 
 
+def remove_all(root_dir: str) -> None:
+    """The groups of all containers below a kubelet's root directory, once they have ended; for `down`."""
+    for spec in Path(root_dir, "run").glob("*/c/*/spec.json"):
+        remove(spec)
+
+
 def update(spec: Path, wanted: Resources) -> None:
     """Change the limits of a container that runs."""
     for directory in _directories(spec):

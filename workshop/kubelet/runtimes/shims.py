@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.kubelet.cri import CriError
+from workshop.kubelet.runtimes import cgroups
 from workshop.kubelet.shim.containers import start_time
 
 SHIM = str(Path(__file__).parent.parent / "shim")
@@ -211,6 +212,7 @@ def end_all(root_dir: str) -> int:
         kill_leftovers(str(folder))
         if pid:
             os.kill(pid, signal.SIGKILL)
+    cgroups.remove_all(root_dir)
     return ended
 
 
