@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from workshop.api import defaults
+from workshop.api import defaults, no_controller
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
@@ -108,7 +108,8 @@ class Strategy:
         return "Background"
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
-        return []
+        unattended = no_controller.warning(self.resource) if old is None else None
+        return [unattended] if unattended is not None else []
 
 
 def _take(new: Obj, old: Obj, field: str) -> None:
