@@ -27,6 +27,7 @@ class WatchStream:
         self._queues: dict[int, asyncio.Queue[Any]] = {}
         self._last_id = 0
         self._error: StorageError | None = None
+        self._answered = False
         self._writing = asyncio.Lock()
         self._reader = asyncio.ensure_future(self._read())
 
@@ -56,7 +57,8 @@ class WatchStream:
                 else:
                     yield Progress(answer.header.revision)
         finally:
-            if self._queues.pop(id, None) is not None and not self.broken:
+            # A stream that has never been answered waits for a connection: so would the cancellation.
+            if self._queues.pop(id, None) is not None and self._answered and not self.broken:
                 cancel = pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=id))
                 with contextlib.suppress(StorageError):
                     await self._write(cancel)
@@ -86,6 +88,7 @@ class WatchStream:
         error: StorageError = Unavailable("the watch stream has ended")
         try:
             while (answer := await self._call.read()) is not grpc.aio.EOF:
+                self._answered = True
                 if answer.watch_id == ALL and not answer.created:
                     for queue in self._queues.values():
                         queue.put_nowait(answer)
