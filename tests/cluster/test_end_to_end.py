@@ -126,10 +126,23 @@ def test_a_second_up_changes_nothing(seat, said):
     assert {name: row["pid"] for name, row in seat.processes().items()} == before
 
 
+FETCH = """
+import sys, time, urllib.error, urllib.request
+end = time.monotonic() + 20
+while True:  # the Service's endpoints reach each kube-proxy a moment after the API server
+    try:
+        print(urllib.request.urlopen(sys.argv[1], timeout=20).status)
+        break
+    except urllib.error.URLError:
+        if time.monotonic() > end:
+            raise
+        time.sleep(0.05)
+"""
+
+
 def test_a_service_answers(seat, web):
     url = seat.workshop("url", "web").strip()
-    fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=20).status)"
-    answer = seat.workshop("shell", "--", seat.python, "-c", fetch, url)
+    answer = seat.workshop("shell", "--", seat.python, "-c", FETCH, url)
     assert answer.split()[-1] == "200"
 
 
@@ -161,6 +174,9 @@ def test_mistakes_are_one_sentence(seat, said):
 def test_down_leaves_nothing(seat, web):
     directory = json.loads(seat.workshop("status", "-o", "json"))["directory"]
     pids = [row["pid"] for row in seat.processes().values()]
+    inside = Path(directory, "nodes").glob("*/run/*/c/*/state.json")
+    pids += [json.loads(path.read_text())["pid"] for path in inside]
+    assert len(pids) > 11, "containers among them"
     seat.workshop("down")
     assert not [
         pid for pid in pids if os.path.exists(f"/proc/{pid}") and "Z" not in Path(f"/proc/{pid}/stat").read_text()

@@ -30,7 +30,7 @@ def kubeconfig() -> Iterator[str]:
         cluster = Cluster("conformance")
         try:
             cluster.up(nodes=2)
-            yield str(cluster.kubeconfig)
+            yield str(cluster.kubeconfig())
         finally:
             cluster.down()
             del os.environ["WORKSHOP_HOME"]

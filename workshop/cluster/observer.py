@@ -6,10 +6,12 @@ Everything here is read from `/proc`; nothing is asked of a component. The rows 
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
-from workshop.cluster import machine_api, procfs, sweep
+from workshop.cluster import machine_api, procfs
 from workshop.cluster.layout import Layout
 from workshop.cluster.plan import Plan
 
@@ -52,23 +54,25 @@ def _without_supervisor(plan: Plan) -> list[dict[str, Any]]:
 
 
 def containers(plan: Plan, layout: Layout) -> list[dict[str, Any]]:
-    """Processes of pods: what lives of this cluster and is no component. Sorted by pid."""
-    known = {row["pid"] for row in processes(plan, layout)}
+    """Containers whose process lives now: a row each, with the pod's uid. The shims' files say which pid to look for;
+    whether it lives, and since when it is that process, says `/proc`."""
     found = []
-    for pid in sorted(sweep.survivors(layout, plan)):
-        state = procfs.stat(pid)
-        if pid in known or state is None:
-            continue
-        found.append({"pid": pid, "parent": state.parent, "state": STATES.get(state.state, "running"),
-                      "command": procfs.command_line(pid), "pod": pod_of(pid, layout)})  # fmt: skip
+    for node in plan.nodes:
+        for sandbox in sorted(layout.node(node.name).glob("run/*/sandbox.json")):
+            pod = _read(sandbox).get("status", {})
+            for state in sorted(sandbox.parent.glob("c/*/state.json")):
+                process = _read(state)
+                pid, start = int(process.get("pid") or 0), int(process.get("start") or 0)
+                if pid and procfs.alive(pid, start):
+                    row = {"node": node.name, "pod": pod.get("uid"), "name": pod.get("name"), "pid": pid}
+                    found.append({**row, "command": procfs.command_line(pid)})
     return found
 
 
-def pod_of(pid: int, layout: Layout) -> str | None:
-    """The pod's uid or directory name, from where the process works: `nodes/NODE/pods/UID/…`."""
-    inside = str(layout.root / "nodes")
-    for path in (procfs.link(pid, "cwd"), *procfs.command_line(pid).split()):
-        parts = path.removeprefix(inside).split("/") if path.startswith(inside) else []
-        if len(parts) > 3 and parts[2] == "pods":
-            return parts[3]
-    return None
+def _read(path: Path) -> dict[str, Any]:
+    """A file that another process may be writing or removing."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

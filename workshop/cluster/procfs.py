@@ -79,3 +79,13 @@ def proportional_set_size(pid: int) -> int | None:
     except OSError:
         return None
     return None
+
+
+def root_layer(pid: int) -> str:
+    """Options of the overlay that is the process's root, `…,upperdir=/…`; empty where the root is no overlay."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            before, _, after = line.partition(" - ")
+            if before.split()[4] == "/" and after.startswith("overlay "):
+                return after
+    return ""

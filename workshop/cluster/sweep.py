@@ -21,7 +21,7 @@ from workshop.cluster.plan import Plan
 
 def belongs(pid: int, directory: str, titles: frozenset[str], namespaces: frozenset[int]) -> bool:
     """Whether process `pid` is the cluster's: by its title, by the mark that all inherit from the supervisor, by
-    working below a node's directory, or by living in one of the cluster's namespaces.
+    working below a node's directory, by a root that is layered there, or by living in one of the cluster's namespaces.
 
     A shell with KUBECONFIG set, an editor on `cluster.json`, a `tail` on a log are the user's own.
     """
@@ -31,6 +31,8 @@ def belongs(pid: int, directory: str, titles: frozenset[str], namespaces: frozen
     if f"WORKSHOP_STATE={directory}".encode() in procfs.environment(pid).split(b"\0"):
         return True
     if any(procfs.link(pid, kind).startswith(f"{directory}/nodes/") for kind in ("cwd", "root", "exe")):
+        return True
+    if f"upperdir={directory}/nodes/" in procfs.root_layer(pid):
         return True
     return bool(namespaces) and any(_namespace(pid, kind) in namespaces for kind in ("net", "user"))
 

@@ -39,6 +39,10 @@ TITLE_ROOM = "WORKSHOP_TITLE_ROOM"
 """setproctitle may write over the memory of the first environment; this variable makes that long enough."""
 
 
+LATE = ("encodings.idna", "stringprep", "uvicorn.lifespan.off")
+"""What libraries import at their first use: here once for all."""
+
+
 def environment() -> dict[str, str]:
     """The zygote's environment: room for titles, and gRPC's fork handlers off (no channel is ever open here)."""
     return {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", TITLE_ROOM: "-" * 6000}
@@ -58,6 +62,8 @@ def preload(packages: list[str]) -> None:
                     importlib.import_module(f"{package}.{module}")
         except Exception:  # noqa: BLE001  its component will fail alone, and its own log will say why
             traceback.print_exc()
+    for module in LATE:
+        importlib.import_module(module)
     gc.freeze()
     gc.enable()
 
