@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.kubelet.cri import CriError
-from workshop.kubelet.runtimes import cgroups
+from workshop.kubelet.runtimes import cgroups, spec
 from workshop.kubelet.shim.containers import start_time
 
 SHIM = str(Path(__file__).parent.parent / "shim")
@@ -41,7 +41,13 @@ async def start(directory: str, namespace: str, name: str, unshare: str, hostnam
     read, write = os.pipe()
     with open(os.path.join(directory, "shim.log"), "ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=write, stderr=log, cwd="/", env={}, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=write,
+            stderr=log,
+            cwd="/",
+            env=spec.mark(),
+            start_new_session=True,
         )
     os.close(write)
     loop = asyncio.get_running_loop()

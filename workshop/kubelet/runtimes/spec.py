@@ -28,6 +28,11 @@ def unprivileged_port_start() -> int:
         return 1024
 
 
+def mark() -> dict[str, str]:
+    """What the supervisor put into our environment, so that `down` finds each process of the cluster again."""
+    return {name: os.environ[name] for name in ("WORKSHOP_STATE",) if name in os.environ}
+
+
 def may_bind_low_ports(address: str) -> bool:
     """Tried, not guessed: root may lack the capability, and others may have it."""
     with socket.socket() as sock:
@@ -66,7 +71,7 @@ def container_spec(
 ) -> dict[str, Any]:
     """The spec. Raises ValueError for a mount path that leads out of the container; makes the directories it names."""
     env = {"PATH": catalogue.PATH, "HOSTNAME": sandbox.hostname, **dict(standin.env), **dict(config.env)}
-    env |= {"WORKSHOP_CONTAINER": identity, "WORKSHOP_POD_IP": status.ip}
+    env |= {"WORKSHOP_CONTAINER": identity, "WORKSHOP_POD_IP": status.ip, **mark()}
     if config.tty:
         env.setdefault("TERM", "xterm")
     args = list(catalogue.arguments(standin, config.command, config.args))
