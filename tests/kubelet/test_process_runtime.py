@@ -25,6 +25,10 @@ from workshop.kubelet.server.logs import Options
 ADDRESS = "127.91.254.11"
 
 
+async def _always() -> bool:
+    return True
+
+
 class Node:
     """A runtime with one pod in a directory of its own."""
 
@@ -69,7 +73,7 @@ class Node:
         """Wait for the first output."""
         path = f"{self.root}/log/{name}/0.log"
         async with asyncio.timeout(10):
-            async for piece in logs.read(path, Options(follow=True), lambda: True, SYSTEM):
+            async for piece in logs.read(path, Options(follow=True), _always, SYSTEM):
                 return piece
         raise AssertionError
 

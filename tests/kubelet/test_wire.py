@@ -96,14 +96,23 @@ async def test_tail_limit_and_the_end_of_following(tmp_path):
     log.write("stdout", b"a\nb\nc\n")
     log.close()
 
-    async def read(**options):
-        return b"".join([piece async for piece in logs.read(path, Options(**options), lambda: False, SYSTEM)])
+    async def ended() -> bool:
+        return False
+
+    async def read(running=ended, **options):
+        return b"".join([piece async for piece in logs.read(path, Options(**options), running, SYSTEM)])
+
+    looks = iter([True, True, False])
+
+    async def ends_in_silence() -> bool:
+        return next(looks)
 
     assert await read() == b"a\nb\nc\n"
     assert await read(tail=2) == b"b\nc\n"
     assert await read(tail=0) == b""
     assert await read(limit_bytes=3) == b"a\nb"
     assert await read(follow=True, tail=1) == b"c\n"
+    assert await read(ends_in_silence, follow=True) == b"a\nb\nc\n"
 
 
 def test_exit_codes_as_a_status():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from workshop.clock import Clock, parse_rfc3339
@@ -68,10 +68,12 @@ def lines_of(paths: list[str]) -> Iterator[bytes]:
             continue
 
 
-async def read(path: str, options: Options, running: Callable[[], bool], clock: Clock) -> AsyncIterator[bytes]:
+async def read(
+    path: str, options: Options, running: Callable[[], Awaitable[bool]], clock: Clock
+) -> AsyncIterator[bytes]:
     """The log as the client asked for it; with `follow` until `running()` is False and all is read."""
     left = options.limit_bytes
-    alive = running()
+    alive = await running()
     current = open(path, "rb") if os.path.exists(path) else None  # noqa: SIM115  it is closed below
     try:
         rendered = (text for line in lines_of(files(path)[:-1]) if (text := render(line, options)) is not None)
@@ -110,7 +112,7 @@ async def read(path: str, options: Options, running: Callable[[], bool], clock: 
                 continue
             if not alive:
                 return
-            alive = running()
+            alive = await running()
             if alive:
                 await clock.sleep(LOOK_AGAIN)
     finally:

@@ -58,6 +58,12 @@ async def respond(send: Send, code: int, body: bytes, kind: str = "text/plain; c
     await send({"type": "http.response.body", "body": body})
 
 
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
 class Server:
     """The ASGI app."""
 
@@ -113,7 +119,7 @@ class Server:
             body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": found}
             await respond(send, 200, json.dumps(body).encode(), JSON)
         elif head == "containerLogs" and len(parts) == 4:
-            await self._logs(parts[1], parts[2], parts[3], query, send)
+            await self._logs(parts[1], parts[2], parts[3], query, receive, send)
         elif head == "stats" and parts[1:] == ["summary"]:
             await respond(send, 200, json.dumps(await self._summary()).encode(), JSON)
         elif head == "metrics":
@@ -140,7 +146,9 @@ class Server:
         found = await self._kubelet.runtime.list_containers(pod["metadata"]["uid"])
         return pods.Observed((), tuple(found)).history(name)
 
-    async def _logs(self, namespace: str, name: str, container: str, query: Query, send: Send) -> None:
+    async def _logs(
+        self, namespace: str, name: str, container: str, query: Query, receive: Receive, send: Send
+    ) -> None:
         pod = self._pod(namespace, name)
         if pods.container_named(pod, container) is None:
             raise Refused(404, f'container "{container}" not found in pod "{name}"')
@@ -161,18 +169,22 @@ class Server:
             limit_bytes=number(query, "limitBytes"),
             stream=query.get("stream", ["All"])[0],
         )
-        last = [status]
+        gone = asyncio.create_task(_disconnected(receive))
 
-        def running() -> bool:
-            return last[0].state == cri.RUNNING
+        async def running() -> bool:
+            return not gone.done() and (await self._again(status)).state == cri.RUNNING
 
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain; charset=utf-8")]}
         )
-        async for piece in logs.read(status.log_path, options, running, self._kubelet.clock):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            last[0] = await self._again(status)
-        await send({"type": "http.response.body", "body": b""})
+        try:
+            async for piece in logs.read(status.log_path, options, running, self._kubelet.clock):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if gone.done():
+                    return
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
 
     async def _again(self, status: cri.ContainerStatus) -> cri.ContainerStatus:
         try:
