@@ -1,5 +1,4 @@
-"""CronJob: a Job at each time of a schedule. Upstream: `pkg/controller/cronjob`. Schedules: `cron`; `decide` is
-pure."""
+"""CronJob: a Job at each time of a schedule (`cron`). `decide` is pure. Upstream: `pkg/controller/cronjob`."""
 
 from __future__ import annotations
 

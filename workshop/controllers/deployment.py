@@ -113,9 +113,7 @@ class _Rollout:
     async def rolling(self) -> float | None:
         new = await self._new(create=True)
         assert new is not None
-        wanted = util.new_size(self.d, self.sets, new) if util.size(new) != util.size(self.d) else util.size(new)
-        if util.size(new) > util.size(self.d):
-            wanted = util.size(self.d)
+        wanted = util.new_size(self.d, self.sets, new)
         if wanted != util.size(new):
             await self._resize(new, wanted)
             return await self._finish()

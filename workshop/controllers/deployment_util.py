@@ -87,7 +87,7 @@ def find_new(d: Obj, sets: list[Obj]) -> Obj | None:
 
 def new_size(d: Obj, sets: list[Obj], new: Obj) -> int:
     """How large the new ReplicaSet may be now: as large as wanted, as far as the surge allows."""
-    if not is_rolling(d):
+    if not is_rolling(d) or size(new) >= size(d):
         return size(d)
     room = size(d) + fenceposts(d)[0] - total(sets)
     if room <= 0:
