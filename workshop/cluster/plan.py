@@ -286,6 +286,7 @@ class _Flags:
             f"--service-cluster-ip-range={self.at.services}",
             f"--tls-cert-file={self.pki('apiserver.crt')}",
             f"--tls-private-key-file={self.pki('apiserver.key')}",
+            *(["--allow-loopback-endpoints=true"] if self.at.mode == "plain" else []),
         )
 
     def kube_controller_manager(self) -> tuple[str, ...]:
