@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -190,7 +191,7 @@ class Server:
         try:
             return await self._kubelet.runtime.container_status(status.id)
         except cri.NotFound:
-            return status
+            return replace(status, state=cri.EXITED)
 
     async def _logged(self, pod: Obj, container: str, *, previous: bool) -> cri.ContainerStatus:
         name = pod["metadata"]["name"]
