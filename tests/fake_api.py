@@ -112,7 +112,10 @@ class FakeApi:
         given = (body.get("metadata") or {}).get("resourceVersion")
         if given not in (None, there["metadata"]["resourceVersion"]):
             return 409, failure(409, "Conflict", "the object has been modified")
-        new = {**there, "status": new.get("status")} if status else {**new, "status": there.get("status")}
+        if status:  # annotations may change there too
+            new = {**there, "metadata": new.get("metadata") or there["metadata"], "status": new.get("status")}
+        else:
+            new = {**new, "status": there.get("status")}
         new = {k: v for k, v in new.items() if v is not None}
         return 200, self.put(path.rsplit("/", 1)[0], {**new, "metadata": {**new["metadata"]}})
 

@@ -272,8 +272,9 @@ class _Rollout:
         if number and meta.annotations(self.d).get(util.REVISION) != number:
             annotations = {**meta.annotations(self.d), util.REVISION: number}
             changed = {**self.d, "metadata": {**self.d["metadata"], "annotations": annotations}}
-            updated = await self._client.update(DEPLOYMENTS, changed)
-            self.d = {**updated, "status": self.d.get("status") or {}}  # with conditions noted in this sync
+            # By way of the status: there, an annotation makes no new generation.
+            self.d = await self._client.update(DEPLOYMENTS, {**changed, "status": self.d.get("status") or {}}, "status")
+            self._written = None
 
     async def note_pause(self) -> None:
         """The Progressing condition says so: a paused rollout cannot miss its deadline."""

@@ -221,8 +221,7 @@ class StatefulSetController:
         steps = decide(owner, found, current, update, now)
         failure = await self._act(owner, steps, names)
         status = compute_status(owner, found, current, update, now)
-        if collisions is not None:
-            status["collisionCount"] = collisions
+        status["collisionCount"] = collisions or 0
         await update_status(self._client, SETS, owner, status)
         if failure is not None:
             raise failure
@@ -250,11 +249,11 @@ class StatefulSetController:
                     if not is_already_exists(error):
                         raise
                 else:
-                    text = f"create Claim {meta.name(claim)} Pod {meta.name(owner)}-{index} in StatefulSet "
+                    text = f"Create Claim {meta.name(claim)} Pod {meta.name(owner)}-{index} in StatefulSet "
                     text += f"{meta.name(owner)} success"
                     self._recorder.event(owner, "Normal", "SuccessfulCreate", text)
         pod = new_pod(owner, template, index, revision)
-        what = f"create Pod {meta.name(pod)} in StatefulSet {meta.name(owner)}"
+        what = f"Create Pod {meta.name(pod)} in StatefulSet {meta.name(owner)}"
         try:
             await self._client.create(PODS, pod)
         except ApiError as error:
@@ -265,7 +264,7 @@ class StatefulSetController:
         self._recorder.event(owner, "Normal", "SuccessfulCreate", f"{what} successful")
 
     async def _delete(self, owner: Obj, pod: Obj) -> None:
-        what = f"delete Pod {meta.name(pod)} in StatefulSet {meta.name(owner)}"
+        what = f"Delete Pod {meta.name(pod)} in StatefulSet {meta.name(owner)}"
         if pods.is_finished(pod):
             text = f"StatefulSet {meta.namespace(owner)}/{meta.name(owner)} is recreating "
             verb = "failed" if pods.phase(pod) == "Failed" else "terminated"
