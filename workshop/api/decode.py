@@ -124,6 +124,8 @@ def _unrecognized(kind: str, why: str) -> errors.ApiError:
 
 def _snippet(text: str) -> str:
     """Go's `%v` of a body: a quoted start of it where it is long enough to be told, its bytes in hex otherwise."""
+    if not text:
+        return "<empty>"
     if len(text) > 30:
         return f"{text[:30]} ..."
     return text if text[:1] == "{" else text.encode().hex()

@@ -149,6 +149,11 @@ def method_not_supported(resource: str | _Named, action: str) -> ApiError:
     return failure(405, "MethodNotAllowed", text, _details(resource))
 
 
+def not_allowed() -> ApiError:
+    """A method that a path does not know, before anything asks which kind it is about."""
+    return failure(405, "MethodNotAllowed", HTTP_REASONS[405][1], {})
+
+
 def not_acceptable(accepted: Iterable[str]) -> ApiError:
     return failure(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}")
 

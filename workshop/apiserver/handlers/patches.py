@@ -28,6 +28,8 @@ def patch_type(header: str, builtin: bool = True) -> str:
     known = [JSON_PATCH, MERGE_PATCH, *([STRATEGIC_PATCH] if builtin else []), APPLY_YAML]
     kinds = media_types(header)
     if not kinds or kinds[0][0] not in known:
+        if builtin:
+            raise errors.failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         raise errors.unsupported_media_type([*known, APPLY_CBOR])
     return kinds[0][0]
 
@@ -53,7 +55,8 @@ def change(kind: str, patch: Any, resource: Resource, options: WriteOptions, nam
             new = json_patch.apply(old, patch)
         elif kind == MERGE_PATCH:
             if not isinstance(patch, dict):
-                raise errors.bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
+                go = "json: cannot unmarshal array into Go value of type map[string]interface {}"
+                raise errors.bad_request(f"error decoding patch: {go}")
             new = merge.apply(old, patch)
         else:
             new = strategic.apply(types, old, patch)
@@ -85,6 +88,10 @@ def applied(patch: Any, resource: Resource, options: WriteOptions, clock: Clock,
         cause = errors.cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
         raise errors.invalid("PatchOptions.meta.k8s.io", "", [cause])
     types = schema.for_kind(resource.api_version, resource.kind)
+    said = (patch.get("apiVersion"), patch.get("kind"))
+    if all(said) and said != (resource.api_version, resource.kind):
+        raise errors.bad_request(f"invalid object type: {said[0]}, Kind={said[1]}")
+    apply.check(patch, managed_fields.root_of(types))  # before fields that nobody knows are dropped
     config, warnings = decode.decode_value(resource.api_version, resource.kind, patch, options.field_validation)
     options.warnings.extend(warnings)
     if patch.get("apiVersion") is None or patch.get("kind") is None:

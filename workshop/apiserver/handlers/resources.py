@@ -27,8 +27,10 @@ class Resources:
 
     async def handle(self, request: Request, resource: Resource) -> Response:
         verb = request.info.verb
-        if verb not in resource.verbs:
-            raise errors.method_not_supported(resource, verb)
+        on_collection = verb in ("create", "list", "watch", "deletecollection")
+        named = bool(request.info.name) and verb not in ("list", "watch")
+        if verb not in resource.verbs or named is on_collection and verb not in ("list", "watch"):
+            raise errors.not_allowed()
         match verb:
             case "get":
                 return await self.get(request, resource)
@@ -66,7 +68,7 @@ class Resources:
     async def create(self, request: Request, resource: Resource) -> Response:
         form, options = accepted(request.header("accept")), write_options(request)
         if resource.namespaced and not request.info.namespace:
-            raise errors.bad_request("an empty namespace may not be set during creation")
+            raise errors.not_allowed()
         obj, warnings = read_body(
             await request.body(), request.header("content-type"), resource.api_version, resource.kind,
             options.field_validation,
@@ -84,6 +86,14 @@ class Resources:
         request.warnings.extend(warnings)
         if not body.get("metadata", {}).get("name"):
             raise errors.bad_request("name must be provided")
+        name, version = body["metadata"]["name"], body["metadata"].get("resourceVersion") or "0"
+        if name != info.name:
+            raise errors.bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({info.name})"
+            )
+        if not (version.isascii() and version.isdigit()):
+            why = f"strconv.ParseUint: parsing {errors.quote(version)}: invalid syntax"
+            raise errors.failure(500, "", why)
 
         async def replaced(old: Obj | None) -> Obj:
             return {**body, "metadata": {**body["metadata"]}}
@@ -118,6 +128,8 @@ class Resources:
     async def delete(self, request: Request, resource: Resource) -> Response:
         form, info = accepted(request.header("accept")), request.info
         options = await delete_options(request)
+        if resource.group_resource == "jobs.batch" and options.propagation is None and options.orphan is None:
+            request.warnings.append(JOBS_ORPHAN)
         obj, gone = await self.deleter.delete(resource, info.namespace, info.name, options, request.user)
         if not gone or self.writer.strategies.of(resource).returns_deleted_object():
             return forms.one(request, resource, obj, form, self.clock.now())
@@ -129,6 +141,12 @@ class Resources:
         page = await self.reader.list(selection(request, resource), list_options(request))
         await self.deleter.delete_all(resource, page.items, options, request.user)
         return forms.many(request, resource, page, form, self.clock.now())
+
+
+JOBS_ORPHAN = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+    "set propagationPolicy=Orphan to suppress this warning"
+)
 
 
 def success(resource: Resource, obj: Obj) -> Obj:

@@ -129,7 +129,7 @@ class Subresources:
             return bound(pod, binding, now)
 
         await self._resources.writer.update(
-            PODS, info.namespace, name, change, options, "binding", uid=metadata.get("uid") or None
+            PODS, info.namespace, name, change, options, "binding", applying=True, uid=metadata.get("uid") or None
         )
         return json_response(
             {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
@@ -240,8 +240,7 @@ def bound(pod: Obj, binding: Obj, now: float) -> Obj:
     if extra := (binding.get("metadata") or {}).get("annotations"):
         new["metadata"].setdefault("annotations", {}).update(extra)
     status = new.setdefault("status", {})
-    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": rfc3339(now),
-                 "observedGeneration": metadata.get("generation", 1)}  # fmt: skip
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": rfc3339(now)}
     status["conditions"] = [c for c in status.get("conditions", ()) if c["type"] != "PodScheduled"] + [scheduled]
     return new
 

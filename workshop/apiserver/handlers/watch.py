@@ -107,7 +107,7 @@ def _wants_initial_events(request: Request) -> bool | None:
     if match != "NotOlderThan":
         text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch"))
-    if wanted and not request.flag("allowWatchBookmarks"):
+    if wanted and not causes and not request.flag("allowWatchBookmarks"):
         text = "sendInitialEvents requires setting allowWatchBookmarks to true"
         causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "allowWatchBookmarks"))
     if causes:

@@ -142,6 +142,7 @@ def mark(
         metadata["generation"] += 1
     if resource.kind == "Namespace":
         obj.setdefault("status", {})["phase"] = "Terminating"
+        del metadata["deletionGracePeriodSeconds"]  # upstream's namespaces have none
     return True
 
 

@@ -45,7 +45,7 @@ def write_options(request: Request) -> WriteOptions:
     """Raises ApiError 422 for values that are none."""
     dry = request.query.get("dryRun", [])
     kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}.get(request.info.verb, "")
-    causes = [_unsupported("dryRun", value, ["All"]) for value in dry if value != "All"]
+    causes = _bad_dry_run(dry)
     validation = request.option("fieldValidation") or "Warn"
     if validation not in ("Ignore", "Warn", "Strict"):
         causes.append(_unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))
@@ -68,6 +68,15 @@ def write_options(request: Request) -> WriteOptions:
 def _agent(header: str) -> str:
     """The default field manager: the User-Agent up to its first slash, at most 128 bytes."""
     return "".join(c for c in header.partition("/")[0] if c.isprintable())[:128] or "unknown"
+
+
+def _bad_dry_run(values: list[str]) -> list[dict[str, str]]:
+    """The only known value is `All`; upstream quotes the whole list."""
+    if all(value == "All" for value in values):
+        return []
+    told = ",".join(errors.quote(str(value)) for value in values)
+    message = f'Unsupported value: [{told}]: supported values: "All"'
+    return [errors.cause("FieldValueNotSupported", message, "dryRun")]
 
 
 def _unsupported(field: str, value: str, known: list[str]) -> dict[str, str]:
@@ -95,7 +104,7 @@ async def delete_options(request: Request) -> DeleteOptions:
     preconditions = options.get("preconditions") or {}
     policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
     dry = options.get("dryRun") or request.query.get("dryRun") or []
-    causes = [_unsupported("dryRun", str(value), ["All"]) for value in dry if value != "All"]
+    causes = _bad_dry_run(dry)
     if policy is not None and orphan is not None:
         message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(errors.cause("FieldValueInvalid", message, "propagationPolicy"))
@@ -149,7 +158,7 @@ def list_options(request: Request) -> ListOptions:
         elif request.option("continue"):
             bad = "resourceVersionMatch is forbidden when continue is provided"
         elif match == "Exact" and version == "0":
-            bad = 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
+            bad = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         if bad:
             cause = errors.cause("FieldValueForbidden", f"Forbidden: {bad}", "resourceVersionMatch")
             raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])

@@ -98,7 +98,8 @@ def version_number(text: str) -> int:
     """A resourceVersion as a number. Raises ApiError 400."""
     if not text.isascii() or not text.isdigit():
         raise errors.bad_request(
-            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            f'invalid resource version: resourceVersion: Invalid value: "{text}": '
+            f'strconv.ParseUint: parsing "{text}": invalid syntax'
         )
     return int(text)
 

@@ -100,6 +100,8 @@ class Jobs(Strategy):
             labels[key] = value
             labels[f"batch.kubernetes.io/{key}"] = value
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+        if not metadata.get("labels"):
+            metadata["labels"] = dict(labels)
 
 
 class Secrets(Strategy):

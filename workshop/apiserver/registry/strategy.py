@@ -29,6 +29,10 @@ _NO_GENERATION = {
     "nodes", "namespaces", "persistentvolumes", "persistentvolumeclaims", "resourcequotas",
     "volumeattachments.storage.k8s.io", "certificatesigningrequests.certificates.k8s.io", "services",
 }  # fmt: skip
+_RETURN_DELETED = {
+    "pods", "services", "serviceaccounts", "podtemplates", "persistentvolumes", "persistentvolumeclaims",
+    "resourcequotas",
+}  # fmt: skip
 _STATUS_KEEPS_LABELS = {"apps", "batch", "autoscaling", "policy", "networking.k8s.io"}
 
 
@@ -102,10 +106,11 @@ class Strategy:
         return None
 
     def returns_deleted_object(self) -> bool:
-        return False
+        return self.resource.group_resource in _RETURN_DELETED
 
     def default_propagation(self) -> str:
-        return "Background"
+        """What a deletion without a policy does with dependents: two old kinds leave them alone."""
+        return "Orphan" if self.resource.group_resource in ("jobs.batch", "replicationcontrollers") else "Background"
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         unattended = no_controller.warning(self.resource) if old is None else None

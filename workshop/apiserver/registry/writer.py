@@ -37,6 +37,8 @@ NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 NAME_TRIES = 8
 MAX_NAME = 63
 CONFLICT_TRIES = 50
+_STATUS_STAYS = ("finalize", "ephemeralcontainers", "resize")
+"""Subresources that take the whole object and leave its status alone, as the object's own path does."""
 
 
 class AdmissionChain(Protocol):
@@ -288,9 +290,10 @@ class Writer:
         return Stored(kv.key, kv.value, kv.mod_revision) if kv else None
 
     def _tracked(self, resource: Resource, old: Obj | None, new: Obj, options: WriteOptions, subresource: str) -> Obj:
+        door = "" if subresource in _STATUS_STAYS else subresource
         entries = managed_fields.track_update(
             old, new, options.manager, schema.for_kind(resource.api_version, resource.kind), self._clock.now(),
-            subresource, managed_fields.reset_fields(subresource, resource.subresource("status") is not None),
+            subresource, managed_fields.reset_fields(door, resource.subresource("status") is not None),
         )  # fmt: skip
         return managed_fields.with_entries(new, entries)
 
