@@ -119,7 +119,7 @@ class ApiServer:
             return str(error)
         if status.consistent_progress:
             return ""
-        return f"note: etcd {status.version} tells no trustworthy progress, consistent lists wait for its next event"
+        return f"note: etcd {status.version} tells no trustworthy progress, consistent lists read etcd directly"
 
     async def _components(self) -> list[Obj]:
         problem = await self._etcd_answers()

@@ -67,7 +67,7 @@ class Dispatch:
             return text_response(
                 '{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}'
             )
-        raise errors.no_such_path()
+        return text_response("404 page not found\n", 404)
 
     async def _resource(self, request: Request, res: Resource) -> Response:
         sub = request.info.subresource

@@ -61,9 +61,15 @@ def many(request: Request, resource: Resource, page: Page, form: Accepted, now: 
         items = [encode(partial(s.obj)) for s in page.items]
     else:
         kind, api_version = f"{resource.kind}List", resource.api_version
-        items = [served(resource, stored) for stored in page.items]
+        items = [_element(served(resource, stored)) for stored in page.items]
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (kind.encode(), api_version.encode(), metadata)
     return Response(body=head + b",".join(items) + b"]}\n")
+
+
+def _element(whole: bytes) -> bytes:
+    """An object as an element of a list, where kind and apiVersion are the list's to tell."""
+    at = whole.find(b'"metadata":', 0, 200)
+    return b"{" + whole[at:] if at > 0 else whole
 
 
 def event(resource: Resource, type: str, stored: Stored) -> bytes:

@@ -29,7 +29,7 @@ class Resources:
         verb = request.info.verb
         on_collection = verb in ("create", "list", "watch", "deletecollection")
         named = bool(request.info.name) and verb not in ("list", "watch")
-        if verb not in resource.verbs or named is on_collection and verb not in ("list", "watch"):
+        if verb not in resource.verbs or (named is on_collection and verb not in ("list", "watch")):
             raise errors.not_allowed()
         match verb:
             case "get":

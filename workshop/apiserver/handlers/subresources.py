@@ -227,11 +227,11 @@ def bound(pod: Obj, binding: Obj, now: float) -> Obj:
     metadata, spec, node = pod["metadata"], pod["spec"], binding["target"]["name"]
     if "deletionTimestamp" in metadata:
         raise errors.conflict(
-            PODS, metadata["name"], f"pod {metadata['name']} is being deleted, cannot be assigned to a host"
+            "pods/binding", metadata["name"], f"pod {metadata['name']} is being deleted, cannot be assigned to a host"
         )
     if spec.get("nodeName"):
         raise errors.conflict(
-            PODS, metadata["name"], f'pod {metadata["name"]} is already assigned to node "{spec["nodeName"]}"'
+            "pods/binding", metadata["name"], f'pod {metadata["name"]} is already assigned to node "{spec["nodeName"]}"'
         )
     if spec.get("schedulingGates"):
         raise errors.conflict(PODS, metadata["name"], f"pod {metadata['name']} has non-empty .spec.schedulingGates")

@@ -134,6 +134,8 @@ class Reader:
         if options.match == "Exact" or (options.version not in ("", "0") and options.limit and not options.match):
             return await self._at(selection, options, version_number(options.version), None)
         if not options.version:
+            if not self._cacher.trusts_progress:
+                return await self._at(selection, options, await self._storage.current_revision(), None)
             await self._cacher.consistent()
         elif options.version != "0":
             await self._cacher.wait_until(version_number(options.version))
