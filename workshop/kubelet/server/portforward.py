@@ -19,6 +19,8 @@ from workshop.kubelet.server import spdy
 from workshop.serving import Receive, Send
 
 SPDY = "SPDY/3.1+portforward.k8s.io"
+# As containerd does it: when one direction has ended the other gets this long (seconds), so that a client can read all.
+LINGER = 1.0
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
@@ -171,6 +173,8 @@ async def serve_channels(ports: list[int], dial: Dial, receive: Receive, send: S
         finished = asyncio.get_running_loop().create_task(_all(list(tasks)))
         tasks.append(finished)
         await asyncio.wait([feeding, finished], return_when=asyncio.FIRST_COMPLETED)
+        if not feeding.done():
+            await asyncio.wait([feeding], timeout=LINGER)
         if not feeding.done():
             await send({"type": "websocket.close", "code": 1000})
     finally:

@@ -81,9 +81,9 @@ class LogFile:
         self._size = 0
 
     def close(self) -> None:
-        """Write what has no newline yet, and end."""
+        """Write what has no newline yet, as a part of a line, and end."""
         for stream, rest in self._rest.items():
             if rest:
-                self._append(f"{stamp(time.time_ns())} {stream} F ".encode() + rest + b"\n")
+                self._append(f"{stamp(time.time_ns())} {stream} P ".encode() + rest + b"\n")
         self._rest = {"stdout": b"", "stderr": b""}
         os.close(self._fd)
