@@ -9,6 +9,7 @@ Upstream: pkg/registry/core/pod/rest/{log,subresources}.go, pkg/kubelet/client, 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ NODES, PODS, ENDPOINTSLICES, SERVICES = (
     resource(name) for name in ("nodes", "pods", "endpointslices.discovery.k8s.io", "services")
 )
 STREAMS = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
+V5, ERROR_CHANNEL = "v5.channel.k8s.io", b"\3"
 _DROPPED = frozenset({
     "connection", "upgrade", "host", "authorization", "content-length", "transfer-encoding", "keep-alive",
     "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
@@ -97,7 +99,13 @@ class NodeProxy:
                 **{_RENAMED[k]: ["1"] for k in _RENAMED if request.flag(k)},
                 "command": request.query.get("command", []),
             }
-        return await self._websocket(request, f"{base}{path}?{urlencode(query, doseq=True)}", self._kubelet_tls())
+        target = f"{base}{path}?{urlencode(query, doseq=True)}"
+        try:
+            return await self._websocket(request, target, self._kubelet_tls())
+        except errors.ApiError as refusal:
+            if sub == "portforward" or V5 not in request.scope.get("subprotocols", []):
+                raise
+            return await _tell_over_the_stream(request, refusal)
 
     async def _log(self, request: Request, pod: Obj) -> Response:
         container = _container(pod, request.option("container"), "log")
@@ -232,12 +240,18 @@ class NodeProxy:
         plain = await self._send("GET", target, tls)
         text = (await plain.text()).strip() or error.message
         plain.close()
-        if error.status == 404:
-            return errors.failure(404, "NotFound", text)
-        return errors.bad_request(text) if error.status == 400 else errors.internal(text)
+        return errors.internal(f"unable to upgrade connection: {text}")
 
 
 _RENAMED = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+
+
+async def _tell_over_the_stream(request: Request, refusal: errors.ApiError) -> Response:
+    """What the kubelet refused, as upstream's stream translator tells it: upgrade first, then a Status on channel 3."""
+    await request.send({"type": "websocket.accept", "subprotocol": V5})
+    await request.send({"type": "websocket.send", "bytes": ERROR_CHANNEL + json.dumps(refusal.status).encode()})
+    await request.send({"type": "websocket.close", "code": 1000})
+    return Served()
 
 
 async def _up(request: Request, far: aiohttp.ClientWebSocketResponse) -> None:

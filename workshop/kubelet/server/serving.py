@@ -129,11 +129,13 @@ class Server:
             body = {"kubeletconfig": {"maxPods": self._kubelet.config.max_pods, "port": self._kubelet.config.port}}
             await respond(send, 200, json.dumps(body).encode(), JSON)
         elif head == "run" and len(parts) == 4:
-            status = await self._running(parts[1], parts[2], parts[3])
+            status = await self._running(head, parts[1], parts[2], parts[3])
             done = await self._kubelet.runtime.exec_sync(status.id, query.get("cmd", [""])[0].split(), 0)
             await respond(send, 200, done.stdout + done.stderr)
         elif head in ("exec", "attach", "portForward"):
-            raise Refused(400, "unable to upgrade: only WebSocket is served here")
+            if head != "portForward" and len(parts) in (4, 5):
+                await self._running(head, parts[1], parts[2], parts[-1])
+            raise Refused(400, "only WebSocket is served here")
         else:
             raise Refused(404, "404 page not found")
 
@@ -269,14 +271,16 @@ class Server:
 
     # -- streams -------------------------------------------------------------------------------------------------
 
-    async def _running(self, namespace: str, name: str, container: str) -> cri.ContainerStatus:
-        pod = self._pod(namespace, name)
-        if pods.container_named(pod, container) is None:
-            raise Refused(404, f'container not found ("{container}")')
+    async def _running(self, verb: str, namespace: str, name: str, container: str) -> cri.ContainerStatus:
+        pod = self._kubelet.pod(namespace, name)
+        if pod is None:
+            raise Refused(404, "pod does not exist")
         for status in await self._history(pod, container):
             if status.state == cri.RUNNING:
                 return status
-        raise Refused(500, f'unable to upgrade connection: container not found ("{container}")')
+        if verb == "attach":
+            raise Refused(500, f"container {container} not found in pod {name}_{namespace}")
+        raise Refused(500, f'container not found ("{container}")')
 
     async def _websocket(self, scope: Scope, query: Query, receive: Receive, send: Send) -> None:
         parts = [part for part in scope["path"].split("/") if part]
@@ -293,7 +297,7 @@ class Server:
         protocol = remote.choose(scope)
         if protocol is None:
             raise Refused(400, f"unable to upgrade: supported protocols are {remote.V5}, {remote.V4}")
-        status = await self._running(namespace, name, container)
+        status = await self._running(verb, namespace, name, container)
         stdin, tty = flag(query, "input", "stdin"), flag(query, "tty")
         stream: cri.Stream | None = None
         problem: cri.CriError | None = None
