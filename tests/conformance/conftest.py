@@ -18,6 +18,12 @@ from . import kubectl as stock
 _count = itertools.count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.cluster)
+
+
 @pytest.fixture(scope="session")
 def kubeconfig() -> Iterator[str]:
     if foreign := os.environ.get("CONFORMANCE_KUBECONFIG"):
