@@ -1,0 +1,74 @@
+"""An API server in this process: memory as its store, no socket. `api` speaks raw HTTP to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from workshop.apiserver.assembly import ApiServer, Settings
+from workshop.apiserver.security import Options
+from workshop.apiserver.storage.memory import MemoryStorage
+from workshop.clock import SYSTEM
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+Api = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    """`await api("GET", "/version")`; a body that is no text is sent as JSON."""
+    options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
+    server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
+    await server.start()
+    running = asyncio.create_task(server.follow())
+
+    async def call(method: str, target: str, body: Any = None, content_type: str = "application/json") -> Answer:
+        path, _, query = target.partition("?")
+        raw = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else b""
+        headers = [(b"user-agent", b"test/1"), (b"content-length", str(len(raw)).encode())]
+        headers += [(b"content-type", content_type.encode())] if body is not None else []
+        scope = {
+            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": headers,
+            "query_string": query.encode(), "extensions": {},
+        }  # fmt: skip
+        requests = [{"type": "http.request", "body": raw, "more_body": False}]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            if requests:
+                return requests.pop()
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await server.app(scope, receive, send)
+        told = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+        return Answer(sent[0]["status"], told, b"".join(m.get("body", b"") for m in sent[1:]))
+
+    try:
+        async with asyncio.timeout(10):
+            await server.cacher.ready.wait()
+            await server.security.indexed.wait()
+            account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+            await call("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+        yield call
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await server.close()
