@@ -52,7 +52,7 @@ async def api() -> AsyncIterator[Api]:
         async def receive() -> Any:
             if requests:
                 return requests.pop()
-            await asyncio.Event().wait()
+            return await asyncio.Future()
 
         async def send(message: Any) -> None:
             sent.append(message)

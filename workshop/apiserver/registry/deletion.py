@@ -95,17 +95,16 @@ class Deleter:
 
 
 def _check(resource: Resource, name: str, metadata: Obj, options: DeleteOptions) -> None:
-    if options.uid is not None and options.uid != metadata["uid"]:
-        raise errors.conflict(
-            resource, name,
-            f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}",
-        )  # fmt: skip
-    if options.version is not None and options.version != metadata["resourceVersion"]:
-        raise errors.conflict(
-            resource, name,
-            f"Precondition failed: ResourceVersion in precondition: {options.version}, "
-            f"ResourceVersion in object meta: {metadata['resourceVersion']}",
-        )  # fmt: skip
+    """The preconditions. Upstream names the kind here where it names the resource elsewhere."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    uid, version = metadata["uid"], metadata["resourceVersion"]
+    if options.uid is not None and options.uid != uid:
+        why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid})"
+        raise errors.conflict(kind, name, f"{why}. The object might have been deleted and then recreated")
+    if options.version is not None and options.version != version:
+        asked = f"the ResourceVersion in the precondition ({options.version})"
+        why = f"{asked} does not match the ResourceVersion in record ({version})"
+        raise errors.conflict(kind, name, f"{why}. The object might have been modified")
 
 
 def mark(
