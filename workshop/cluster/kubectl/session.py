@@ -98,7 +98,8 @@ class Session:
             return [(await self.resource(kind), name) for kind, name in pairs]
         kinds = [kind for part in words[0].split(",") for kind in (ALL if part == "all" else [part])]
         found = [await self.resource(kind) for kind in kinds]
-        return [(resource, name) for resource in found for name in (words[1:] or [None])]
+        names: list[str | None] = [*words[1:]] or [None]
+        return [(resource, name) for resource in found for name in names]
 
 
 # The members of the category `all`, in the order in which the stock client prints them.

@@ -55,11 +55,11 @@ def condition(text: str) -> Verdict:
 
         return met
     if what == "jsonpath" and rest:
-        expression, _, wanted = rest.rpartition("}=") if "}=" in rest else (rest.rstrip("}"), "", None)
+        expression, equals, value = rest.rpartition("}=") if "}=" in rest else (rest.rstrip("}"), "", "")
 
         def found(obj: Obj | None) -> bool:
             values = path(obj or {}, expression.lstrip("{"))
-            return bool(values) if wanted is None else [str(v) for v in values] == [wanted]
+            return [str(v) for v in values] == [value] if equals else bool(values)
 
         return found
     raise UsageError(f'unrecognized condition: "{text}"')

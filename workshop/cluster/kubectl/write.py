@@ -173,8 +173,8 @@ async def label(s: Session, words: list[str], pairs: list[str], overwrite: bool,
             raise UsageError("resource(s) were provided, but no name was specified")
         obj = await s.client.get(kind, name, s.within(kind))
         there = obj["metadata"].get(field) or {}
-        for key, value in wanted.items():
-            if value is not None and key in there and there[key] != value and not overwrite:
+        for key, given in wanted.items():
+            if given is not None and key in there and there[key] != given and not overwrite:
                 raise UsageError(f"'{key}' already has a value ({there[key]}), and --overwrite is false")
         await s.client.patch(
             kind,
