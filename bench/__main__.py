@@ -1,55 +1,63 @@
-"""`python -m bench`: cold start to Ready, memory and processor time at rest of a cluster with two nodes.
-
-Each figure stands beside its aim. The state directory is fresh, certificates are made, nothing runs before.
-"""
+"""`python -m bench [cold] [rest] [pods] [api]`: print the figures, and say which miss their limit."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import subprocess
 import sys
-import tempfile
-import time
 
-from workshop.cluster.facade import Cluster
+from . import apiserver, figures
+from .clusters import Ours, Real
+from .figures import Figure, Make
 
-REST_SECONDS = 60
-ROUNDS = 3
+PARTS = ("cold", "rest", "pods", "api")
 
 
-def cold_start() -> float:
-    """Seconds that `workshop up --nodes 2` takes as a command, until all nodes are Ready."""
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "workshop", "up", "--nodes", "2"], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+def measure(part: str, make: Make, options: argparse.Namespace) -> list[Figure]:
+    if part == "cold":
+        return figures.cold_start(make, options.runs)
+    if part == "rest":
+        return figures.at_rest(make, options.settle, options.span)
+    if part == "pods":
+        return figures.many_pods(make, max(1, options.runs // 2))
+    return apiserver.requests(make, 1)
+
+
+def number(figure: Figure | None) -> str:
+    return "-" if figure is None else f"{figure.value:,.2f}" if figure.value < 100 else f"{figure.value:,.0f}"
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="ws-bench-") as home:
-        os.environ["WORKSHOP_HOME"] = home
-        cluster = Cluster()
-        times = []
-        for number in range(ROUNDS):
-            if number:
-                cluster.down(purge=True)
-            times.append(cold_start())
-        try:
-            mode = cluster.plan().mode
-            print(f"mode {mode}")
-            print(f"cold start to 2 nodes Ready   {min(times):6.2f} s      (at most 2.0, aim 1.0; {ROUNDS} rounds)")
-            before = sum(row["cpu_seconds"] or 0 for row in cluster.ps())
-            time.sleep(REST_SECONDS)
-            rows = cluster.ps()
-            used = sum(row["cpu_seconds"] or 0 for row in rows) - before
-            memory = sum(row["memory"] or 0 for row in rows) / 1e6
-            print(f"idle processor time           {used / REST_SECONDS * 100:6.2f} %      (at most 3)")
-            print(f"memory, proportional          {memory:6.1f} MB     (at most 200, aim 100)")
-            for row in rows:
-                print(f"    {row['name']:26} {(row['memory'] or 0) / 1e6:6.1f} MB")
-        finally:
-            cluster.down(purge=True)
-    return 0
+    parser = argparse.ArgumentParser(prog="bench", description="What a cluster costs.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--runs", type=int, default=5, help="cold starts (half as many Deployments); medians are shown")
+    parser.add_argument("--settle", type=float, default=60.0, help="seconds from Ready to the look at memory")
+    parser.add_argument("--span", type=float, default=60.0, help="seconds over which idle load is taken")
+    parser.add_argument("--detail", action="store_true", help="every run, and the share of each process")
+    options = parser.parse_args()
+    if wrong := [part for part in options.parts if part not in PARTS]:
+        parser.error(f"there is no part {wrong[0]!r}: choose among {', '.join(PARTS)}")
+    real = Real.available()
+    if not real:
+        print("The real binaries are not measured: KUBE_BINARIES names no folder with kube-apiserver, kubemark, …")
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"The machine is not quiet (load {load:.1f}): the figures will be too high.")
+    print(f"{'figure':36} {'workshop':>10} {'real':>10} {'unit':12} {'limit':>6} {'aim':>6}")
+    missed = 0
+    for part in options.parts or PARTS:
+        ours = measure(part, Ours, options)
+        theirs = {figure.name: figure for figure in measure(part, Real, options)} if real else {}
+        for figure in ours:
+            other = theirs.get(figure.name)
+            limits = [f"{value:g}" if value is not None else "" for value in (figure.limit, figure.aim)]
+            row = f"{figure.name:36} {number(figure):>10} {number(other):>10} {figure.unit:12}"
+            print(f"{row} {limits[0]:>6} {limits[1]:>6} {figure.verdict}", flush=True)
+            if options.detail:
+                print(f"    workshop: {figure.detail}" + (f"\n    real: {other.detail}" if other else ""), flush=True)
+            missed += figure.verdict == "MISSED"
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
