@@ -76,6 +76,10 @@ def seat(request):
     with tempfile.TemporaryDirectory(prefix="ws-e2e-") as folder:
         seat = seats.make(request.param, Path(folder))
         try:
+            checks = json.loads(seat.workshop("doctor", "-o", "json"))
+            (verdict,) = [check for check in checks if check["check"] == f"mode {seat.mode}"]
+            if not verdict["ok"]:
+                seats.skip(f"mode {seat.mode} is not possible here: {verdict['what']}")
             yield seat
         finally:
             seat.run(seat.python, "-m", "workshop", "down", "--purge")
