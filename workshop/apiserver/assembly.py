@@ -81,6 +81,7 @@ class ApiServer:
         self.chain = [
             chain.counted(self.health),
             chain.authenticated(self.security.authentication),
+            chain.held_until(self.started),
             chain.impersonated(self.security.authorizer),
             chain.authorized(self.security.authorizer),
         ]
@@ -129,8 +130,11 @@ class ApiServer:
         ]
 
     async def start(self) -> None:
-        """Bring the store to what a cluster holds. Raises StorageError."""
+        """Bring the store to what a cluster holds; cache and indexes have seen it then. Raises StorageError, ApiError."""
         await self.security.start()
+        await self.cacher.ready.wait()
+        await self.cacher.consistent()
+        await self.security.indexed.wait()
         self.started.set()
 
     async def follow(self) -> None:

@@ -2,6 +2,7 @@
 
     request info  (server/info.py, filled in by server/app.py)
     authentication     who?                      401
+    (wait for the indexes of a server that has just begun)
     impersonation      as whom?                  403
     authorization      may he?                   403
     dispatch           discovery, health, or a resource's verb
@@ -14,6 +15,8 @@ Upstream: apiserver/pkg/server/config.go, DefaultBuildHandlerChain.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import reduce
 
@@ -72,6 +75,23 @@ def impersonated(authorizer: Authorizer) -> Link:
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             request.user = await impersonate(request.user, request.headers, authorizer)
+            return await inner(request)
+
+        return handle
+
+    return link
+
+
+def held_until(started: asyncio.Event, patience: float = 5.0) -> Link:
+    """A new server knows no roles until its cache is filled. Whoever comes in these first milliseconds waits, rather
+    than being refused what he may do; health checks are answered at once."""
+
+    def link(inner: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            if not started.is_set() and request.info.is_resource:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await started.wait()
             return await inner(request)
 
         return handle

@@ -8,6 +8,7 @@ import socket
 from contextlib import AsyncExitStack
 from random import SystemRandom
 
+from workshop.api.errors import ApiError
 from workshop.clock import SYSTEM
 from workshop.component import inherited_sockets
 from workshop.serving import listen, serve, server_tls
@@ -69,7 +70,7 @@ async def _until_started(server: ApiServer) -> None:
         try:
             await server.start()
             return
-        except StorageError as error:
+        except (StorageError, ApiError) as error:
             logger.debug("etcd is not there yet: %s", error)
             await SYSTEM.sleep(pause)
             pause = min(pause * 2, RETRY_MOST)
