@@ -130,7 +130,9 @@ class ApiServer:
         ]
 
     async def start(self) -> None:
-        """Bring the store to what a cluster holds; cache and indexes have seen it then. Raises StorageError, ApiError."""
+        """Bring the store to what a cluster holds; cache and indexes have seen it then.
+
+        Raises StorageError, ApiError."""
         await self.security.start()
         await self.cacher.ready.wait()
         await self.cacher.consistent()
