@@ -204,7 +204,9 @@ def _of_type(kind: Type, components: dict[str, dict[str, Any]]) -> dict[str, Any
     return dict(SPECIAL[kind.kind])
 
 
-DOCSTRING = re.compile(r'def (\w+)\(self\):\n        """Gets the .*?\n\n        (.*?)  # noqa: E501\n', re.DOTALL)
+DOCSTRING = re.compile(
+    r'def (\w+)\(self\):\n        """Gets the [^\n]*\n\n        (?!:)(.*?)  # noqa: E501\n', re.DOTALL
+)
 NAMES = re.compile(r"attribute_map = \{(.*?)\}", re.DOTALL)
 
 
@@ -230,7 +232,11 @@ def descriptions(package: str, struct: str) -> dict[str, str]:
 def _docstrings(source: str) -> dict[str, str]:
     found = NAMES.search(source)
     names = dict(re.findall(r"'(\w+)': '([^']+)'", found[1])) if found else {}
-    return {names[name]: " ".join(text.split()) for name, text in DOCSTRING.findall(source) if name in names}
+    return {
+        names[name]: " ".join(text.replace('\\"', '"').split())
+        for name, text in DOCSTRING.findall(source)
+        if name in names
+    }
 
 
 def dumps(made: dict[str, Any]) -> bytes:

@@ -45,6 +45,9 @@ CREATE_FAILED = (
 )
 
 
+WARMING_UP = 2.0  # seconds in which a new container's port may refuse a forwarded connection
+
+
 def new_id() -> str:
     """64 hexadecimal digits, as container ids have."""
     return os.urandom(32).hex()
@@ -567,7 +570,21 @@ class ProcessRuntime:
         sandbox = await self.pod_sandbox_status(sandbox_id)
         namespaced = self._network is not None and self._network.namespaced() and not sandbox.host_network
         addresses = ["127.0.0.1", "::1"] if namespaced else [sandbox.ip, "127.0.0.1"]
-        return await shims.dial(self._directory(sandbox_id), addresses, port if namespaced else self.port_shift(port))
+        number = port if namespaced else self.port_shift(port)
+        while True:
+            try:
+                return await shims.dial(self._directory(sandbox_id), addresses, number)
+            except CriError:
+                if not self._just_started(sandbox_id):
+                    raise
+            await self._clock.sleep(0.05)
+
+    def _just_started(self, sandbox_id: str) -> bool:
+        """A stand-in is an interpreter: it listens a little later than the program it stands for."""
+        began = [
+            c.started_at for c in self._containers.values() if c.sandbox_id == sandbox_id and c.state == cri.RUNNING
+        ]
+        return any(self._clock.now() - moment < WARMING_UP for moment in began)
 
     # -- images --------------------------------------------------------------------------------------------------
 
