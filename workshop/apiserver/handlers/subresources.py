@@ -156,9 +156,27 @@ class Subresources:
         await self._resources.writer.admit(admission)
         if _budget_matters(pod):
             await self._spend(pod, replace(write_options(request), dry_run=delete.dry_run))
+        if not delete.dry_run:
+            await self._tell_why(pod, delete, write_options(request))
         await self._resources.deleter.delete(res, info.namespace, info.name, delete, request.user)
         return json_response(
             {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+        )
+
+    async def _tell_why(self, pod: Obj, delete: DeleteOptions, options: WriteOptions) -> None:
+        """The pod's status says why it ends, before it ends. Raises ApiError 404 and 409."""
+        now, metadata = self._resources.clock.now(), pod["metadata"]
+        why = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+               "message": "Eviction API: evicting"}  # fmt: skip
+
+        async def told(old: Obj | None) -> Obj:
+            if old is None:
+                raise errors.not_found(PODS, metadata["name"])
+            status = old.get("status", {})
+            return {**old, "status": {**status, "conditions": conditions.set(status.get("conditions") or [], why, now)}}
+
+        await self._resources.writer.update(
+            PODS, metadata["namespace"], metadata["name"], told, options, "status", uid=delete.uid
         )
 
     async def _spend(self, pod: Obj, options: WriteOptions) -> None:
