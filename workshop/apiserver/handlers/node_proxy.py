@@ -88,8 +88,6 @@ class NodeProxy:
         await self._writer.admit(
             AdmissionRequest("CONNECT", PODS, sub, info.namespace, info.name, dict(options), None, request.user)
         )
-        if not request.is_websocket:
-            raise errors.bad_request("Upgrade request required: this server speaks WebSocket, not SPDY")
         base = await self._kubelet(pod)
         path = f"/{STREAMS[sub]}/{info.namespace}/{info.name}"
         query = {key: values for key, values in request.query.items() if key not in ("container", "command", *_RENAMED)}
@@ -99,6 +97,8 @@ class NodeProxy:
                 **{_RENAMED[k]: ["1"] for k in _RENAMED if request.flag(k)},
                 "command": request.query.get("command", []),
             }
+        if not request.is_websocket:
+            raise errors.bad_request("Upgrade request required: this server speaks WebSocket, not SPDY")
         target = f"{base}{path}?{urlencode(query, doseq=True)}"
         try:
             return await self._websocket(request, target, self._kubelet_tls())
