@@ -27,6 +27,7 @@ REAL_FLAGS = {  # the real one takes no address of 127/8 for these
     ),
     "kube-controller-manager": ("--cluster-cidr=10.97.0.0/16", "--service-cluster-ip-range=10.96.0.0/16"),
 }
+OWN_FLAGS = ("--allow-loopback-endpoints",)
 HOLLOW_PORT = 21000
 
 
@@ -91,8 +92,7 @@ class Real:
         return bool(os.environ.get("KUBE_BINARIES")) and all((folder / name).exists() for name in names)
 
     def _etcd(self) -> str:
-        own = [self.binaries / "etcd", self.binaries / "etcd36"]
-        return next((str(path) for path in own if path.exists()), "etcd")
+        return str(self.binaries / "etcd") if (self.binaries / "etcd").exists() else "etcd"
 
     def _start(self, name: str, command: list[str]) -> None:
         with open(self.layout.log(name), "wb") as log:
@@ -105,7 +105,8 @@ class Real:
         for component in self.plan.components:
             if component.node is None:
                 program = self._etcd() if component.program == "etcd" else str(self.binaries / component.program)
-                self._start(component.name, [program, *component.argv[1:], *REAL_FLAGS.get(component.program, ())])
+                flags = [flag for flag in component.argv[1:] if not flag.startswith(OWN_FLAGS)]
+                self._start(component.name, [program, *flags, *REAL_FLAGS.get(component.program, ())])
         for number, node in enumerate(self.plan.nodes):
             self._start(f"hollow-{node.name}", self._hollow(number, node.name))
         Waiter(self.plan, self.layout, 60, lambda: None).until_up()

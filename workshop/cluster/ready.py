@@ -101,7 +101,7 @@ class Waiter:
                 with self.get("/api/v1/nodes?watch=1", what) as response:
                     while waiting and response.status == 200 and (line := response.readline()):
                         node = json.loads(line).get("object", {})
-                        if is_ready(node):
+                        if node.get("kind") == "Node" and is_ready(node):
                             waiting.discard(node["metadata"]["name"])
             except (OSError, http.client.HTTPException, ValueError):
                 pass
