@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.test_supervisor import end, rows, started_again
 from workshop.api import errors
 from workshop.api.resources import resource
 from workshop.client.rest import Client, Unreachable
@@ -23,8 +24,6 @@ from workshop.clock import SYSTEM
 from workshop.cluster import blocks, observer, procfs, sweep
 from workshop.cluster.facade import Cluster
 from workshop.cluster.network import choose
-
-from tests.cluster.test_supervisor import end, rows, started_again
 
 pytestmark = pytest.mark.cluster
 
