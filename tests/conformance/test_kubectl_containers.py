@@ -86,6 +86,7 @@ def test_cp_both_ways(shell: Kubectl, tmp_path: Path) -> None:
     assert shell("exec", "box", "--", "wc", "-l", "/tmp/there.txt").split()[0] == "1000"
     shell("cp", "box:/tmp/there.txt", str(tmp_path / "back.txt"))
     assert (tmp_path / "back.txt").read_text() == here.read_text()
+    shell("exec", "box", "--", "rm", "/tmp/there.txt")
 
 
 def test_attach(k: Kubectl) -> None:
@@ -167,28 +168,29 @@ spec:
 
 
 def test_readiness_takes_a_pod_out_of_its_service(k: Kubectl, manifest) -> None:  # type: ignore[no-untyped-def]
-    k("apply", "-f", manifest("""
+    mark = f"/tmp/{k.namespace}-is-not-ready"  # in mode plain /tmp is everybody's
+    k("apply", "-f", manifest(f"""
 apiVersion: v1
 kind: Pod
-metadata: {name: moody, labels: {app: moody}}
+metadata: {{name: moody, labels: {{app: moody}}}}
 spec:
   containers:
   - name: c
     image: busybox
     command: [sleep, "3600"]
-    readinessProbe: {exec: {command: [test, "!", "-e", /tmp/not-ready]}, periodSeconds: 1, failureThreshold: 1}
+    readinessProbe: {{exec: {{command: [test, "!", "-e", {mark}]}}, periodSeconds: 1, failureThreshold: 1}}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: moody}
-spec: {selector: {app: moody}, ports: [{port: 80}]}
+metadata: {{name: moody}}
+spec: {{selector: {{app: moody}}, ports: [{{port: 80}}]}}
 """))  # fmt: skip
     k("wait", "--for=condition=Ready", "pod/moody", "--timeout=60s")
-    k("exec", "moody", "--", "touch", "/tmp/not-ready")
+    k("exec", "moody", "--", "touch", mark)
     k("wait", "--for=condition=Ready=false", "pod/moody", "--timeout=60s")
     k("wait", "--for=jsonpath={.endpoints[0].conditions.ready}=false", "endpointslice",
       "-l", "kubernetes.io/service-name=moody", "--timeout=30s")  # fmt: skip
-    k("exec", "moody", "--", "rm", "/tmp/not-ready")
+    k("exec", "moody", "--", "rm", mark)
     k("wait", "--for=condition=Ready", "pod/moody", "--timeout=60s")
 
 
@@ -233,6 +235,7 @@ spec:
 """))  # fmt: skip
     k("wait", "--for=condition=Ready", "pod/polite", "--timeout=60s")
     follow = k.popen("logs", "-f", "polite")
+    assert follow.stdout is not None and follow.stdout.readline() == "up\n"
     k("delete", "pod", "polite", "--timeout=60s")
     out, _ = follow.communicate(timeout=30)
     assert "terminated" in out

@@ -215,11 +215,14 @@ def test_logs_and_port_forward(api: client.ApiClient, ns: str, containers: None)
     running(core, ns, "web")
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", ns, ports="80")
     socket = forward.socket(80)
-    socket.setblocking(True)
-    socket.sendall(b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
-    answer = b""
-    while data := socket.recv(4096):
-        answer += data
+    try:
+        socket.setblocking(True)
+        socket.sendall(b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while data := socket.recv(4096):
+            answer += data
+    finally:
+        forward.close()
     assert answer.startswith(b"HTTP/1.1 200")
     assert forward.error(80) is None
     assert "GET /" in core.read_namespaced_pod_log("web", ns)
