@@ -13,10 +13,8 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
-
-import aiohttp
-from yarl import URL
 
 from workshop.api import errors
 from workshop.api.meta import Obj
@@ -26,6 +24,9 @@ from workshop.apiserver.registry.reader import ListOptions, Reader, Selection
 from workshop.apiserver.registry.writer import Writer
 from workshop.apiserver.server.http import Request, Response, Served
 from workshop.serving import Send
+
+if TYPE_CHECKING:
+    import aiohttp  # a fifth of the start: imported by the first who speaks to a kubelet
 
 NODES, PODS, ENDPOINTSLICES, SERVICES = (
     resource(name) for name in ("nodes", "pods", "endpointslices.discovery.k8s.io", "services")
@@ -64,6 +65,8 @@ class NodeProxy:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
+            import aiohttp
+
             self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None))
         return self._session
 
@@ -206,6 +209,9 @@ class NodeProxy:
         headers: dict[str, str] | None = None,
         body: bytes = b"",
     ) -> aiohttp.ClientResponse:
+        import aiohttp
+        from yarl import URL
+
         try:
             return await self._client().request(
                 method, URL(target, encoded=True), headers=headers, data=body or None, ssl=tls if tls else False,
@@ -215,6 +221,9 @@ class NodeProxy:
             raise _unreachable(method, target, error) from None
 
     async def _websocket(self, request: Request, target: str, tls: ssl.SSLContext | None) -> Response:
+        import aiohttp
+        from yarl import URL
+
         protocols: list[str] = request.scope.get("subprotocols", [])
         try:
             far = await self._client().ws_connect(
@@ -269,9 +278,9 @@ async def _up(request: Request, far: aiohttp.ClientWebSocketResponse) -> None:
 async def _down(far: aiohttp.ClientWebSocketResponse, send: Send) -> None:
     """From the kubelet to the client."""
     async for message in far:
-        if message.type is aiohttp.WSMsgType.BINARY:
+        if message.type.name == "BINARY":
             await send({"type": "websocket.send", "bytes": message.data})
-        elif message.type is aiohttp.WSMsgType.TEXT:
+        elif message.type.name == "TEXT":
             await send({"type": "websocket.send", "text": message.data})
     await send({"type": "websocket.close", "code": 1000})
 
