@@ -27,6 +27,12 @@ Review = Callable[[Obj, UserInfo, str], Awaitable[Obj]]
 Served = Mapping[tuple[str, str, str], Resource]
 """Resources by (group, version, plural)."""
 
+# group-resource → what every request for it is told (upstream: k8s.io/api/core/v1/lifecycle.go)
+DEPRECATED = {
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
+
 
 class Dispatch:
     def __init__(
@@ -71,6 +77,8 @@ class Dispatch:
 
     async def _resource(self, request: Request, res: Resource) -> Response:
         sub = request.info.subresource
+        if res.group_resource in DEPRECATED:
+            request.warnings.append(DEPRECATED[res.group_resource])
         if not res.persisted:
             return await self._answered(request, res)
         if not sub:
@@ -104,7 +112,6 @@ class Dispatch:
         return forms.one(request, res, {"metadata": {}, **answer}, form, self._clock.now(), 201)
 
     async def _component_statuses(self, request: Request, res: Resource) -> Response:
-        request.warnings.append("v1 ComponentStatus is deprecated in v1.19+")
         form, now = accepted(request.header("accept")), self._clock.now()
         items = await self._components()
         if request.info.verb == "get":

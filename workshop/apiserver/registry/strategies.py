@@ -163,9 +163,6 @@ class Events(Strategy):
 class Endpoints(Strategy):
     allows_create_on_update = True
 
-    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
-        return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
-
 
 class EndpointSlices(Strategy):
     def __init__(self, resource: Resource) -> None:
