@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import sys
 
 from . import apiserver, figures
-from .clusters import Ours, Real
+from .clusters import ROOT, Ours, Real
 from .figures import Figure, Make
 
 PARTS = ("cold", "rest", "pods", "api")
@@ -37,6 +38,7 @@ def main() -> int:
     options = parser.parse_args()
     if wrong := [part for part in options.parts if part not in PARTS]:
         parser.error(f"there is no part {wrong[0]!r}: choose among {', '.join(PARTS)}")
+    compileall.compile_dir(str(ROOT / "workshop"), quiet=2)  # as installed, also under PYTHONDONTWRITEBYTECODE
     real = Real.available()
     if not real:
         print("The real binaries are not measured: KUBE_BINARIES names no folder with kube-apiserver, kubemark, …")

@@ -42,6 +42,9 @@ def main(argv: list[str]) -> int:
         if subprocess.run([*pip, *step], check=False).returncode:
             sys.stderr.write("installing failed, see above; a network or a local package index is needed once\n")
             return 1
+    # pip compiles what it copies, not what it links to; without this, PYTHONDONTWRITEBYTECODE would have every
+    # process compile three hundred files
+    subprocess.run([str(python), "-m", "compileall", "-q", str(ROOT / "workshop")], check=False)
     return 0
 
 
