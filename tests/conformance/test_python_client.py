@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -30,6 +31,15 @@ def api(kubeconfig: str) -> Iterator[client.ApiClient]:
     config.load_kube_config(kubeconfig, client_configuration=configuration)
     with client.ApiClient(configuration) as api_client:
         yield api_client
+        api_client.rest_client.pool_manager.clear()
+    collect()
+
+
+def collect() -> None:
+    """The official client leaves sockets to the garbage collector; let that happen here, not in a later test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
@@ -41,6 +51,7 @@ def ns(api: client.ApiClient) -> Iterator[str]:
     eventually(lambda: any(o.metadata.name == "default" for o in core.list_namespaced_service_account(name).items), 30)
     yield name
     core.delete_namespace(name)
+    collect()
 
 
 def pod(name: str, *command: str, image: str = "busybox") -> dict[str, Any]:
@@ -207,6 +218,7 @@ def test_exec_streams_both_ways(api: client.ApiClient, ns: str, containers: None
     assert session.readline_stdout(timeout=10) == "typed"
     session.run_forever(timeout=10)
     assert session.returncode == 5
+    session.close()
 
 
 def test_logs_and_port_forward(api: client.ApiClient, ns: str, containers: None) -> None:
