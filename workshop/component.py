@@ -130,7 +130,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
 
 def lean_tls() -> None:
-    """Give each TLS connection of asyncio a read buffer of 32 KiB, two TLS records, in the place of 256 KiB.
+    """Give each TLS connection of asyncio a read buffer of 8 KiB, half a TLS record, in the place of 256 KiB.
 
     The controller manager holds eighty watches, and the API server the other ends: that is 40 MB of buffers that
     nothing ever fills. The size is a class attribute of asyncio's own protocol; where a later Python has none, nothing
@@ -140,7 +140,7 @@ def lean_tls() -> None:
 
     protocol = getattr(sslproto, "SSLProtocol", None)
     if hasattr(protocol, "max_size"):
-        protocol.max_size = 32 * 1024  # type: ignore[union-attr]
+        protocol.max_size = 8 * 1024  # type: ignore[union-attr]
 
 
 def inherited_sockets() -> list[int]:

@@ -45,7 +45,7 @@ LATE = ("encodings.idna", "stringprep", "uvicorn.lifespan.off")
 
 def environment() -> dict[str, str]:
     """The zygote's environment: room for titles, and gRPC's fork handlers off (no channel is ever open here)."""
-    return {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", TITLE_ROOM: "-" * 6000}
+    return {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", "MALLOC_ARENA_MAX": "1", TITLE_ROOM: "-" * 6000}
 
 
 def preload(packages: list[str]) -> None:
