@@ -34,7 +34,6 @@ async def api() -> AsyncIterator[Api]:
     """`await api("GET", "/version")`; a body that is no text is sent as JSON."""
     options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
     server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
-    await server.start()
     running = asyncio.create_task(server.follow())
 
     async def call(method: str, target: str, body: Any = None, content_type: str = "application/json") -> Answer:
@@ -63,8 +62,7 @@ async def api() -> AsyncIterator[Api]:
 
     try:
         async with asyncio.timeout(10):
-            await server.cacher.ready.wait()
-            await server.security.indexed.wait()
+            await server.start()
             account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
             await call("POST", "/api/v1/namespaces/default/serviceaccounts", account)
         yield call

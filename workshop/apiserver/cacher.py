@@ -20,7 +20,7 @@ import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import msgspec
 from sortedcontainers import SortedDict
@@ -37,6 +37,8 @@ WINDOW = 2_000
 WATCHER_BACKLOG = 10_000
 """Events that a slow watcher may fall behind before it is cut off; it resumes from its last version or gets 410."""
 CONSISTENT_READ_TIMEOUT = 3.0
+ASK_AGAIN = 0.1
+"""Seconds after which progress is asked for anew: the question is lost with the connection that it was asked on."""
 _decode = msgspec.json.Decoder().decode
 _METADATA = b'"metadata":{'
 
@@ -131,11 +133,9 @@ class Watcher:
         """All changes that have come, at least one; [] after `timeout` seconds or when the watcher was cut off."""
         if not self._changes and not self.cut:
             self._wake.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
-            except TimeoutError:
-                return []
         changes = list(self._changes)
         self._changes.clear()
         return changes
@@ -216,16 +216,21 @@ class Cacher:
 
     def _forget(self) -> None:
         """Start anew. Watchers are cut off: what they missed cannot be told any more."""
+        self.ready.clear()
+        self._cut_watchers()
+        self._shelves.clear()
+        self.revision = 0
+
+    def _cut_watchers(self) -> None:
         for shelf in self._shelves.values():
             for watcher in list(shelf.watchers):
                 watcher.close()
-        self._shelves.clear()
-        self.revision = 0
 
     async def _fill(self) -> int:
         """Read everything, once; the revision from which to follow."""
         if self.revision:
             return self.revision
+        self._forget()  # what an attempt that broke off has left
         self.trusts_progress = (await self._storage.status()).consistent_progress
         after: str | None = None
         revision = 0
@@ -238,6 +243,7 @@ class Cacher:
             if not page.more:
                 break
             after = page.items[-1].key
+        self._cut_watchers()  # whoever came while the shelves were being filled has seen half of them
         for shelf in self._shelves.values():
             shelf.oldest = revision
         self._advance(revision)
@@ -285,9 +291,12 @@ class Cacher:
             return
         try:
             async with asyncio.timeout(timeout):
-                await self._storage.request_progress()
                 while self.revision < revision:
-                    await self._moved.wait()
+                    await self._storage.request_progress()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ASK_AGAIN):
+                            while self.revision < revision:
+                                await self._moved.wait()
         except TimeoutError:
             raise errors.resource_version_too_large(revision, self.revision) from None
 

@@ -67,7 +67,11 @@ class Watches:
         encoder = _Encoder(request, selection, form, self._clock)
         prefix = selection.resource.storage_key()
         try:
-            past, watcher = await self._cacher.watch_from(prefix, start)
+            if list_first:  # from here on to `existing` nothing may be awaited: a list and what comes after it
+                start = self._cacher.revision
+                past, watcher = self._cacher.watch(prefix, start)
+            else:
+                past, watcher = await self._cacher.watch_from(prefix, start)
         except errors.ApiError as error:
             yield event_line("ERROR", encode(error.status))
             return
@@ -84,16 +88,18 @@ class Watches:
                 if lines:
                     yield b"".join(lines)
             end = self._clock.monotonic() + timeout
+            mark = self._clock.monotonic() + BOOKMARK_EVERY
             while (left := end - self._clock.monotonic()) > 0:
-                changes = await watcher.next(min(left, BOOKMARK_EVERY))
+                changes = await watcher.next(min(left, max(0.0, mark - self._clock.monotonic())))
                 if watcher.cut:
                     return
-                if changes:
-                    lines = [line for change in changes if (line := encoder.change(change))]
-                    if lines:
-                        yield b"".join(lines)
-                elif bookmarks:
-                    yield encoder.bookmark(self._cacher.revision)
+                # What the cache has come to by now is in `changes`; it may go further while they are being sent.
+                revision, lines = self._cacher.revision, [line for c in changes if (line := encoder.change(c))]
+                if self._clock.monotonic() >= mark:
+                    mark = self._clock.monotonic() + BOOKMARK_EVERY
+                    lines += [encoder.bookmark(revision)] if bookmarks else []
+                if lines:
+                    yield b"".join(lines)
         finally:
             watcher.close()
 

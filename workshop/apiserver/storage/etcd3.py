@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,7 +102,7 @@ class Etcd3Storage:
         self._current = 0
         self._leases: dict[int, LeaseReuse] = {}
         self._lease_lock = asyncio.Lock()
-        self._watches: WatchStream | None = None
+        self._watches: set[WatchStream] = set()
 
     @staticmethod
     def _connect(url: str, ca_file: str, cert_file: str, key_file: str) -> grpc.aio.Channel:
@@ -247,16 +248,13 @@ class Etcd3Storage:
     # Watches
 
     def _stream(self) -> WatchStream:
-        """All watches share one stream, so that one request for progress concerns them all."""
-        if self._watches is None or self._watches.broken:
-            call = self._channels[self._current].stream_stream(
-                "/etcdserverpb.Watch/Watch",
-                request_serializer=pb.WatchRequest.SerializeToString,
-                response_deserializer=pb.WatchResponse.FromString,
-            )
-            metadata = (("hasleader", "true"),)
-            self._watches = WatchStream(call(metadata=metadata, wait_for_ready=len(self._channels) == 1), translate)
-        return self._watches
+        call = self._channels[self._current].stream_stream(
+            "/etcdserverpb.Watch/Watch",
+            request_serializer=pb.WatchRequest.SerializeToString,
+            response_deserializer=pb.WatchResponse.FromString,
+        )
+        metadata = (("hasleader", "true"),)
+        return WatchStream(call(metadata=metadata, wait_for_ready=len(self._channels) == 1), translate)
 
     async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
         stream = self._stream()
@@ -268,20 +266,24 @@ class Etcd3Storage:
             prev_kv=True,
             progress_notify=True,
         )
+        self._watches.add(stream)
         try:
-            async for batch in stream.watch(request):
-                yield batch
+            async with aclosing(stream.watch(request)) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    yield batch
         except Unavailable:
             self._current = (self._current + 1) % len(self._channels)
             raise
+        finally:
+            self._watches.discard(stream)
 
     async def request_progress(self) -> None:
-        if self._watches is not None and not self._watches.broken:
-            await self._watches.request_progress()
+        for stream in list(self._watches):
+            await stream.request_progress()
 
     async def close(self) -> None:
-        if self._watches is not None:
-            await self._watches.close()
+        for stream in list(self._watches):
+            stream.cancel()
         for channel in self._channels:
             await channel.close()
 
