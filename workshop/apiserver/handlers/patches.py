@@ -102,6 +102,8 @@ def applied(patch: Any, resource: Resource, options: WriteOptions, clock: Clock,
     reset = managed_fields.reset_fields(subresource, resource.subresource("status") is not None)
 
     async def merged(old: Obj | None) -> Obj:
-        return apply.apply(old, config, options.manager, options.force, types, clock.now(), subresource, reset)
+        # The patch as it was sent: read by its schema it would also say the zero values that Go writes out.
+        new = apply.apply(old, patch, options.manager, options.force, types, clock.now(), subresource, reset)
+        return decode.decode_value(resource.api_version, resource.kind, new, "Ignore")[0]
 
     return merged
