@@ -25,12 +25,14 @@ def main(argv: list[str], kubeconfig: str) -> int:
     if "--" in argv:
         cut = argv.index("--")
         argv, command = argv[:cut], argv[cut + 1 :]
-    args = (
-        _parser().parse_intermixed_args(argv)
-        if argv[:1] not in (["rollout"], ["create"])
-        else _parser().parse_args(argv)
-    )
-    args.command = command
+    parsers = _parsers()
+    verb = next((word for word in argv if word in parsers), "")
+    if not verb or argv[:1] in (["-h"], ["--help"]):
+        sys.stdout.write(f"{STOCK}\n\nVerbs: {' '.join(parsers)}\n")
+        return 0 if not argv or argv[0] in ("-h", "--help", "help") else 1
+    argv.remove(verb)
+    args = parsers[verb].parse_intermixed_args(argv)
+    args.verb, args.command = verb, command
     try:
         return asyncio.run(_run(args, kubeconfig))
     except ApiError as error:
@@ -46,19 +48,19 @@ def main(argv: list[str], kubeconfig: str) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-n", "--namespace")
-    common.add_argument("-A", "--all-namespaces", action="store_true")
-    parser = argparse.ArgumentParser(prog="workshop kubectl", description=STOCK)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    """A parser a verb. Flags and words may come in any order, as in the stock one."""
+    parsers: dict[str, argparse.ArgumentParser] = {}
 
     def verb(name: str, help: str, *, words: bool = True, files: bool = False) -> argparse.ArgumentParser:
-        one = verbs.add_parser(name, help=help, parents=[common])
+        one = argparse.ArgumentParser(prog=f"workshop kubectl {name}", description=f"{help}. {STOCK}")
+        one.add_argument("-n", "--namespace")
+        one.add_argument("-A", "--all-namespaces", action="store_true")
         if words:
             one.add_argument("words", nargs="*", metavar="TYPE NAME | TYPE/NAME")
         if files:
             one.add_argument("-f", "--filename", action="append", default=[], metavar="FILE")
+        parsers[name] = one
         return one
 
     one = verb("get", "list objects")
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--timeout", type=parse_duration, default=30.0)
     one = verb("rollout", "rollout status TYPE/NAME")
     one.add_argument("--timeout", type=parse_duration, default=None)
-    return parser
+    return parsers
 
 
 async def _run(args: argparse.Namespace, kubeconfig: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workshop.api.codec import load_yaml
+from workshop.api.codec import load_yaml_all
 from workshop.api.errors import ApiError, is_not_found
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
@@ -37,7 +37,7 @@ def manifests(files: Iterable[str]) -> list[Obj]:
             texts = [p.read_text() for p in paths]
         for text in texts:
             try:
-                documents = load_yaml(text)
+                documents = load_yaml_all(text)
             except ValueError as error:
                 raise UsageError(f"error parsing {'STDIN' if name == '-' else name}: {error}") from error
             for document in documents:
