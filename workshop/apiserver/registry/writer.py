@@ -258,7 +258,7 @@ class Writer:
             await self.admission.validate(request)
             if not subresource:
                 options.warnings.extend(strategy.warnings(new, old))
-            written = await self._store(resource, strategy, key, current, new, options)
+            written = await self._store(resource, strategy, key, current, old, new, options)
         except BaseException:
             await _rollback(pool)
             raise
@@ -266,20 +266,26 @@ class Writer:
         return written
 
     async def _store(
-        self, resource: Resource, strategy: Strategy, key: str, current: Stored, new: Obj, options: WriteOptions
+        self,
+        resource: Resource,
+        strategy: Strategy,
+        key: str,
+        current: Stored,
+        old: Obj,
+        new: Obj,
+        options: WriteOptions,
     ) -> Written:
         """Write if anything changed; an object that only waited for its last finalizer goes."""
         metadata = new["metadata"]
-        raw = to_storage(resource, new)
-        unchanged = raw == to_storage(resource, current.obj)
         if options.dry_run:
             return Written(new)
         if _only_waited_for_finalizers(metadata) and not new.get("spec", {}).get("finalizers"):
             gone = await self._storage.delete(key, current.revision)
             await strategy.release(new)
             return Written(_versioned(new, gone.mod_revision))
-        if unchanged:
-            return Written(_versioned(new, current.revision))
+        if new == old:  # as values: another order of fields is no change
+            return Written(new)
+        raw = to_storage(resource, new)
         revision = await self._storage.update(key, raw, current.revision, self._ttl(resource))
         return Written(_versioned(new, revision))
 
