@@ -486,9 +486,13 @@ def thing(uid: str, *owners: str, finalizers: tuple[str, ...] = (), deleting: bo
 
 def test_the_graph_of_owners() -> None:
     graph = Graph()
-    assert [n.ref.uid for n in graph.put(thing("child", "parent"))] == ["child"]
+    assert [n.ref.uid for n in graph.put(thing("child", "parent"))] == ["parent"]
     assert graph.nodes["parent"].virtual
-    graph.put(thing("parent"))
+    assert graph.put(thing("second", "parent")) == []  # that look is under way
+    assert graph.remove("second") == []
+    assert graph.put(thing("parent")) == []
+    assert graph.put(thing("third", "parent")) == []  # its owner is known: nothing to ask the server
+    assert graph.remove("third") == []
     assert not graph.nodes["parent"].virtual
     waiting = graph.put(thing("parent", finalizers=("foregroundDeletion",), deleting=True))
     assert {n.ref.uid for n in waiting} == {"parent", "child"}
@@ -498,3 +502,22 @@ def test_the_graph_of_owners() -> None:
     graph.put(thing("late", "parent"))
     assert [n.ref.uid for n in graph.remove("parent")] == ["late"]
     assert ("parent", "default") in graph.absent
+
+
+def test_references_that_do_not_name_what_bears_the_uid_are_looked_at() -> None:
+    graph = Graph()
+    graph.put(thing("parent"))
+    wrong = thing("child", "parent")
+    wrong["metadata"]["ownerReferences"][0]["name"] = "other"
+    assert [n.ref.uid for n in graph.put(wrong)] == ["child"]
+    early = thing("early", "late")
+    early["metadata"]["ownerReferences"][0]["kind"] = "Other"
+    assert [n.ref.uid for n in graph.put(early)] == ["late"]
+    assert [n.ref.uid for n in graph.put(thing("late"))] == ["early"]
+
+
+def test_an_owner_known_to_be_absent_is_no_reason_to_wait() -> None:
+    graph = Graph()
+    graph.put(thing("child", "parent"))
+    graph.mark_absent(graph.nodes["parent"].ref)
+    assert [n.ref.uid for n in graph.put(thing("second", "parent"))] == ["second"]

@@ -125,11 +125,13 @@ class GarbageCollector:
 
     async def _look_for_virtual(self, node: Node) -> None:
         """Nobody has seen this owner. If the server has not either, its dependents are looked at again."""
-        if (
-            await self._live(node.ref.api_version, node.ref.kind, node.ref.name, node.ref.namespace, node.ref.uid)
-            is None
-        ):
-            self._graph.mark_absent(node.ref)
+        ref = node.ref
+        res = self._resource(ref.api_version, ref.kind)
+        if res is not None and res.namespaced and not ref.namespace:
+            return  # the dependent lives in no namespace, its owner cannot be named: that one is looked at itself
+        namespace = ref.namespace if res is None or res.namespaced else ""
+        if await self._live(ref.api_version, ref.kind, ref.name, namespace, ref.uid) is None:
+            self._graph.mark_absent(ref)
             self._look(list(node.dependents.values()))
 
     async def _collect(self, node: Node) -> None:

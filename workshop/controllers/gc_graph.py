@@ -1,7 +1,8 @@
 """The graph of owners and what they own: pure. Upstream: `pkg/controller/garbagecollector/graph*.go`.
 
 A node is an object, known by its uid. An edge is an ownerReference. An owner that is named and was never seen is a
-*virtual* node: perhaps our watches are behind, perhaps it is gone; only a live look at the server can tell.
+*virtual* node: perhaps our watches are behind, perhaps it is gone; only a live look at the server can tell. An
+object whose owners are all known costs no request.
 """
 
 from __future__ import annotations
@@ -61,18 +62,19 @@ class Graph:
         uid = meta.uid(obj)
         ref = Ref(obj["apiVersion"], obj["kind"], meta.namespace(obj), meta.name(obj), uid)
         node = self.nodes.get(uid)
-        is_new = node is None
+        misled: list[Node] = []
         if node is None:
             node = self.nodes[uid] = Node(ref)
         elif node.virtual:
             node.virtual = False
             node.ref = ref
+            misled = [d for d in node.dependents.values() if not all(_names(o, node, d) for o in d.owners)]
         was = (node.deleting, node.foreground, node.orphaning)
-        changed = self._set_owners(node, meta.owner_references(obj))
+        doubtful = self._set_owners(node, meta.owner_references(obj))
         node.deleting = "deletionTimestamp" in obj["metadata"]
         node.foreground = node.deleting and FOREGROUND in meta.finalizers(obj)
         node.orphaning = node.deleting and ORPHAN in meta.finalizers(obj)
-        look: list[Node] = [node] if (is_new or changed) and node.owners else []
+        look = doubtful + misled
         if (node.deleting, node.foreground, node.orphaning) != was:
             look.append(node)
             if node.foreground:
@@ -101,19 +103,31 @@ class Graph:
         owners = (self.nodes.get(o["uid"]) for o in node.owners)
         return [owner for owner in owners if owner is not None and owner.foreground]
 
-    def _set_owners(self, node: Node, owners: list[dict[str, Any]]) -> bool:
+    def _set_owners(self, node: Node, owners: list[dict[str, Any]]) -> list[Node]:
+        """The nodes that only the server can tell about. An owner that is known and well needs no look."""
         if owners == node.owners:
-            return False
+            return []
         old, new = {o["uid"] for o in node.owners}, {o["uid"] for o in owners}
         self._detach(node, old - new)
+        look: list[Node] = []
         for owner in owners:
             there = self.nodes.get(owner["uid"])
             if there is None:
                 ref = Ref(owner["apiVersion"], owner["kind"], node.ref.namespace, owner["name"], owner["uid"])
                 there = self.nodes[owner["uid"]] = Node(ref, virtual=True)
+                look.append(there)
             there.dependents[node.ref.uid] = node
+            if there.deleting or self._known_to_be_wrong(owner, there, node):
+                look.append(node)
+        if old - new and owners:
+            look.append(node)
         node.owners = list(owners)
-        return True
+        return look
+
+    def _known_to_be_wrong(self, owner: dict[str, Any], there: Node, node: Node) -> bool:
+        if there.virtual:
+            return not node.ref.namespace or (owner["uid"], node.ref.namespace) in self.absent
+        return not _names(owner, there, node)
 
     def _detach(self, node: Node, uids: Any) -> None:
         for uid in uids:
@@ -122,3 +136,12 @@ class Graph:
                 owner.dependents.pop(node.ref.uid, None)
                 if owner.virtual and not owner.dependents:
                     del self.nodes[uid]
+
+
+def _names(owner: dict[str, Any], there: Node, dependent: Node) -> bool:
+    """Whether the reference tells the truth about the owner with its uid; true of a reference to another."""
+    ref = there.ref
+    if owner["uid"] != ref.uid:
+        return True
+    same = (owner["apiVersion"], owner["kind"], owner["name"]) == (ref.api_version, ref.kind, ref.name)
+    return same and ref.namespace in ("", dependent.ref.namespace)
