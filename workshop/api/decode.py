@@ -79,7 +79,12 @@ def decode_kind(
         value = loads(body)
     except (ValueError, RecursionError) as error:
         text = body if isinstance(body, str) else body.decode("utf-8", "replace")
-        raise _unrecognized(kind, f"{json_syntax.complaint(text)} ({_snippet(text)})") from error
+        if isinstance(error, UnicodeDecodeError):  # Go reads what is no UTF-8 as U+FFFD
+            return decode_kind(api_version, kind, text, field_validation)
+        why = json_syntax.complaint(text)
+        if isinstance(error, RecursionError):
+            why = f"invalid character '{'[' if text.lstrip()[:1] == '[' else '{'}' exceeded max depth"
+        raise _unrecognized(kind, f"{why} ({_snippet(text)})") from error
     return decode_value(api_version, kind, value, field_validation)
 
 

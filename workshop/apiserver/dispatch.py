@@ -61,6 +61,8 @@ class Dispatch:
         if info.is_resource:
             found = self._served.get((info.group, info.version, info.resource))
             if found is None:
+                if not any(group == info.group for group, _, _ in self._served):
+                    return text_response("404 page not found\n", 404)
                 raise errors.no_such_path()
             return await self._resource(request, found)
         answer = self._discovery.handle(request) or await self._health.handle(request)

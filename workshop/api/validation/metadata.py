@@ -77,6 +77,11 @@ def metadata_update(errors: ErrorList, new: Obj, old: Obj) -> None:
     for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if after.get(name) and after.get(name) != before.get(name):
             errors.immutable(f"metadata.{name}", after.get(name), before.get(name))
+    added = sorted({*(after.get("finalizers") or ())} - {*(before.get("finalizers") or ())})
+    if before.get("deletionTimestamp") and added:
+        shown = ", ".join(f'"{finalizer}"' for finalizer in added)
+        said = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        errors.forbidden("metadata.finalizers", f"{said} []string{{{shown}}}")
 
 
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")

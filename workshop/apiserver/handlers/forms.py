@@ -30,8 +30,14 @@ def one(request: Request, resource: Resource, obj: Obj, form: Accepted, now: flo
     if form.form == "PartialObjectMetadata":
         return json_response(partial(obj), status)
     if form.form:
-        raise errors.not_acceptable(["application/json"])
+        why = f"you requested {form.form}, but the requested object is not a list (*{_go_type(resource)})"
+        raise errors.failure(406, "NotAcceptable", why)
     return json_response(obj, status)
+
+
+def _go_type(resource: Resource) -> str:
+    """Upstream's internal type: `core.ConfigMap`, `rbac.Role`."""
+    return f"{resource.storage_group.partition('.')[0] or 'core'}.{resource.kind}"
 
 
 def table(request: Request, resource: Resource, objects: Sequence[Obj], now: float, version: str, **more: Any) -> Obj:
@@ -56,6 +62,9 @@ def many(request: Request, resource: Resource, page: Page, form: Accepted, now: 
             table(request, resource, [served_obj(resource, s) for s in page.items], now, version, **more)
         )
     metadata = encode({"resourceVersion": version, **more})
+    if form.form == "PartialObjectMetadata":
+        why = f"you requested {form.form}, but the requested object is a list (*{_go_type(resource)}List)"
+        raise errors.failure(406, "NotAcceptable", why)
     if form.form:
         kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
         items = [encode(partial(s.obj)) for s in page.items]

@@ -149,6 +149,10 @@ JOBS_ORPHAN = (
 )
 
 
+SNIPPET = 30
+"""Bytes of a body that nobody can read which the answer shows."""
+
+
 def success(resource: Resource, obj: Obj) -> Obj:
     """The Status of a deletion."""
     details = {"name": obj["metadata"]["name"], "kind": resource.plural, "uid": obj["metadata"]["uid"]}
@@ -169,6 +173,8 @@ def read_body(
         value = protobuf.decode(body) if media == PROTOBUF else codec.load_yaml(body)
     except ValueError as error:
         lead = f"the object provided is unrecognized (must be of type {kind})"
-        raise errors.bad_request(f"{lead}: couldn't get version/kind; json parse error: {error}") from None
+        why = str(error).removeprefix("error converting YAML to JSON: ")
+        said = body[:SNIPPET].hex() + (" ..." if len(body) > SNIPPET else "")
+        raise errors.bad_request(f"{lead}: {why} ({said})") from None
     assert media in (PROTOBUF, YAML)
     return decode.decode_value(api_version, kind, value, field_validation)

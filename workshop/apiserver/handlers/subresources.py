@@ -76,6 +76,14 @@ class Subresources:
         if info.verb == "update":
             given, warnings = read_body(body, header, "autoscaling/v1", "Scale", options.field_validation)
             request.warnings.extend(warnings)
+            name = given.get("metadata", {}).get("name")
+            if not name:
+                why = f"the name of the object ({info.name} based on URL) was undeterminable: name must be provided"
+                raise errors.bad_request(why)
+            if name != info.name:
+                raise errors.bad_request(
+                    f"the name of the object ({name}) does not match the name on the URL ({info.name})"
+                )
 
             def scaled(current: Obj) -> Obj:
                 return given
@@ -113,14 +121,10 @@ class Subresources:
         metadata, target = binding.get("metadata") or {}, binding.get("target") or {}
         name = info.name or metadata.get("name", "")
         if target.get("kind") not in (None, "", "Node"):
-            cause = errors.cause(
-                "FieldValueNotSupported",
-                f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"',
-                "target.kind",
-            )
-            raise errors.invalid("Binding", name, [cause])
+            why = f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
+            raise errors.failure(500, "", f"target.kind: {why}")  # upstream forgets to make a Status of these two
         if not target.get("name"):
-            raise errors.invalid("Binding", name, [errors.cause("FieldValueRequired", "Required value", "target.name")])
+            raise errors.failure(500, "", "target.name: Required value")
         now = self._resources.clock.now()
 
         async def change(pod: Obj | None) -> Obj:
@@ -140,6 +144,8 @@ class Subresources:
     async def _evict(self, request: Request, res: Resource) -> Response:
         info = request.info
         eviction, _ = read_body(await request.body(), request.header("content-type"), "policy/v1", "Eviction", "Ignore")
+        if (eviction.get("metadata") or {}).get("name", info.name) != info.name:
+            raise errors.bad_request("name in URL does not match name in Eviction object")
         options = eviction.get("deleteOptions") or {}
         preconditions = options.get("preconditions") or {}
         delete = DeleteOptions(

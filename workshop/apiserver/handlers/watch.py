@@ -41,9 +41,12 @@ class Watches:
         initial = _wants_initial_events(request)
         bookmarks = request.flag("allowWatchBookmarks")
         version = options.version
+        if version and not (version.isascii() and version.isdigit()):
+            why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise errors.failure(500, "", f'resourceVersion: Invalid value: "{version}": {why}')
         if not version:
             await self._cacher.consistent()
-        elif version != "0":
+        elif initial and version != "0":
             await self._cacher.wait_until(version_number(version))
         else:
             await self._cacher.ready.wait()
@@ -72,6 +75,7 @@ class Watches:
                 past, watcher = self._cacher.watch(prefix, start)
             else:
                 past, watcher = await self._cacher.watch_from(prefix, start)
+                encoder.after = start
         except errors.ApiError as error:
             yield event_line("ERROR", encode(error.status))
             return
@@ -106,16 +110,17 @@ class Watches:
 
 def _wants_initial_events(request: Request) -> bool | None:
     """`sendInitialEvents`, None if the client does not say. Raises ApiError 422 for a combination without a meaning."""
+    match, causes = request.option("resourceVersionMatch"), []
     if "sendInitialEvents" not in request.query:
+        if match:
+            text = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            cause = errors.cause("FieldValueForbidden", text, "resourceVersionMatch")
+            raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
         return None
     wanted = request.flag("sendInitialEvents")
-    match, causes = request.option("resourceVersionMatch"), []
     if match != "NotOlderThan":
         text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch"))
-    if wanted and not causes and not request.flag("allowWatchBookmarks"):
-        text = "sendInitialEvents requires setting allowWatchBookmarks to true"
-        causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "allowWatchBookmarks"))
     if causes:
         raise errors.invalid("ListOptions.meta.k8s.io", "", causes)
     return wanted
@@ -130,9 +135,13 @@ class _Encoder:
         self._shared = same_store(selection.resource) and not form.form
         self._whole_shelf = selection.everything and selection.prefix == selection.resource.storage_key()
         self._columns_told = False
+        self.after = 0
+        """Nothing up to this revision is told: a client may name one that this server has not come to."""
 
     def change(self, change: Change) -> bytes:
         """The line of a change, or b"" if this client does not see it."""
+        if change.revision <= self.after:
+            return b""
         if self._whole_shelf:
             return change.line if self._shared else self.line(change.type, change.new)
         if not change.new.key.startswith(self._selection.prefix):

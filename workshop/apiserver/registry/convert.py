@@ -22,8 +22,19 @@ _EVENT_OLD = {
 _EVENT_NEW = {new: old for old, new in _EVENT_OLD.items()}
 
 
-def _renamed(names: dict[str, str]) -> Callable[[Obj], Obj]:
-    return lambda obj: {names.get(field, field): value for field, value in obj.items()}
+def _event_old(obj: Obj) -> Obj:
+    """core/v1 → events.k8s.io/v1, where an empty name of a reporter is left out."""
+    found = {_EVENT_OLD.get(field, field): value for field, value in obj.items()}
+    return {field: value for field, value in found.items() if value != "" or field not in _REPORTERS}
+
+
+def _event_new(obj: Obj) -> Obj:
+    """events.k8s.io/v1 → core/v1, where it stands there empty."""
+    found = {_EVENT_NEW.get(field, field): value for field, value in obj.items()}
+    return {**found, **{field: found.get(field, "") for field in ("reportingComponent", "reportingInstance")}}
+
+
+_REPORTERS = ("reportingController", "reportingInstance")
 
 
 _METRICS = "autoscaling.alpha.kubernetes.io/metrics"
@@ -98,8 +109,8 @@ def _hpa_v1(obj: Obj) -> Obj:
 
 
 _CONVERSIONS: dict[tuple[str, str, str], Callable[[Obj], Obj]] = {
-    ("Event", "v1", "events.k8s.io/v1"): _renamed(_EVENT_OLD),
-    ("Event", "events.k8s.io/v1", "v1"): _renamed(_EVENT_NEW),
+    ("Event", "v1", "events.k8s.io/v1"): _event_old,
+    ("Event", "events.k8s.io/v1", "v1"): _event_new,
     ("HorizontalPodAutoscaler", "autoscaling/v1", "autoscaling/v2"): _hpa_v2,
     ("HorizontalPodAutoscaler", "autoscaling/v2", "autoscaling/v1"): _hpa_v1,
 }

@@ -77,7 +77,8 @@ class Deleter:
         return {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}, False
 
     async def delete_all(self, resource: Resource, items: list[Stored], options: DeleteOptions, user: UserInfo) -> None:
-        """Every one of `items`, many at a time; one that has gone meanwhile is no error."""
+        """Every one of `items`, many at a time; one that has gone meanwhile is no error. Raises the first ApiError
+        when all have been tried."""
         gate = asyncio.Semaphore(PARALLEL_DELETES)
 
         async def one(stored: Stored) -> None:
@@ -89,9 +90,10 @@ class Deleter:
                     if not errors.is_not_found(error):
                         raise
 
-        async with asyncio.TaskGroup() as group:
-            for stored in items:
-                group.create_task(one(stored))
+        ends = await asyncio.gather(*map(one, items), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
 
 
 def _check(resource: Resource, name: str, metadata: Obj, options: DeleteOptions) -> None:

@@ -89,4 +89,13 @@ def parse(resource: Resource, text: str, custom: tuple[str, ...] = ()) -> fields
                     f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
                 )
             raise errors.bad_request(f"field label not supported: {path}")
+    if resource.group_resource == "events.events.k8s.io":
+        return selector.transform(lambda path, value: (_stored_event_path(path), value))
     return selector
+
+
+def _stored_event_path(path: str) -> str:
+    """Events are stored as core/v1 names them."""
+    if path == "reportingController":
+        return "reportingComponent"
+    return path.replace("regarding.", "involvedObject.", 1)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workshop.api import codec, errors, labels, protobuf
+from workshop.api.fields import Selector as Fields
+from workshop.api.fields import Term
 from workshop.api.resources import Resource
 from workshop.apiserver.interfaces import UserInfo
 from workshop.apiserver.server.http import Request
@@ -16,6 +18,8 @@ from workshop.apiserver.server.negotiate import JSON, PROTOBUF, YAML, body_type
 
 from . import fields
 from .reader import ListOptions, Selection
+
+_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,8 @@ async def delete_options(request: Request) -> DeleteOptions:
         kind = body_type(request.header("content-type"), (JSON, YAML, PROTOBUF))
         options = parse_body(body, kind)
         if options.get("kind") not in (None, "", "DeleteOptions"):
-            raise errors.bad_request(
-                f'decoded object cannot be converted to DeleteOptions: no kind "{options["kind"]}"'
-            )
+            kind, version = options["kind"], options.get("apiVersion", "")
+            raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"')
     else:
         options = {"gracePeriodSeconds": request.number("gracePeriodSeconds"),
                    "propagationPolicy": request.option("propagationPolicy") or None,
@@ -145,6 +148,8 @@ def selection(request: Request, resource: Resource, custom: tuple[str, ...] = ()
     except ValueError as error:
         raise errors.bad_request(str(error)) from None
     by_fields = fields.parse(resource, request.option("fieldSelector"), custom)
+    if request.info.verb == "watch" and request.info.name:  # `/api/v1/watch/namespaces/x/pods/NAME`
+        by_fields = Fields((*by_fields.terms, Term("metadata.name", request.info.name)))
     return Selection(resource, request.info.namespace if resource.namespaced else "", by_labels, by_fields, custom)
 
 
@@ -163,6 +168,10 @@ def list_options(request: Request) -> ListOptions:
             cause = errors.cause("FieldValueForbidden", f"Forbidden: {bad}", "resourceVersionMatch")
             raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
         if match not in ("Exact", "NotOlderThan"):
-            cause = _unsupported("resourceVersionMatch", match, ["Exact", "NotOlderThan"])
+            cause = _unsupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""])
             raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
-    return ListOptions(request.number("limit") or 0, request.option("continue"), version, match)
+    if "sendInitialEvents" in request.query and not request.flag("watch"):
+        text = "Forbidden: sendInitialEvents is forbidden for list"
+        cause = errors.cause("FieldValueForbidden", text, "sendInitialEvents")
+        raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
+    return ListOptions(max(0, request.number("limit") or 0), request.option("continue"), version, match)

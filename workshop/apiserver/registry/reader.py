@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from workshop.api import errors, fields, labels
+from workshop.api import errors, fields, json_syntax, labels
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher, Stored
@@ -167,7 +167,7 @@ class Reader:
             except Compacted:
                 if options.token:
                     raise _gone(selection, start) from None
-                raise errors.gone_expired("The provided resource version is too old.") from None
+                raise errors.gone_expired() from None
             except FutureRevision:
                 raise errors.resource_version_too_large(revision, self._cacher.revision) from None
             for kv in found.items:
@@ -203,7 +203,10 @@ def _encode_token(revision: int, key: str, prefix: str) -> str:
 
 def _decode_token(text: str, prefix: str) -> tuple[str, int]:
     try:
-        token = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode(errors="replace")
+        if wrong := json_syntax.complaint(plain):
+            raise errors.bad_request(f"invalid continue token: continue key is not valid: {wrong}")
+        token = json.loads(plain)
         start, revision = token["start"], token["rv"]
         if (
             token["v"] != "meta.k8s.io/v1"

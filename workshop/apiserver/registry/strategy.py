@@ -33,6 +33,25 @@ _RETURN_DELETED = {
     "pods", "services", "serviceaccounts", "podtemplates", "persistentvolumes", "persistentvolumeclaims",
     "resourcequotas",
 }  # fmt: skip
+# Kinds whose update must say which version it is made of. Upstream: AllowUnconditionalUpdate in each strategy.go.
+_ONLY_CONDITIONAL = {
+    "podcertificaterequests.certificates.k8s.io",
+    "clustertrustbundles.certificates.k8s.io",
+    "runtimeclasses.node.k8s.io",
+    "poddisruptionbudgets.policy",
+    "csidrivers.storage.k8s.io",
+    "csistoragecapacities.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "leases.coordination.k8s.io",
+    "leasecandidates.coordination.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+}
 _STATUS_KEEPS_LABELS = {"apps", "batch", "autoscaling", "policy", "networking.k8s.io"}
 
 
@@ -49,11 +68,11 @@ class Strategy:
     """The ordinary kind."""
 
     allows_create_on_update = False
-    allows_unconditional_update = True
     has_status = True
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
+        self.allows_unconditional_update = resource.group_resource not in _ONLY_CONDITIONAL
         self.has_status = resource.subresource("status") is not None
         self.counts_generation = self.has_status and resource.group_resource not in _NO_GENERATION
 

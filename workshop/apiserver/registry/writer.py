@@ -95,8 +95,16 @@ class Writer:
                 name = attempt["metadata"]["name"]
                 if tries > 1:
                     raise errors.generate_name_conflict(resource, name) from None
-                raise errors.already_exists(resource, name) from None
+                raise await self._taken(resource, namespace, name) from None
         raise AssertionError("unreachable")
+
+    async def _taken(self, resource: Resource, namespace: str, name: str) -> errors.ApiError:
+        """The 409 of a name that is in use; it says so where its owner is only waiting for its finalizers."""
+        found = await self._read(resource.storage_key(namespace or None, name))
+        error = errors.already_exists(resource, name)
+        if found is not None and "deletionTimestamp" in found.obj["metadata"]:
+            error.status["message"] = f"object is being deleted: {error.message}"
+        return error
 
     def _place(self, resource: Resource, namespace: str, metadata: Obj) -> None:
         given = metadata.get("namespace", "")
@@ -120,7 +128,7 @@ class Writer:
         metadata = obj["metadata"]
         for field in ("resourceVersion", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             if field == "resourceVersion" and metadata.get(field):
-                raise errors.bad_request("resourceVersion should not be set on objects to be created")
+                raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
             metadata.pop(field, None)
         metadata["creationTimestamp"] = rfc3339(self._clock.now())
         metadata["uid"] = str(UUID(int=self._random.getrandbits(128), version=4))
@@ -231,7 +239,13 @@ class Writer:
         metadata, before = new.setdefault("metadata", {}), old["metadata"]
         name, namespace = before["name"], before.get("namespace", "")
         _check_identity(resource, name, namespace, metadata, before, uid)
-        wanted = metadata.get("resourceVersion")
+        wanted = metadata.get("resourceVersion") or "0"
+        wanted = "" if wanted == "0" else wanted
+        if not wanted and not strategy.allows_unconditional_update:
+            why = "Invalid value: 0: must be specified for an update"
+            raise errors.invalid(
+                resource.group_resource, name, [errors.cause("FieldValueInvalid", why, "metadata.resourceVersion")]
+            )
         if wanted and wanted != before["resourceVersion"]:
             raise _Stale
         for field in ("uid", "creationTimestamp", "namespace", "name", "selfLink", "resourceVersion"):

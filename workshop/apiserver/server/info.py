@@ -59,7 +59,7 @@ def parse(request: Request) -> RequestInfo:
     if verb == "list" and request.flag("watch"):
         verb = "watch"
     if verb in ("list", "watch"):
-        name = _selected_name(request.option("fieldSelector"))
+        name = _selected_name(request.option("fieldSelector")) or name
     if not name and verb == "delete":
         verb = "deletecollection"
     return RequestInfo(

@@ -43,7 +43,8 @@ def accepted(header: str) -> Accepted:
     """The first clause that we can serve. Raises ApiError 406 when there is none."""
     if not header:
         return Accepted()
-    for kind, parameters in media_types(header):
+    clauses = media_types(header)
+    for kind, parameters in clauses:
         form = parameters.get("as", "")
         if kind in _JSON_RANGES and form in ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
             if form and (parameters.get("g"), parameters.get("v")) not in (
@@ -52,6 +53,9 @@ def accepted(header: str) -> Accepted:
             ):
                 continue
             return Accepted(form, parameters=parameters)
+    if not any(kind in _JSON_RANGES for kind, _ in clauses):
+        known = ", ".join([JSON, YAML, PROTOBUF])
+        raise errors.failure(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {known}", {})
     raise errors.not_acceptable([JSON, YAML, PROTOBUF])
 
 
