@@ -135,6 +135,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=3600,
         ws_ping_interval=None,
     )

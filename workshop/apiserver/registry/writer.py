@@ -235,7 +235,7 @@ class Writer:
         applying: bool,
         uid: str | None,
     ) -> Written:
-        new = await change(copy(old))
+        new = await change(served_obj(resource, current))  # decoding anew is quicker than a copy
         metadata, before = new.setdefault("metadata", {}), old["metadata"]
         name, namespace = before["name"], before.get("namespace", "")
         _check_identity(resource, name, namespace, metadata, before, uid)

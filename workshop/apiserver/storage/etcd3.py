@@ -100,6 +100,7 @@ class Etcd3Storage:
         self._clock = clock
         self._channels = [self._connect(url, ca_file, cert_file, key_file) for url in endpoints]
         self._current = 0
+        self._calls: dict[tuple[int, str], Any] = {}
         self._leases: dict[int, LeaseReuse] = {}
         self._lease_lock = asyncio.Lock()
         self._watches: set[WatchStream] = set()
@@ -127,11 +128,13 @@ class Etcd3Storage:
         attempts = 3 if retry else 1
         while True:
             attempts -= 1
-            call = self._channels[self._current].unary_unary(
-                f"/etcdserverpb.{method}",
-                request_serializer=type(request).SerializeToString,
-                response_deserializer=answer.FromString,
-            )
+            call = self._calls.get((self._current, method))
+            if call is None:
+                call = self._calls[(self._current, method)] = self._channels[self._current].unary_unary(
+                    f"/etcdserverpb.{method}",
+                    request_serializer=type(request).SerializeToString,
+                    response_deserializer=answer.FromString,
+                )
             try:
                 return await call(request, timeout=TIMEOUT, wait_for_ready=sole)
             except grpc.aio.UsageError as closed:
