@@ -30,17 +30,41 @@ Api = Callable[..., Awaitable[Answer]]
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    """`await api("GET", "/version")`; a body that is no text is sent as JSON."""
+async def server() -> AsyncIterator[ApiServer]:
+    """It runs, and the namespace `default` has its ServiceAccount."""
     options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
     server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
     running = asyncio.create_task(server.follow())
+    try:
+        async with asyncio.timeout(10):
+            await server.start()
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        made = await caller(server)("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+        assert made.status == 201
+        yield server
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await server.close()
 
-    async def call(method: str, target: str, body: Any = None, content_type: str = "application/json") -> Answer:
+
+@pytest.fixture
+async def api(server: ApiServer) -> Api:
+    """`await api("GET", "/version")`; a body that is no text or bytes is sent as JSON."""
+    return caller(server)
+
+
+def caller(server: ApiServer) -> Api:
+    async def call(
+        method: str, target: str, body: Any = None, content_type: str = "application/json", **more: str
+    ) -> Answer:
         path, _, query = target.partition("?")
-        raw = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else b""
+        raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
+        if body is not None and not isinstance(body, str | bytes):
+            raw = json.dumps(body).encode()
         headers = [(b"user-agent", b"test/1"), (b"content-length", str(len(raw)).encode())]
         headers += [(b"content-type", content_type.encode())] if body is not None else []
+        headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": headers,
             "query_string": query.encode(), "extensions": {},
@@ -60,13 +84,4 @@ async def api() -> AsyncIterator[Api]:
         told = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
         return Answer(sent[0]["status"], told, b"".join(m.get("body", b"") for m in sent[1:]))
 
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
-            account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
-            await call("POST", "/api/v1/namespaces/default/serviceaccounts", account)
-        yield call
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await server.close()
+    return call

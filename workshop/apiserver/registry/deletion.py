@@ -67,10 +67,10 @@ class Deleter:
         marked = mark(new, options, grace, self._clock.now(), strategy.default_propagation(), resource)
         if marked is None:
             if options.dry_run:
-                return old, True
+                return new, True
             gone = await self._storage.delete(stored.key, stored.revision)
             await strategy.release(old)
-            return {**old, "metadata": {**metadata, "resourceVersion": str(gone.mod_revision)}}, True
+            return {**new, "metadata": {**new["metadata"], "resourceVersion": str(gone.mod_revision)}}, True
         if options.dry_run or not marked:
             return new, False
         revision = await self._storage.update(stored.key, to_storage(resource, new), stored.revision)
@@ -128,6 +128,7 @@ def mark(
         if seconds and seconds >= left:
             return changed
         if not seconds and not waits:
+            metadata["deletionGracePeriodSeconds"] = 0
             return None
         if seconds < left:  # a shorter grace counts from the first wish
             first = parse_rfc3339(metadata["deletionTimestamp"]) - left

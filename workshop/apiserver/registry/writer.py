@@ -151,7 +151,7 @@ class Writer:
             await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
             if options.dry_run:
-                if self._cacher.shelf(resource.storage_key()).items.get(self._key(resource, obj)):
+                if await self._read(self._key(resource, obj)) is not None:
                     raise KeyExists(self._key(resource, obj))
                 await _commit(pool)
                 return Written(obj, created=True)
