@@ -117,6 +117,15 @@ async def test_what_was_deleted_comes_back_and_what_users_changed_stays() -> Non
     assert (await memory.object("/registry/priorityclasses/system-node-critical"))["description"] == "ours"
 
 
+async def test_the_service_of_the_api_comes_back_while_the_server_runs() -> None:
+    memory = Memory()
+    await bootstrap(memory).ensure()
+    await memory.remove("/registry/services/specs/default/kubernetes")
+    await bootstrap(memory).restore()
+    service = await memory.object("/registry/services/specs/default/kubernetes")
+    assert service["spec"]["clusterIP"] == "10.0.128.1"
+
+
 async def test_roles_get_back_rules_and_keep_added_ones() -> None:
     memory = Memory()
     await bootstrap(memory).ensure()

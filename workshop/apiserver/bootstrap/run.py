@@ -97,8 +97,14 @@ class Bootstrap:
             await self._clock.sleep(RENEW_EVERY)
             try:
                 await self.renew()
+                await self.restore()
             except StorageError as e:
                 logger.warning("cannot renew the records of this server: %s", e)
+
+    async def restore(self) -> None:
+        """Make the Service `default/kubernetes` again when somebody has deleted it. Raises StorageError."""
+        if await self._storage.get(resource("services").storage_key("default", "kubernetes")) is None:
+            await self._ensure(system.objects(self._config, rfc3339(self._clock.now())))
 
     async def _renew_identity(self) -> None:
         lease = system.identity_lease(self._config, self._holder, rfc3339_micro(self._clock.now()))
