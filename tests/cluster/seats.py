@@ -37,7 +37,7 @@ class Seat:
     def command(self, *argv: str) -> list[str]:
         become = ["runuser", "-u", self.user, "--"] if self.user else []
         settings = {"HOME": str(self.home), "PYTHONPATH": str(self.tree), **self.environment}
-        return [*become, "env", *(f"{key}={value}" for key, value in settings.items()), *argv]
+        return [*become, "env", "-u", "WORKSHOP_HOME", *(f"{key}={value}" for key, value in settings.items()), *argv]
 
     def run(self, *argv: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

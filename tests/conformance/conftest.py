@@ -24,22 +24,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
 
 
-@pytest.fixture(scope="session")
-def kubeconfig() -> Iterator[str]:
+# As root: the mode with most (namespaces) and the one with least (127/8). What an ordinary user gets in each mode is
+# shown by tests/cluster/test_end_to_end.py.
+MODES = ["foreign"] if os.environ.get("CONFORMANCE_KUBECONFIG") else ["root", "plain"] if os.geteuid() == 0 else ["plain"]
+
+
+@pytest.fixture(scope="session", params=MODES)
+def kubeconfig(request: pytest.FixtureRequest) -> Iterator[str]:
     if foreign := os.environ.get("CONFORMANCE_KUBECONFIG"):
         yield foreign
         return
     from workshop.cluster.facade import Cluster
 
-    with tempfile.TemporaryDirectory(prefix="workshop-conformance-") as home:
-        os.environ["WORKSHOP_HOME"] = home
+    with tempfile.TemporaryDirectory(prefix="workshop-conformance-") as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", home)
         cluster = Cluster("conformance")
         try:
-            cluster.up(nodes=2)
+            cluster.up(nodes=2, mode=request.param)
             yield str(cluster.kubeconfig())
         finally:
             cluster.down()
-            del os.environ["WORKSHOP_HOME"]
 
 
 @pytest.fixture(scope="session")
