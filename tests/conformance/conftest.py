@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # As root: the mode with most (namespaces) and the one with least (127/8). What an ordinary user gets in each mode is
 # shown by tests/cluster/test_end_to_end.py.
-MODES = ["foreign"] if os.environ.get("CONFORMANCE_KUBECONFIG") else ["root", "plain"] if os.geteuid() == 0 else ["plain"]
+MODES = (
+    ["foreign"] if os.environ.get("CONFORMANCE_KUBECONFIG") else ["root", "plain"] if os.geteuid() == 0 else ["plain"]
+)
 
 
 @pytest.fixture(scope="session", params=MODES)
