@@ -459,11 +459,27 @@ async def test_generation_counts_changes_of_the_spec(api: Api) -> None:
     async def generation(path: str, patch: Obj) -> int:
         return int((await api("PATCH", f"{DEPLOYMENTS}/{path}", patch, MERGE)).json["metadata"]["generation"])
 
-    assert await generation("d", {"metadata": {"annotations": {"x": "y"}}, "status": {"replicas": 7}}) == 1
+    assert await generation("d", {"metadata": {"labels": {"x": "y"}}, "status": {"replicas": 7}}) == 1
     assert await generation("d/status", {"status": {"replicas": 2}, "spec": {"replicas": 77}}) == 1
     assert await generation("d", {"spec": {"replicas": 3}}) == 2
     found = (await api("GET", f"{DEPLOYMENTS}/d")).json
     assert (found["spec"]["replicas"], found["status"]["replicas"]) == (3, 2)
+
+
+async def test_a_deployments_annotations_are_a_part_of_the_wish(api: Api) -> None:
+    await made(api, DEPLOYMENTS, deployment("d"))
+    answer = await api("PATCH", f"{DEPLOYMENTS}/d", {"metadata": {"annotations": {"x": "y"}}}, MERGE)
+    assert answer.json["metadata"]["generation"] == 2
+    both = {"metadata": {"annotations": {"z": "z"}, "labels": {"z": "z"}}}
+    metadata = (await api("PATCH", f"{DEPLOYMENTS}/d/status", both, MERGE)).json["metadata"]
+    assert (metadata["annotations"], metadata.get("labels")) == ({"x": "y", "z": "z"}, None)
+
+
+async def test_a_new_status_is_what_go_makes_of_nothing(api: Api) -> None:
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "p"}}}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec}
+    zeros = dict.fromkeys(("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"), 0)
+    assert (await made(api, BUDGETS, {**budget, "status": {"currentHealthy": 7}}))["status"] == zeros
 
 
 # --- deletions

@@ -12,6 +12,8 @@ from workshop.api.resources import Resource
 from .options import DeleteOptions
 from .strategy import Strategy, Write
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
 
 class Pods(Strategy):
     def __init__(self, resource: Resource) -> None:
@@ -96,11 +98,12 @@ class Jobs(Strategy):
             return
         uid, template = metadata["uid"], spec.setdefault("template", {})
         labels = template.setdefault("metadata", {}).setdefault("labels", {})
+        defaulted = metadata.get("labels") in (None, {}, labels)  # to the template's: one map of both, upstream
         for key, value in (("controller-uid", uid), ("job-name", metadata["name"])):
             labels[key] = value
             labels[f"batch.kubernetes.io/{key}"] = value
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        if not metadata.get("labels"):
+        if defaulted:
             metadata["labels"] = dict(labels)
 
 
@@ -184,6 +187,52 @@ class GenerationOnly(Strategy):
         return {k: v for k, v in obj.items() if k not in ("metadata", "status", "kind", "apiVersion")}
 
 
+class Deployments(Strategy):
+    """Its annotations go to its ReplicaSets: a change of them is one of the wish."""
+
+    def spec_of(self, obj: Obj) -> object:
+        return obj.get("spec"), obj["metadata"].get("annotations") or {}
+
+    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
+        super().prepare_for_status_update(new, old)
+        new["metadata"].pop("labels", None)
+        if "labels" in old["metadata"]:
+            new["metadata"]["labels"] = old["metadata"]["labels"]
+
+
+class CSIDrivers(GenerationOnly):
+    """Counts its changes, but not its creation."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        obj["metadata"].pop("generation", None)
+
+
+class DaemonSets(Strategy):
+    """Templates are counted too, in what was once a field and is an annotation since apps/v1."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        obj["metadata"].setdefault("annotations", {})[TEMPLATE_GENERATION] = "1"
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        super().prepare_for_update(new, old, write)
+        count = int((old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "0"))
+        if not write.subresource and new["spec"].get("template") != old["spec"].get("template"):
+            count += 1
+        if count:
+            new["metadata"]["annotations"] = {
+                **(new["metadata"].get("annotations") or {}), TEMPLATE_GENERATION: str(count),
+            }  # fmt: skip
+
+
+class PriorityClasses(GenerationOnly):
+    """What counts of it cannot be changed."""
+
+    def spec_of(self, obj: Obj) -> object:
+        return None
+
+
 _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "pods": Pods,
     "namespaces": Namespaces,
@@ -195,6 +244,12 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "events.events.k8s.io": Events,
     "endpoints": Endpoints,
     "endpointslices.discovery.k8s.io": EndpointSlices,
+    "deployments.apps": Deployments,
+    "daemonsets.apps": DaemonSets,
+    "podtemplates": GenerationOnly,
+    "csidrivers.storage.k8s.io": CSIDrivers,
+    "priorityclasses.scheduling.k8s.io": PriorityClasses,
+    "ingressclasses.networking.k8s.io": GenerationOnly,
     "networkpolicies.networking.k8s.io": GenerationOnly,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": GenerationOnly,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": GenerationOnly,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from workshop.api import defaults, no_controller
+from workshop.api import decode, defaults, no_controller, schema
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
@@ -28,10 +28,12 @@ class Pool(Protocol):
 _NO_GENERATION = {
     "nodes", "namespaces", "persistentvolumes", "persistentvolumeclaims", "resourcequotas",
     "volumeattachments.storage.k8s.io", "certificatesigningrequests.certificates.k8s.io", "services",
+    "horizontalpodautoscalers.autoscaling", "servicecidrs.networking.k8s.io",
 }  # fmt: skip
 _RETURN_DELETED = {
     "pods", "services", "serviceaccounts", "podtemplates", "persistentvolumes", "persistentvolumeclaims",
-    "resourcequotas",
+    "resourcequotas", "storageclasses.storage.k8s.io", "csidrivers.storage.k8s.io", "csinodes.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
 }  # fmt: skip
 # Kinds whose update must say which version it is made of. Upstream: AllowUnconditionalUpdate in each strategy.go.
 _ONLY_CONDITIONAL = {
@@ -52,7 +54,12 @@ _ONLY_CONDITIONAL = {
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
 }
-_STATUS_KEEPS_LABELS = {"apps", "batch", "autoscaling", "policy", "networking.k8s.io"}
+# Kinds whose status door changes nothing of the metadata but finalizers (metav1.ResetObjectMetaForStatus).
+_STATUS_KEEPS_METADATA = {
+    "volumeattachments.storage.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "servicecidrs.networking.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Strategy:
         if self.has_status and self.resource.group_resource != "nodes":
             obj.pop("status", None)
             if (status := defaults.fresh_status(self.resource, obj)) is not None:
-                obj["status"] = status
+                obj["status"] = _with_zeros(self.resource, status)
         if self.counts_generation:
             obj["metadata"]["generation"] = 1
 
@@ -103,8 +110,9 @@ class Strategy:
         """Only the status (and annotations, finalizers …) may change."""
         for field in {*new, *old} - {"status", "metadata", "apiVersion", "kind"}:
             _take(new, old, field)
-        if self.resource.group in _STATUS_KEEPS_LABELS:
-            _take(new["metadata"], old["metadata"], "labels")
+        if self.resource.group_resource in _STATUS_KEEPS_METADATA:
+            for field in ("labels", "annotations", "ownerReferences"):
+                _take(new["metadata"], old["metadata"], field)
         _take(new["metadata"], old["metadata"], "deletionTimestamp")
         if generation := old["metadata"].get("generation"):
             new["metadata"]["generation"] = generation
@@ -134,6 +142,15 @@ class Strategy:
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         unattended = no_controller.warning(self.resource) if old is None else None
         return [unattended] if unattended is not None else []
+
+
+def _with_zeros(resource: Resource, status: Obj) -> Obj:
+    """A status with what Go writes out though it is zero: `{"replicas": 0}`."""
+    types = schema.for_kind(resource.api_version, resource.kind)
+    if types is None:
+        return status
+    found: Obj = decode.convert(types, {"status": status}).obj["status"]
+    return found
 
 
 def _take(new: Obj, old: Obj, field: str) -> None:
