@@ -113,6 +113,16 @@ class Kubelet:
             return
         self.recorder.event(pod, kind, reason, message, field_path=path)
 
+    def _node_event(self, reason: str, message: str) -> None:
+        """Upstream's kubelet names its node in the place of the uid."""
+        name = self.config.node_name
+        about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        self.recorder.event(about, "Normal", reason, message)
+
+    def _on_ready(self) -> None:
+        self._node_event("NodeReady", f"Node {self.config.node_name} status is now: NodeReady")
+        self.workers.wake_all()
+
     async def _fetch(self, pod: Obj) -> None:
         if not self.simulated:
             await asyncio.gather(self.objects.fetch(pod), self.service_informer.synced.wait())
@@ -145,7 +155,8 @@ class Kubelet:
         create = asyncio.get_running_loop().create_task
         await self.runtime.start()
         await self.node.register()
-        self.node.on_ready = self.workers.wake_all
+        self._node_event("Starting", "Starting kubelet.")
+        self.node.on_ready = self._on_ready
         if self.static:
             self.static.load()  # before orphans are looked for
         self.pod_informer.add_handler(self._updated, lambda _, new: self._updated(new), self._removed)
