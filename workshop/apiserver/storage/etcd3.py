@@ -282,7 +282,7 @@ class Etcd3Storage:
 
     async def request_progress(self) -> None:
         for stream in list(self._watches):
-            await stream.request_progress()
+            stream.request_progress()
 
     async def close(self) -> None:
         for stream in list(self._watches):

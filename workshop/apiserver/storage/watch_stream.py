@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -27,7 +27,7 @@ class WatchStream:
         self._call, self._translate = call, translate
         self._created = False
         self._progress_wanted = False
-        self._ended = False
+        self._asking: asyncio.Future[None] | None = None
         self._writing = asyncio.Lock()
 
     async def watch(self, create: Any) -> AsyncIterator[Batch]:
@@ -42,7 +42,7 @@ class WatchStream:
                     # What comes from the past has not been delivered yet: so far it is complete up to its start.
                     yield Progress(create.start_revision - 1 if create.start_revision else answer.header.revision)
                     if self._progress_wanted:
-                        await self.request_progress()
+                        self.request_progress()
                 elif answer.events:
                     yield [_event(event) for event in answer.events]
                 else:
@@ -50,6 +50,8 @@ class WatchStream:
             raise Unavailable("the watch stream has ended")
         finally:
             self._call.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
 
     @staticmethod
     def _cancellation(answer: Any) -> StorageError:
@@ -57,35 +59,46 @@ class WatchStream:
             return Compacted(answer.compact_revision)
         return Unavailable(answer.cancel_reason or "etcd canceled the watch")
 
-    async def request_progress(self) -> None:
-        """Ask now, or as soon as the watch stands."""
+    def request_progress(self) -> None:
+        """Ask now, or as soon as the watch stands.
+
+        The question is put by a task of the stream's own: gRPC cancels the whole call when whoever writes on it is
+        cancelled, and those who ask (requests with a time limit, clients that go away) are cancelled all the time.
+        """
         self._progress_wanted = not self._created
-        if self._created:
-            with contextlib.suppress(StorageError):  # a broken stream ends its watch, who follows it learns it there
-                await self._write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
+        if self._created and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.ensure_future(self._ask())
+
+    async def _ask(self) -> None:
+        with contextlib.suppress(StorageError):  # a broken stream ends its watch, who follows it learns it there
+            await self._write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
 
     async def _write(self, request: Any) -> None:
-        try:
+        with self._translated():
             async with self._writing:
                 await self._call.write(request)
+
+    async def _read(self) -> Any:
+        with self._translated():
+            return await self._call.read()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except grpc.RpcError as error:
             raise self._translate(error) from error
         except asyncio.InvalidStateError as error:
             raise Unavailable("the watch stream has ended") from error
-
-    async def _read(self) -> Any:
-        try:
-            return await self._call.read()
-        except grpc.RpcError as error:
-            raise self._translate(error) from error
         except asyncio.CancelledError:
-            if self._ended:  # it is the call that was cancelled, not its reader
-                raise Unavailable("the watch stream has ended") from None
-            raise
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled this task: it is the call that was cancelled.
+            raise Unavailable("the watch stream has ended") from None
 
     def cancel(self) -> None:
         """End it: its watch raises Unavailable."""
-        self._ended = True
         self._call.cancel()
 
 
