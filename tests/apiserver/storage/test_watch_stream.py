@@ -19,6 +19,7 @@ class Call:
         self.answers: asyncio.Queue[Any] = asyncio.Queue()
         self.open = asyncio.Event()
         self.written: list[Any] = []
+        self.asked = asyncio.Event()
         self.cancelled = False
 
     async def write(self, request: Any) -> None:
@@ -28,6 +29,8 @@ class Call:
             self.cancel()
             raise
         self.written.append(request)
+        if request.HasField("progress_request"):
+            self.asked.set()
 
     async def read(self) -> Any:
         answer = await self.answers.get()
@@ -64,8 +67,7 @@ async def test_a_client_that_stops_asking_for_progress_does_not_end_the_watch() 
     await asyncio.gather(asking, return_exceptions=True)
     call.open.set()
     async with asyncio.timeout(5):
-        while len(call.written) < 2:
-            await asyncio.sleep(0)
+        await call.asked.wait()
     call.answers.put_nowait(pb.WatchResponse(header=pb.ResponseHeader(revision=9)))
     assert await anext(batches) == Progress(9)
     assert not call.cancelled
