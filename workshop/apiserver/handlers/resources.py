@@ -6,6 +6,8 @@ from typing import Any
 
 from workshop.api import codec, decode, errors, protobuf
 from workshop.api.meta import Obj
+from workshop.api.patch.request import check_options
+from workshop.api.patch.request import read as read_patch
 from workshop.api.resources import Resource
 from workshop.apiserver.registry.deletion import Deleter
 from workshop.apiserver.registry.options import delete_options, list_options, selection, write_options
@@ -107,17 +109,19 @@ class Resources:
 
     async def patch(self, request: Request, resource: Resource, subresource: str = "") -> Response:
         form, info = accepted(request.header("accept")), request.info
-        kind = patches.patch_type(request.header("content-type"))
         options = write_options(request)
-        if "force" in request.query and kind != patches.APPLY_YAML:
-            cause = errors.cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
-            raise errors.invalid("PatchOptions.meta.k8s.io", "", [cause])
-        patch = patches.parse(await request.body(), kind)
-        applying = kind == patches.APPLY_YAML
+        patch = read_patch(
+            request.header("content-type"), await request.body(), field_validation=options.field_validation
+        )
+        check_options(
+            patch, options.manager if options.explicit_manager else "",
+            request.flag("force") if "force" in request.query else None,
+        )  # fmt: skip
+        applying = patch.kind == "apply"
         if applying:
             change = patches.applied(patch, resource, options, self.clock, subresource, info.name)
         else:
-            change = patches.change(kind, patch, resource, options, info.name)
+            change = patches.change(patch, resource, options, info.name)
         written = await self.writer.update(
             resource, info.namespace, info.name, change, options, subresource,
             create_if_missing=applying, applying=applying,

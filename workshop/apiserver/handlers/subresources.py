@@ -14,9 +14,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from workshop.api import conditions, decode, errors, labels, schema
+from workshop.api import conditions, errors, labels, schema
 from workshop.api.meta import Obj, copy
-from workshop.api.patch import json_patch, merge, strategic
+from workshop.api.patch import merge
+from workshop.api.patch import request as patch_request
+from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.interfaces import AdmissionRequest
@@ -88,11 +90,10 @@ class Subresources:
             def scaled(current: Obj) -> Obj:
                 return given
         else:
-            kind = patches.patch_type(header)
-            patch = patches.parse(body, kind)
+            patch = patch_request.read(header, body, field_validation=options.field_validation)
 
             def scaled(current: Obj) -> Obj:
-                return _patched_scale(kind, patch, current, options)
+                return _patched_scale(patch, current, options)
 
         async def change(old: Obj | None) -> Obj:
             if old is None:
@@ -235,15 +236,12 @@ def scale_of(obj: Obj) -> Obj:
     }
 
 
-def _patched_scale(kind: str, patch: Any, current: Obj, options: WriteOptions) -> Obj:
-    if kind == patches.JSON_PATCH:
-        new = json_patch.apply(current, patch)
-    elif kind == patches.STRATEGIC_PATCH:
-        new = strategic.apply(schema.for_kind("autoscaling/v1", "Scale"), current, patch)
+def _patched_scale(patch: Patch, current: Obj, options: WriteOptions) -> Obj:
+    if patch.kind == "apply":  # of a Scale only the replicas can be meant
+        new = merge.apply(current, patch.body)
     else:
-        new = merge.apply(current, patch)
-    found, _ = decode.decode_value("autoscaling/v1", "Scale", new, options.field_validation)
-    return found
+        new = patch_request.change(patch, current, schema.for_kind("autoscaling/v1", "Scale"))
+    return patches.read(patch, new, "autoscaling/v1", "Scale", options)
 
 
 def bound(pod: Obj, binding: Obj, now: float) -> Obj:
