@@ -1,19 +1,25 @@
-"""An API server in this process: memory as its store, no socket. `api` speaks raw HTTP to it."""
+"""An API server in this process, without a socket: on memory, and on Debian's etcd. `api` speaks raw HTTP to it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
+import grpc
 import pytest
 
+from tests.etcd_servers import EtcdProcess
 from workshop.apiserver.assembly import ApiServer, Settings
 from workshop.apiserver.security import Options
+from workshop.apiserver.storage.etcd3 import Etcd3Storage
+from workshop.apiserver.storage.interface import Storage
 from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.clock import SYSTEM
+from workshop.wire import etcd_pb2 as pb
 
 
 class Answer(NamedTuple):
@@ -29,11 +35,42 @@ class Answer(NamedTuple):
 Api = Callable[..., Awaitable[Answer]]
 
 
+@pytest.fixture(scope="module")
+def debian_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a real etcd for all tests of a file; each leaves it empty."""
+    etcd = EtcdProcess("debian", tmp_path_factory.mktemp("etcd"))
+    process = subprocess.Popen(etcd.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with grpc.insecure_channel(etcd.endpoint) as channel:
+            grpc.channel_ready_future(channel).result(timeout=15)
+        yield etcd.endpoint
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(params=["memory", "debian"])
+async def store(request: pytest.FixtureRequest, debian_etcd: str) -> AsyncIterator[Storage]:
+    if request.param == "memory":
+        yield MemoryStorage()
+        return
+    storage = Etcd3Storage([debian_etcd])
+    yield storage
+    await storage.close()
+    async with grpc.aio.insecure_channel(debian_etcd) as channel:
+        everything = pb.DeleteRangeRequest(key=b"\0", range_end=b"\0")
+        await channel.unary_unary(
+            "/etcdserverpb.KV/DeleteRange",
+            request_serializer=pb.DeleteRangeRequest.SerializeToString,
+            response_deserializer=pb.DeleteRangeResponse.FromString,
+        )(everything)
+
+
 @pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
+async def server(store: Storage) -> AsyncIterator[ApiServer]:
     """It runs, and the namespace `default` has its ServiceAccount."""
     options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-    server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
+    server = ApiServer(options, Settings(), store, SYSTEM, Random(1))
     running = asyncio.create_task(server.follow())
     try:
         async with asyncio.timeout(10):

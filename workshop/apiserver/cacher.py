@@ -27,7 +27,15 @@ from sortedcontainers import SortedDict
 
 from workshop.api import errors
 from workshop.api.meta import Obj
-from workshop.apiserver.storage.interface import Compacted, Event, Progress, Storage, StorageError
+from workshop.apiserver.storage.interface import (
+    Compacted,
+    Conflict,
+    Event,
+    KeyExists,
+    Progress,
+    Storage,
+    StorageError,
+)
 from workshop.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -37,6 +45,7 @@ WINDOW = 2_000
 WATCHER_BACKLOG = 10_000
 """Events that a slow watcher may fall behind before it is cut off; it resumes from its last version or gets 410."""
 CONSISTENT_READ_TIMEOUT = 3.0
+BARRIER = "workshop/barrier"
 ASK_AGAIN = 0.1
 """Seconds after which progress is asked for anew: the question is lost with the connection that it was asked on."""
 _decode = msgspec.json.Decoder().decode
@@ -253,7 +262,8 @@ class Cacher:
         async with aclosing(self._storage.watch(self._prefix, start + 1)) as batches:  # type: ignore[type-var]
             async for batch in batches:
                 if isinstance(batch, Progress):
-                    self._advance(batch.revision)
+                    if self.trusts_progress:
+                        self._advance(batch.revision)
                 else:
                     for event in batch:
                         self._apply(event)
@@ -291,8 +301,11 @@ class Cacher:
             return
         try:
             async with asyncio.timeout(timeout):
+                if not self.trusts_progress and await self._barrier() < revision:
+                    raise errors.resource_version_too_large(revision, self.revision)
                 while self.revision < revision:
-                    await self._storage.request_progress()
+                    if self.trusts_progress:
+                        await self._storage.request_progress()
                     with suppress(TimeoutError):
                         async with asyncio.timeout(ASK_AGAIN):
                             while self.revision < revision:
@@ -302,9 +315,28 @@ class Cacher:
 
     async def consistent(self) -> int:
         """Bring the cache up to what the store holds at this moment; the revision of that."""
-        revision = await self._storage.current_revision()
+        revision = await (self._storage.current_revision() if self.trusts_progress else self._barrier())
         await self.wait_until(revision)
         return self.revision
+
+    async def _barrier(self) -> int:
+        """Write a key of our own; when its event comes, all earlier ones have come.
+
+        For an etcd whose word on progress is worth nothing: there only events tell how far the watch is. The revision
+        is that of a write that began after this call.
+        """
+        key = self._prefix + BARRIER
+        while True:
+            current = await self._storage.get(key)
+            try:
+                if current is None:
+                    return await self._storage.create(key, b"{}")
+                return await self._storage.update(key, b"{}", current.mod_revision)
+            except KeyExists:
+                continue
+            except Conflict as faster:
+                if faster.current is not None:  # somebody wrote it since we looked: that does as well
+                    return faster.current.mod_revision
 
     def watch(self, prefix: str, revision: int) -> tuple[list[Change], Watcher]:
         """The changes after `revision` that are known, and a watcher for those to come. Raises ApiError 410."""

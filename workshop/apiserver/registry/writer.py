@@ -203,7 +203,7 @@ class Writer:
             old = served_obj(resource, current)
             try:
                 return await self._update_once(
-                    resource, strategy, key, current, old, change, options, subresource, applying, uid
+                    resource, strategy, key, current, old, change, options, subresource, applying, uid, fresh
                 )
             except _Stale as stale:
                 if not fresh:  # the cache may be behind: only what etcd says now is a reason to refuse
@@ -234,6 +234,7 @@ class Writer:
         subresource: str,
         applying: bool,
         uid: str | None,
+        fresh: bool,
     ) -> Written:
         new = await change(served_obj(resource, current))  # decoding anew is quicker than a copy
         metadata, before = new.setdefault("metadata", {}), old["metadata"]
@@ -272,7 +273,7 @@ class Writer:
             await self.admission.validate(request)
             if not subresource:
                 options.warnings.extend(strategy.warnings(new, old))
-            written = await self._store(resource, strategy, key, current, old, new, options)
+            written = await self._store(resource, strategy, key, current, old, new, options, fresh)
         except BaseException:
             await _rollback(pool)
             raise
@@ -288,6 +289,7 @@ class Writer:
         old: Obj,
         new: Obj,
         options: WriteOptions,
+        fresh: bool,
     ) -> Written:
         """Write if anything changed; an object that only waited for its last finalizer goes."""
         metadata = new["metadata"]
@@ -298,6 +300,8 @@ class Writer:
             await strategy.release(new)
             return Written(_versioned(new, gone.mod_revision))
         if new == old:  # as values: another order of fields is no change
+            if not fresh:  # nothing to do for what the cache knows; somebody may have written since
+                raise _Stale
             return Written(new)
         raw = to_storage(resource, new)
         revision = await self._storage.update(key, raw, current.revision, self._ttl(resource))
@@ -325,7 +329,7 @@ class Writer:
 
 
 class _Stale(Exception):
-    """The resourceVersion in the body is not the object's."""
+    """What was decided rests on an object that may be old: look again."""
 
 
 def _check_identity(resource: Resource, name: str, namespace: str, new: Obj, old: Obj, uid: str | None) -> None:
