@@ -10,13 +10,16 @@ from pathlib import Path
 from workshop.cluster.cli.output import megabytes, show
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
+from workshop.cluster.leaders import leaders
 
 
 def ps(arguments: argparse.Namespace) -> int:
-    rows = Cluster(arguments.name).ps()
-    leaders = _leaders(arguments.name, rows)
+    cluster = Cluster(arguments.name)
+    rows = cluster.ps()
+    running = {str(row["program"]) for row in rows if row["state"] == "running"}
+    leading = leaders(cluster.plan(), cluster.layout, running)
     for row in rows:
-        row["leader"] = leaders.get(row["name"])
+        row["leader"] = leading.get(str(row["program"]))
     table = [[row["name"], row["pid"], row["state"], row["node"], _mark(row["leader"]), row["restarts"], row["since"],
               megabytes(row["memory"])] for row in rows]  # fmt: skip
     head = ["NAME", "PID", "STATE", "NODE", "LEADER", "RESTARTS", "SINCE", "MEMORY"]
@@ -26,12 +29,6 @@ def ps(arguments: argparse.Namespace) -> int:
 
 def _mark(leader: bool | None) -> str | None:
     return None if leader is None else "yes" if leader else "no"
-
-
-def _leaders(name: str, rows: list[dict[str, object]]) -> dict[str, bool]:
-    """With one instance each the one that runs leads. The etcd member is the leader of its own quorum."""
-    elected = ("etcd", "kube-controller-manager", "kube-scheduler")
-    return {str(row["name"]): row["state"] == "running" for row in rows if row["program"] in elected}
 
 
 def logs(arguments: argparse.Namespace) -> int:
