@@ -45,6 +45,7 @@ def test_the_tour_runs_from_top_to_bottom(solved):
             assert done.returncode == 0, done.stderr
             found = json.loads(done.stdout.splitlines()[-1])
             assert found["checks"] == {"three truths": solved, "no node": solved}, found["said"]
+            assert "not running: etcd stopped" in found["said"] and "kube-apiserver stopped" in found["said"]
             assert "who talks to etcd?" not in found["said"] and "happened:  kube-apiserver\n" in found["said"]
         finally:
             end = [sys.executable, "-m", "workshop", "down", "--name", "lab-tour", "--purge"]

@@ -37,7 +37,8 @@ class Board:
 
     def text(self) -> str:
         out = io.StringIO()
-        Console(file=out, width=110, color_system=None).print(self)
+        # in a kernel rich would show the table as an output of its own
+        Console(file=out, width=110, color_system=None, force_jupyter=False).print(self)
         return out.getvalue()
 
     def __repr__(self) -> str:
