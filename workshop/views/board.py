@@ -45,7 +45,7 @@ class Board:
         return self.text()
 
     def __rich__(self) -> Table:
-        table = Table(title=self._heading(), title_justify="left")
+        table = Table(title=self._heading(), title_justify="left", caption_justify="left", min_width=80)
         for head in ("", "desired", "reported", "observed", "who acts next"):
             table.add_column(head)
         rows = self.feed.picture.values()
