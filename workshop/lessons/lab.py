@@ -104,8 +104,10 @@ class Lab:
         self.store.record(self.name, f"prediction: {question}", predicted=answer)
         print(f"noted: {answer}")
 
-    def observe(self, question: str, happened: str) -> None:
-        """What happened, beside what was predicted."""
+    def observe(self, question: str, happened: str | None = None) -> None:
+        """What happened, beside what was predicted: what the board shows now, unless something else was measured."""
+        if happened is None:
+            happened = self._guarded(lambda: self._open().summary()) or "the board cannot be opened"
         predicted = self.store.labs().get(self.name, {}).get(f"prediction: {question}", {}).get("predicted")
         print(f"predicted: {predicted or '(nothing)'}\nhappened:  {happened}")
         self.store.record(self.name, f"prediction: {question}", happened=happened)

@@ -55,13 +55,24 @@ class Board:
                 name += "" if row["namespace"] == "default" else f" ({row['namespace']})"
                 counts = [str(row[column]) if row[column] is not None else "" for column in TRUTHS]
                 table.add_row(name, *counts, row["next"] or "nobody: all agree", style="" if row["next"] else "dim")
-        down = [
-            f"{row['name']} {row['state']}" for row in rows if row["type"] == "process" and row["state"] != "running"
-        ]
-        table.caption = "not running: " + ", ".join(down) if down else "every process runs"
+        table.caption = self._down()
         if self.feed.cluster is None:
             table.caption = WHY_NOT_OBSERVED
         return table
+
+    def _down(self) -> str:
+        rows = self.feed.picture.values()
+        down = [f"{r['name']} {r['state']}" for r in rows if r["type"] == "process" and r["state"] != "running"]
+        return "not running: " + ", ".join(down) if down else "every process runs"
+
+    def summary(self) -> str:
+        """What the board shows at this moment, in a line for each workload: measured, not told."""
+        lines = [self._down()]
+        for row in self.feed.picture.values():
+            if row["type"] == "workload":
+                counts = ", ".join(f"{column} {row[column]}" for column in TRUTHS if row[column] is not None)
+                lines.append(f"{row['kind'].lower()}/{row['name']}: {counts}; {row['next'] or 'all agree'}")
+        return "\n           ".join(lines)
 
     def _heading(self) -> str:
         return self.title if self.feed.synced else f"{self.title} (stale: the API server has not answered yet)"
