@@ -2,7 +2,8 @@
 
     python tools/lock.py > requirements.lock
 
-Nothing is installed: pip resolves and reports.
+Nothing is installed: pip resolves and reports. Run it with the oldest Python that is to be served (Debian 12 has
+3.11.2): what that can install the newer ones can, but not the other way round.
 """
 
 from __future__ import annotations
