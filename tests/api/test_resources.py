@@ -3,6 +3,7 @@
 import pytest
 
 from workshop.api.resources import (
+    Registry,
     Resource,
     all_resources,
     for_kind,
@@ -93,3 +94,19 @@ def test_custom_resources_are_resources() -> None:
     made = Resource("example.com", "v1", "Gizmo", "gizmos", custom=True)
     assert made.storage_key("ns", "a") == "/registry/example.com/gizmos/ns/a"
     assert (made.singular, made.list_kind, made.group_resource) == ("gizmo", "GizmoList", "gizmos.example.com")
+
+
+def test_a_registry_follows_definitions() -> None:
+    """What a definition adds is found at once, and gone with it; the built-in ones stay."""
+    served = Registry()
+    gizmo = Resource("example.com", "v1", "Gizmo", "gizmos", custom=True)
+    before = served.generation
+    served.put("gizmos.example.com", [gizmo])
+    assert served.find("example.com", "v1", "gizmos") is gizmo and served.has_group("example.com")
+    assert served.for_kind("example.com/v1", "Gizmo") is gizmo and served.generation == before + 1
+    assert group_versions(served)["example.com"] == ["v1"]
+    served.put("gizmos.example.com", [gizmo])
+    assert served.generation == before + 1  # nothing has changed
+    served.put("gizmos.example.com", [])
+    assert served.find("example.com", "v1", "gizmos") is None and not served.has_group("example.com")
+    assert served.find("", "v1", "pods") is resource("pods")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from workshop.api.errors import ApiError
 from workshop.api.resources import resource
+from workshop.api.resources import Registry
 from workshop.apiserver.authentication.files import load_private_key, load_public_keys
 from workshop.apiserver.authorization.rbac import RbacIndex
 from workshop.apiserver.cached import feed
@@ -128,7 +129,7 @@ def make(tmp_path: Path, **more: Any) -> Security:
         **more,
     }
     store: Any = None
-    return Security(Options(**fields), store, FakeCache(), SYSTEM, Random(1))
+    return Security(Options(**fields), store, FakeCache(), Registry(), SYSTEM, Random(1))
 
 
 async def test_from_flags(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The resources that a Kubernetes 1.36 API server knows: what `kubectl api-resources` prints, and how each is stored.
 
 The table is committed (`tables/resources.json`, taken from a real server's discovery) and read once, on first use.
-Custom resources are `Resource` values too: whoever learns of a CustomResourceDefinition makes one.
+Custom resources are `Resource` values too: whoever learns of a CustomResourceDefinition makes one. What one server
+serves now, both together, is a `Registry`.
 
 >>> resource("deploy.apps").path("default", "web", "scale")
 '/apis/apps/v1/namespaces/default/deployments/web/scale'
@@ -14,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pkgutil import get_data
@@ -187,7 +189,50 @@ def for_path(group: str, version: str, plural: str) -> Resource | None:
     return _by_path().get((group, version, plural))
 
 
-def group_versions(resources: tuple[Resource, ...] | None = None) -> dict[str, list[str]]:
+class Registry:
+    """The resources that one server serves: the built-in ones, and those that CustomResourceDefinitions add and take
+    away while it runs. `generation` counts these changes: who has made something of all resources looks whether it is
+    still true."""
+
+    def __init__(self, built_in: Iterable[Resource] | None = None) -> None:
+        self._built_in = tuple(all_resources() if built_in is None else built_in)
+        self._custom: dict[str, tuple[Resource, ...]] = {}
+        self._found: dict[tuple[str, str, str], Resource] = {}
+        self._groups: frozenset[str] = frozenset()
+        self.generation = 0
+        self._index()
+
+    def _index(self) -> None:
+        self._all = (*self._built_in, *(r for name in sorted(self._custom) for r in self._custom[name]))
+        self._found = {(r.group, r.version, r.plural): r for r in self._all}
+        self._groups = frozenset(r.group for r in self._all)
+        self.generation += 1
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._all)
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        return self._found.get((group, version, plural))
+
+    def for_kind(self, api_version: str, kind: str) -> Resource | None:
+        return next((r for r in self._all if r.kind == kind and r.api_version == api_version), None)
+
+    def has_group(self, group: str) -> bool:
+        return group in self._groups
+
+    def put(self, name: str, resources: Iterable[Resource]) -> None:
+        """What the definition `name` serves now, its versions in discovery's order; nothing takes it away."""
+        made = tuple(resources)
+        if made == self._custom.get(name, ()):
+            return
+        if made:
+            self._custom[name] = made
+        else:
+            del self._custom[name]
+        self._index()
+
+
+def group_versions(resources: Iterable[Resource] | None = None) -> dict[str, list[str]]:
     """Group → its versions, preferred one first, in discovery's order ("" is the core group)."""
     groups: dict[str, list[str]] = {}
     for r in all_resources() if resources is None else resources:

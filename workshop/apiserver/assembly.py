@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from workshop.api.meta import Obj
-from workshop.api.resources import all_resources
+from workshop.api.resources import Registry
 from workshop.clock import Clock
 
 from . import chain, security
@@ -50,7 +50,8 @@ class ApiServer:
     ) -> None:
         self._storage, self._settings = storage, settings
         self.cacher = Cacher(storage, clock)
-        self.security = Security(options, storage, self.cacher, clock, random)
+        self.served = Registry()
+        self.security = Security(options, storage, self.cacher, self.served, clock, random)
         self.started = asyncio.Event()
         admission = self.security.admission
         strategies = Strategies({"services": lambda resource: Services(resource, self.security.services)})
@@ -63,13 +64,12 @@ class ApiServer:
         resources = Resources(reader, writer, deleter, watches, clock)
         self._node_proxy = NodeProxy(reader, writer, settings.kubelets)
         self.health = self._health()
-        served = all_resources()
         dispatch = Dispatch(
-            served={(r.group, r.version, r.plural): r for r in served},
+            served=self.served,
             resources=resources,
             subresources=Subresources(resources, self.cacher),
             node_proxy=self._node_proxy,
-            discovery=Discovery(served, f"{options.advertise_address}:{options.secure_port}"),
+            discovery=Discovery(self.served, f"{options.advertise_address}:{options.secure_port}"),
             health=self.health,
             reviews=self.security.reviews(),
             issuer=self.security.issuer,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from workshop.api import errors
 from workshop.api.meta import Obj
-from workshop.api.resources import Resource, resource
+from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.bootstrap.run import encode
 from workshop.apiserver.interfaces import Authorizer
 from workshop.apiserver.storage.interface import Conflict, Storage
@@ -31,9 +31,12 @@ class Cache(Protocol):
 class CachedContext:
     """What plugins may use, over the watch cache and the store."""
 
-    def __init__(self, cache: Cache, storage: Storage, authorizer: Authorizer, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, cache: Cache, storage: Storage, served: Registry, authorizer: Authorizer, clock: Clock, random: Random
+    ) -> None:
         self._cache = cache
         self._storage = storage
+        self.served = served
         self.authorizer = authorizer
         self.clock = clock
         self.random = random

@@ -7,7 +7,7 @@ from typing import Any
 
 from workshop.api import errors
 from workshop.api.meta import Obj
-from workshop.api.resources import Resource
+from workshop.api.resources import Registry, Resource
 from workshop.clock import Clock
 
 from .authentication.issuer import TokenIssuer
@@ -24,8 +24,6 @@ from .server.http import Request, Response, json_response, text_response
 from .server.negotiate import accepted
 
 Review = Callable[[Obj, UserInfo, str], Awaitable[Obj]]
-Served = Mapping[tuple[str, str, str], Resource]
-"""Resources by (group, version, plural)."""
 
 # group-resource → what every request for it is told (upstream: k8s.io/api/core/v1/lifecycle.go)
 DEPRECATED = {
@@ -37,7 +35,7 @@ DEPRECATED = {
 class Dispatch:
     def __init__(
         self,
-        served: Served,
+        served: Registry,
         resources: Resources,
         subresources: Subresources,
         node_proxy: NodeProxy,
@@ -59,9 +57,9 @@ class Dispatch:
     async def __call__(self, request: Request) -> Response:
         info = request.info
         if info.is_resource:
-            found = self._served.get((info.group, info.version, info.resource))
+            found = self._served.find(info.group, info.version, info.resource)
             if found is None:
-                if not any(group == info.group for group, _, _ in self._served):
+                if not self._served.has_group(info.group):
                     return text_response("404 page not found\n", 404)
                 raise errors.no_such_path()
             return await self._resource(request, found)

@@ -12,7 +12,7 @@ from random import Random
 from typing import Literal, Protocol
 
 from workshop.api.meta import Obj
-from workshop.api.resources import Resource
+from workshop.api.resources import Registry, Resource
 from workshop.clock import Clock
 
 
@@ -98,8 +98,9 @@ class Validating(Protocol):
 
 
 class Context(Protocol):
-    """What plugins may use: objects, the authorizer, time and randomness."""
+    """What plugins may use: objects, the authorizer, what is served, time and randomness."""
 
+    served: Registry
     clock: Clock
     random: Random
     authorizer: Authorizer

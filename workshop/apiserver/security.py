@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from workshop.api.resources import Resource, resource
+from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.admission import plugins
 from workshop.apiserver.admission.rbac_escalation import RbacEscalation
 from workshop.apiserver.allocators.services import ServiceAllocator
@@ -76,14 +76,16 @@ class Options:
 class Security:
     """All parts, made from the flags. Raises OSError and ValueError for files that cannot be used."""
 
-    def __init__(self, options: Options, storage: Storage, cache: Cache, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, options: Options, storage: Storage, cache: Cache, served: Registry, clock: Clock, random: Random
+    ) -> None:
         self._options = options
         self._cache = cache
         self._storage = storage
         self.rbac = rbac.RbacIndex()
         self.graph = graph.ReferenceGraph()
         self.authorizer = Union([SystemMasters(), *self._modes()])
-        self.context = CachedContext(cache, storage, self.authorizer, clock, random)
+        self.context = CachedContext(cache, storage, served, self.authorizer, clock, random)
         self.keys = _keys(options)
         self.audiences = tuple(options.api_audiences or options.service_account_issuer)
         self.authentication = self._authentication(clock)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from workshop.api.meta import Obj
-from workshop.api.resources import Resource, resource
+from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Decision, UserInfo
 
 JANE = UserInfo("jane")
@@ -44,6 +44,7 @@ class FakeAuthorizer:
 
 class FakeContext:
     def __init__(self) -> None:
+        self.served = Registry()
         self.clock = FakeClock()
         self.random = Random(1)
         self.authorizer = FakeAuthorizer()

@@ -8,6 +8,7 @@ Upstream: `pkg/quota/v1/evaluator/core`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from workshop.api import labels
@@ -157,7 +158,7 @@ def _crosses_namespaces(affinity: Obj) -> bool:
     return False
 
 
-def kinds_of(names: set[str], known: tuple[Resource, ...]) -> list[Resource]:
+def kinds_of(names: set[str], known: Iterable[Resource]) -> list[Resource]:
     """The kinds whose objects count towards any of these quota names."""
 
     def concerned(kind: Resource) -> bool:

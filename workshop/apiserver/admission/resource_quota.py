@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from workshop.api import errors
 from workshop.api.meta import Obj, name
 from workshop.api.quantity import of, parse
-from workshop.api.resources import all_resources, resource
+from workshop.api.resources import resource
 from workshop.apiserver.admission.plugin import Plugin, forbidden
 from workshop.apiserver.admission.pod_resources import Amounts, add
 from workshop.apiserver.admission.quota_usage import in_scope, kinds_of, unnamed, usage
@@ -104,7 +104,7 @@ class ResourceQuota(Plugin):
         now = self.context.clock.now()
         total: Amounts = {key: of(0) for key in hard}
         seen: set[tuple[str, str]] = set()
-        for kind in kinds_of(set(hard), all_resources()):
+        for kind in kinds_of(set(hard), self.context.served):
             for obj in await self.context.list(kind, namespace):
                 seen.add((kind.group_resource, name(obj)))
                 if in_scope(quota, kind, obj):

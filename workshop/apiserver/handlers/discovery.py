@@ -7,15 +7,13 @@ kube-openapi/pkg/handler3.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from workshop.api import errors, openapi
 from workshop.api.meta import Obj
-from workshop.api.resources import Resource, group_versions
+from workshop.api.resources import Registry, Resource, group_versions
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import media_types
 
@@ -26,16 +24,22 @@ _AGGREGATED = "apidiscovery.k8s.io"
 
 
 class Discovery:
-    """Everything is rendered once: what is served does not change while a server runs."""
+    """Documents are rendered once and kept until what is served changes."""
 
-    def __init__(self, resources: Sequence[Resource], address: str) -> None:
-        self._resources = tuple(resources)
-        self._address = address
-        self._versions = group_versions(self._resources)
-        self._documents: dict[str, bytes] = {}
+    def __init__(self, served: Registry, address: str) -> None:
+        self._served, self._address = served, address
+        self._generation = -1
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._generation != self._served.generation:
+            self._generation = self._served.generation
+            self._versions = group_versions(self._served)
+            self._documents: dict[str, bytes] = {}
 
     def handle(self, request: Request) -> Response | None:
         """The answer to a discovery path; None if it is none."""
+        self._refresh()
         match request.path.rstrip("/").split("/")[1:]:
             case ["api"]:
                 return self._negotiated(request, self._core, legacy=True)
@@ -71,7 +75,7 @@ class Discovery:
                 break
         return json_response(plain)
 
-    @cached_property
+    @property
     def _core(self) -> Obj:
         return {
             "kind": "APIVersions",
@@ -79,7 +83,7 @@ class Discovery:
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}],
         }
 
-    @cached_property
+    @property
     def _groups(self) -> Obj:
         return {
             "kind": "APIGroupList",
@@ -93,7 +97,7 @@ class Discovery:
         return {**head, "name": group, "versions": versions, "preferredVersion": versions[0]}
 
     def _of(self, group: str, version: str) -> list[Resource]:
-        return [r for r in self._resources if (r.group, r.version) == (group, version)]
+        return [r for r in self._served if (r.group, r.version) == (group, version)]
 
     def _version(self, group: str, version: str) -> Obj:
         rows: list[Obj] = []
@@ -143,7 +147,7 @@ class Discovery:
         body = self._documents[key]
         return body, hashlib.sha512(body).hexdigest().upper()
 
-    @cached_property
+    @property
     def _openapi_index(self) -> Obj:
         paths: dict[str, Any] = {}
         for group, versions in self._versions.items():
