@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from workshop.api.errors import ApiError
-from workshop.api.resources import resource
-from workshop.api.resources import Registry
+from workshop.api.resources import Registry, resource
 from workshop.apiserver.authentication.files import load_private_key, load_public_keys
 from workshop.apiserver.authorization.rbac import RbacIndex
 from workshop.apiserver.cached import feed
