@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from workshop import hooks, swap
 from workshop.clock import SYSTEM
-from workshop.cluster import blocks, machine_api
+from workshop.cluster import blocks, machine_api, swapping
 from workshop.cluster import plan as planning
 from workshop.cluster.layout import DEFAULT_NAME, ClusterError, Layout, explain, write_private
 from workshop.cluster.plan import Plan
@@ -67,13 +68,17 @@ class Cluster:
         runtime: str | None = None,
         max_pods: int | None = None,
         mode: str | None = None,
+        lab: bool | None = None,
         wait: float = 60.0,
     ) -> Cluster:
-        """Bring it up, or heal it: start what is missing, adopt what lives. `wait` seconds for Ready, 0 for none."""
+        """Bring it up, or heal it: start what is missing, adopt what lives. `wait` seconds for Ready, 0 for none.
+
+        `lab`: learners may `swap` functions of its components.
+        """
         begun = SYSTEM.monotonic()
         self.layout.create()
         with self._exclusive():
-            plan, guard = self._decide(nodes, runtime, max_pods, mode)
+            plan, guard = self._decide(nodes, runtime, max_pods, mode, lab)
             try:
                 self._supervise(plan, guard)
             finally:
@@ -87,12 +92,12 @@ class Cluster:
         return self
 
     def _decide(
-        self, nodes: int | None, runtime: str | None, max_pods: int | None, mode: str | None
+        self, nodes: int | None, runtime: str | None, max_pods: int | None, mode: str | None, lab: bool | None
     ) -> tuple[Plan, socket.socket | None]:
         """The plan to run, written to cluster.json with its certificates due; and the lock on its block, if new."""
         old = self.plan_or_none()
         if old is not None and self.running():
-            self._same(old, nodes, runtime, mode)
+            self._same(old, nodes, runtime, mode, lab)
             self.say(f"cluster {self.name!r} is running already: starting what is missing")
             return old, None
         chosen = self._mode(old, mode)
@@ -117,6 +122,7 @@ class Cluster:
                 only=self.only or (old.only if old else ()),
                 runtime=runtime or (old.runtime if old else "process"),
                 max_pods=max_pods or 110,
+                lab=lab if lab is not None else old is not None and old.lab,
             )
         except ValueError as error:
             raise ClusterError(str(error)) from error
@@ -137,8 +143,9 @@ class Cluster:
         found = choose.choose(forced)
         return found.mode, found.why
 
-    def _same(self, old: Plan, nodes: int | None, runtime: str | None, mode: str | None) -> None:
-        asked = (nodes, len(old.nodes)), (runtime, old.runtime), (mode, old.mode), (self.only or None, old.only)
+    def _same(self, old: Plan, nodes: int | None, runtime: str | None, mode: str | None, lab: bool | None) -> None:
+        asked: tuple[tuple[Any, Any], ...] = ((nodes, len(old.nodes)), (runtime, old.runtime), (mode, old.mode))
+        asked = (*asked, (lab, old.lab), (self.only or None, old.only))
         if any(want is not None and want != have for want, have in asked):
             raise ClusterError(
                 f"cluster {self.name!r} is running with other settings: `workshop down --name {self.name}` first"
@@ -222,7 +229,7 @@ class Cluster:
         if self.layout.root.is_dir():
             self.down(purge=True)
         if old is not None:
-            options = {"nodes": len(old.nodes) or None, "runtime": old.runtime, **options}
+            options = {"nodes": len(old.nodes) or None, "runtime": old.runtime, "lab": old.lab, **options}
             self.only = self.only or old.only
         return self.up(**options)
 
@@ -269,6 +276,42 @@ class Cluster:
     def events(self) -> Iterator[dict[str, Any]]:
         """Changes of its processes as they happen."""
         return machine_api.events(self.layout.socket)
+
+    # -- a learner's function inside a component --
+
+    def swap(self, component: str, function: swapping.Function | str, hook: str = "") -> list[dict[str, Any]]:
+        """Let `component` run `function` in the place of its own. Returns the rows of `swapped`.
+
+        `hook` says which of its functions; without it, the one with the same name. `workshop.hooks.of(component)` lists
+        them. A function that raises, hangs or returns the wrong type is put out; `swapped` has the traceback.
+        """
+        targets = self._swappable(component)
+        name = hook or (function.__name__ if callable(function) else swap.name_of(function))
+        try:
+            found = hooks.find(targets[0].program, name)
+        except LookupError as error:
+            raise ClusterError(str(error)) from error
+        swapping.write(self.layout, targets, found, swapping.source_of(function, found))
+        return [row for row in self.swapped() if row["hook"] == found.name]
+
+    def unswap(self, component: str = "") -> list[str]:
+        """The component's own functions again (of all components without a name); the hooks that were swapped."""
+        targets = self._swappable(component) if component else list(self.plan().components)
+        return swapping.remove(self.layout, targets)
+
+    def swapped(self) -> list[dict[str, Any]]:
+        """Rows with component, hook, state (waiting for its first call, in use, put out) and traceback."""
+        return swapping.listing(self.layout, self.plan().components)
+
+    def _swappable(self, name: str) -> list[planning.Component]:
+        plan = self.plan()
+        if not plan.lab:
+            raise ClusterError(
+                f"cluster {self.name!r} was not brought up for a lab: `workshop reset --name {self.name} --lab` "
+                "makes it anew as one"
+            )
+        wanted = self.matching(name)
+        return [component for component in plan.components if component.name in wanted]
 
     # -- who talks to it --
 

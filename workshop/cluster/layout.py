@@ -8,6 +8,7 @@ $WORKSHOP_HOME/clusters/NAME/
     logs/NAME.log    one log a component
     run/             the supervisor's socket, the processes it started
     nodes/NODE/      a kubelet's root directory, with cni/ beside it
+    swaps/NAME/      learners' functions in the place of a component's own (`up --lab`)
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class Layout:
 
     def log(self, component: str) -> Path:
         return self.root / "logs" / f"{component}.log"
+
+    def swaps(self, component: str) -> Path:
+        """Learners' functions for one component's process."""
+        return self.root / "swaps" / component
 
     def node(self, node: str) -> Path:
         return self.root / "nodes" / node

@@ -122,6 +122,8 @@ class Plan:
     only: tuple[str, ...]
     nodes: tuple[Node, ...]
     components: tuple[Component, ...]
+    lab: bool = False
+    """Whether learners may replace functions of its components."""
 
     @property
     def addresses(self) -> Addresses:
@@ -171,6 +173,7 @@ def make(
     only: Sequence[str] = (),
     runtime: str = "process",
     max_pods: int = 110,
+    lab: bool = False,
 ) -> Plan:
     """The plan of a cluster. Raises ValueError in a sentence for a choice that cannot be."""
     unknown = [part for part in only if part not in PROGRAMS]
@@ -214,6 +217,7 @@ def make(
         only=tuple(only),
         nodes=node_list,
         components=tuple(c for c in components if c.program in chosen),
+        lab=lab,
     )
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workshop import swap
 from workshop.clock import SYSTEM, rfc3339
 from workshop.cluster import lifecycle, machine_api, procfs, zygote
 from workshop.cluster.layout import Layout, write_private
@@ -308,6 +309,7 @@ class Supervisor:
             "log": str(self.layout.log(spec.name)),
             "namespace": spec.namespace,
             "listen_inside": list(spec.listen),
+            "environment": {swap.VARIABLE: str(self.layout.swaps(spec.name))} if self.plan.lab else {},
         }
         try:
             pid = (await self.zygote.order(order, [self.hand(address) for address in spec.listen]))["pid"]

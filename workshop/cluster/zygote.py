@@ -34,6 +34,8 @@ import traceback
 from collections.abc import Container
 from typing import Any
 
+from workshop import swap
+
 MAX_ORDER = 64 * 1024
 TITLE_ROOM = "WORKSHOP_TITLE_ROOM"
 """setproctitle may write over the memory of the first environment; this variable makes that long enough."""
@@ -124,6 +126,7 @@ def _become(order: dict[str, Any], sockets: list[int]) -> None:
         argv = list(order["argv"])
         sys.argv = argv
         _name(argv)
+        swap.install(argv[0])
         status = _run(order["module"], argv[1:])
     except BaseException:  # noqa: BLE001  the last edge of this process: its log is the only place to tell
         traceback.print_exc()

@@ -15,6 +15,7 @@ from workshop.api.errors import ApiError, is_terminating_namespace
 from workshop.api.labels import Selector
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.resources import Resource, resource
+from workshop.hooks import hook
 
 from . import ownership, pods
 from .base import Context, slow_start, update_status
@@ -32,6 +33,17 @@ class Decision:
     delete: tuple[Obj, ...] = ()
 
 
+def _check(decision: Decision, owner: Obj, active: list[Obj], neighbours: list[Obj], now: float) -> str:
+    """What is wrong with a learner's decision."""
+    if not isinstance(decision.create, int) or decision.create < 0:
+        return f"Decision.create has to be a number from 0 up, not {decision.create!r}"
+    uids = {meta.uid(pod) for pod in active}
+    if not all(isinstance(pod, dict) and meta.uid(pod) in uids for pod in decision.delete):
+        return "Decision.delete may only hold pods of `active`"
+    return ""
+
+
+@hook("kube-controller-manager", "replicaset.decide", _check)
 def decide(owner: Obj, active: list[Obj], neighbours: list[Obj], now: float) -> Decision:
     """How to get from the `active` pods to `spec.replicas`, at most 500 at a time."""
     difference = len(active) - replicas(owner)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workshop.hooks import hook
 from workshop.proxy.rules import Endpoint, Target
 
 
@@ -23,6 +24,7 @@ class Balance:
     """Client's address → its endpoint and when it last came."""
 
 
+@hook("kube-proxy")
 def pick(state: Balance, target: Target, client: str, now: float) -> Endpoint | None:
     """The endpoint for a connection of `client` at `now` (monotonic seconds); None when there is none."""
     if not target.endpoints:

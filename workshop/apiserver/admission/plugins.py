@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from workshop import hooks
 from workshop.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -21,6 +22,7 @@ from workshop.apiserver.admission.certificates import (
 )
 from workshop.apiserver.admission.default_ingress_class import DefaultIngressClass
 from workshop.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from workshop.apiserver.admission.learner import Learner
 from workshop.apiserver.admission.limit_ranger import LimitRanger
 from workshop.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from workshop.apiserver.admission.node_restriction import NodeRestriction
@@ -108,4 +110,6 @@ def chain(context: Context, enable: Iterable[str] = (), disable: Iterable[str] =
         both = ", ".join(sorted(enabled & disabled))
         raise ValueError(f"[{both}] in enable-admission-plugins and disable-admission-plugins overlapped")
     chosen = [p for p in ORDER if p.name in enabled or (p.name not in OFF_BY_DEFAULT and p.name not in disabled)]
+    if hooks.in_lab("kube-apiserver"):
+        chosen.append(Learner)
     return Chain([plugin(context) for plugin in chosen])

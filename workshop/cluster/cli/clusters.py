@@ -22,7 +22,7 @@ def _cluster(arguments: argparse.Namespace) -> Cluster:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {key: getattr(arguments, key) for key in ("nodes", "runtime", "max_pods", "mode", "wait")}
+    return {key: getattr(arguments, key) for key in ("nodes", "runtime", "max_pods", "mode", "lab", "wait")}
 
 
 def up(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ Upstream: `pkg/scheduler/framework/plugins/noderesources/fit.go`, `least_allocat
 
 from __future__ import annotations
 
+from workshop.hooks import hook
 from workshop.scheduler.framework import MAX_SCORE, CycleState, Event, Plugin, Status, unresolvable, unschedulable
 from workshop.scheduler.node_info import NodeInfo, PodInfo
 from workshop.scheduler.resources import amounts
@@ -21,6 +22,7 @@ class NodeResourcesFit(Plugin):
         allocatable = amounts((event.new.get("status") or {}).get("allocatable"))
         return all(amount <= allocatable.get(name, 0) for name, amount in pod.requests.items())
 
+    @hook("kube-scheduler")
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         short = insufficient(pod, node)
         if not short:
@@ -28,6 +30,7 @@ class NodeResourcesFit(Plugin):
         hopeless = any(amount > node.allocatable.get(name, 0) for name, amount in pod.requests.items())
         return unresolvable(*short) if hopeless else unschedulable(*short)
 
+    @hook("kube-scheduler")
     def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
         """The mean of the free shares of cpu and memory with the pod on the node, in percent."""
         shares = []
