@@ -14,6 +14,8 @@ from workshop.api.resources import Registry
 from workshop.clock import Clock
 
 from . import chain, security
+from .audit.link import Audit, Sink
+from .audit.policy import Policy
 from .cacher import Cacher
 from .dispatch import Dispatch
 from .handlers.discovery import Discovery
@@ -46,8 +48,15 @@ class ApiServer:
     """`app` answers requests once `start` has returned; `follow` runs beside it for ever."""
 
     def __init__(
-        self, options: security.Options, settings: Settings, storage: Storage, clock: Clock, random: Random
+        self,
+        options: security.Options,
+        settings: Settings,
+        storage: Storage,
+        clock: Clock,
+        random: Random,
+        audit: tuple[Policy, Sink] | None = None,
     ) -> None:
+        """`audit`: which requests are recorded, and where the records go."""
         self._storage, self._settings = storage, settings
         self.cacher = Cacher(storage, clock)
         self.served = Registry()
@@ -78,10 +87,12 @@ class ApiServer:
             components=self._components,
             clock=clock,
         )
+        recorder = Audit(*audit, clock, chain.attributes_of) if audit else None
         self.chain = [
             chain.counted(self.health),
-            chain.authenticated(self.security.authentication),
+            chain.authenticated(self.security.authentication, recorder),
             chain.held_until(self.started),
+            *([recorder.link] if recorder else []),
             chain.impersonated(self.security.authorizer),
             chain.authorized(self.security.authorizer),
         ]

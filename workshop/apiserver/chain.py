@@ -3,12 +3,13 @@
     request info  (server/info.py, filled in by server/app.py)
     authentication     who?                      401
     (wait for the indexes of a server that has just begun)
+    audit              write down who asks what
     impersonation      as whom?                  403
     authorization      may he?                   403
     dispatch           discovery, health, or a resource's verb
 
 What happens to a body behind the dispatch (decoding, defaulting, admission, validation) stands in registry/writer.py.
-Audit, and priority and fairness, have their places between authentication and authorization.
+Priority and fairness has its place before authorization.
 
 Upstream: apiserver/pkg/server/config.go, DefaultBuildHandlerChain.
 """
@@ -22,6 +23,7 @@ from functools import reduce
 
 from workshop import trace
 from workshop.api.errors import ApiError
+from workshop.apiserver.audit.link import Audit
 from workshop.apiserver.authentication.impersonation import impersonate
 from workshop.apiserver.authorization.modes import forbidden
 from workshop.apiserver.interfaces import Attributes, Authenticator, Authorizer, Decision
@@ -59,10 +61,15 @@ def counted(health: Health) -> Link:
     return link
 
 
-def authenticated(authenticator: Authenticator) -> Link:
+def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> Link:
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
-            request.user = await authenticator.authenticate(request.certificate, request.headers)
+            try:
+                request.user = await authenticator.authenticate(request.certificate, request.headers)
+            except ApiError:
+                if audit is not None:
+                    audit.refused(request)
+                raise
             trace.emit("apiserver.authentication", path=request.path, user=request.user.name)
             return await inner(request)
 
@@ -74,7 +81,9 @@ def authenticated(authenticator: Authenticator) -> Link:
 def impersonated(authorizer: Authorizer) -> Link:
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
-            request.user = await impersonate(request.user, request.headers, authorizer)
+            request.user = await impersonate(caller := request.user, request.headers, authorizer)
+            if request.record is not None and request.user is not caller:
+                request.record.impersonated(request.user)
             return await inner(request)
 
         return handle
@@ -104,6 +113,10 @@ def authorized(authorizer: Authorizer) -> Link:
         async def handle(request: Request) -> Response:
             attributes = attributes_of(request)
             decision, reason = await authorizer.authorize(attributes)
+            if request.record is not None:
+                allowed = decision is Decision.ALLOW
+                request.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
+                request.annotations["authorization.k8s.io/reason"] = reason
             trace.emit("apiserver.authorization", path=request.path, user=request.user.name, decision=decision.value)
             if decision is not Decision.ALLOW:
                 raise forbidden(attributes, reason)

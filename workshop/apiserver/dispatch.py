@@ -108,6 +108,7 @@ class Dispatch:
             await request.body(), request.header("content-type"), res.api_version, res.kind, options.field_validation
         )
         request.warnings.extend(warnings)
+        request.sent(obj)
         answer = await review(obj, request.user, info.namespace)
         return forms.one(request, res, {"metadata": {}, **answer}, form, self._clock.now(), 201)
 
@@ -132,9 +133,19 @@ class Dispatch:
             options.field_validation,
         )  # fmt: skip
         request.warnings.extend(warnings)
+        request.sent(obj)
         # The plugins that change see the request as it was sent: NodeRestriction compares its audience with the pod's.
         admission = AdmissionRequest(
-            "CREATE", res, "token", info.namespace, info.name, obj, None, request.user, options.dry_run
+            "CREATE",
+            res,
+            "token",
+            info.namespace,
+            info.name,
+            obj,
+            None,
+            request.user,
+            options.dry_run,
+            annotations=request.annotations,
         )
         await self._writer.admission.admit(admission)
         admission.object = await self._issuer.prepare(admission.object, info.namespace, info.name)

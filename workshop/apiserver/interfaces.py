@@ -83,6 +83,7 @@ class AdmissionRequest:
     dry_run: bool = False
     options: Obj = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)  # for the audit record
 
 
 class Mutating(Protocol):

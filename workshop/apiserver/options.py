@@ -19,7 +19,7 @@ WITHOUT_EFFECT = (
     "storage-media-type", "kubelet-preferred-address-types", "proxy-client-cert-file", "proxy-client-key-file",
     "feature-gates", "runtime-config", "profiling", "endpoint-reconciler-type", "storage-backend", "logging-format",
     "max-requests-inflight", "max-mutating-requests-inflight", "watch-cache", "default-watch-cache-size",
-    "service-account-lookup", "kubelet-timeout", "encryption-provider-config", "audit-policy-file", "audit-log-path",
+    "service-account-lookup", "kubelet-timeout", "encryption-provider-config",
     "enable-priority-and-fairness", "enable-aggregator-routing", "goaway-chance", "tls-min-version",
     "tls-cipher-suites", "cors-allowed-origins", "contention-profiling", "delete-collection-workers",
     "request-timeout", "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
@@ -81,6 +81,12 @@ def parser() -> FlagParser:
     p.add_argument("--kubelet-certificate-authority", default="", help="authority of kubelets' certificates")
     p.boolean("--allow-privileged", False, "allow privileged containers")
     p.add_argument("--min-request-timeout", type=int, default=1800, help="shortest watch, in seconds")
+    p.add_argument("--audit-policy-file", default="", help="which requests are recorded, and how much of each")
+    p.add_argument("--audit-log-path", default="", help="file of audit records; - is standard output")
+    p.add_argument("--audit-log-format", default="json", help="json or legacy")
+    p.add_argument("--audit-log-maxage", type=int, default=0, help="days to keep old files; 0: no limit")
+    p.add_argument("--audit-log-maxbackup", type=int, default=0, help="old files to keep; 0: no limit")
+    p.add_argument("--audit-log-maxsize", type=int, default=0, help="megabytes of a file; 0: no limit")
     p.boolean("--allow-loopback-endpoints", False, "ours: endpoints may lie in 127/8 (a cluster in mode plain)")
     p.add_argument("-v", "--v", type=int, default=0, help="log verbosity")
     for name in WITHOUT_EFFECT:
@@ -96,6 +102,11 @@ def parse(argv: Sequence[str]) -> Options:
         p.error("--etcd-servers must be specified")
     if not flags.tls_cert_file or not flags.tls_private_key_file:
         p.error("--tls-cert-file and --tls-private-key-file must be specified")
+    for name in ("maxage", "maxbackup", "maxsize"):
+        if (number := getattr(flags, f"audit_log_{name}")) < 0:
+            p.error(f"--audit-log-{name} {number} can't be a negative number")
+    if flags.audit_log_format not in ("json", "legacy"):
+        p.error(f'invalid audit log format {flags.audit_log_format}, allowed formats are "legacy,json"')
     low, dash, high = flags.service_node_port_range.partition("-")
     if not dash or not low.isdigit() or not high.isdigit():
         p.error(f'invalid argument "{flags.service_node_port_range}" for "--service-node-port-range" flag')

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from argparse import Namespace
 from contextlib import AsyncExitStack
+from pathlib import Path
 from random import SystemRandom
 
 from workshop.api.errors import ApiError
@@ -14,6 +16,8 @@ from workshop.component import inherited_sockets
 from workshop.serving import listen, serve, server_tls
 
 from .assembly import ApiServer, Settings
+from .audit.log import Log
+from .audit.policy import Policy, load
 from .handlers.node_proxy import KubeletAccess
 from .options import Options
 from .storage.compaction import compact_loop
@@ -41,7 +45,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             flags.kubelet_client_certificate, flags.kubelet_client_key, flags.kubelet_certificate_authority
         ),
     )
-    server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom())
+    log, policy = _audit(flags)
+    audit = (policy, log.write) if log and policy else None
+    server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom(), audit)
     background: set[asyncio.Task[None]] = set()
     try:
         async with AsyncExitStack() as stack:
@@ -61,6 +67,25 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         await asyncio.gather(*background, return_exceptions=True)
         await server.close()
         await storage.close()
+        if log is not None:
+            log.close()
+
+
+def _audit(flags: Namespace) -> tuple[Log | None, Policy | None]:
+    """The log and the policy of the flags; requests are recorded where both are given. Raises OSError, ValueError."""
+    policy = None
+    if flags.audit_policy_file:
+        try:
+            policy = load(Path(flags.audit_policy_file).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"loading audit policy file: {error}: from file {flags.audit_policy_file}") from None
+    if not flags.audit_log_path:
+        return None, policy
+    log = Log(
+        flags.audit_log_path, SYSTEM, flags.audit_log_format, flags.audit_log_maxsize, flags.audit_log_maxbackup,
+        flags.audit_log_maxage,
+    )  # fmt: skip
+    return log, policy
 
 
 async def _until_started(server: ApiServer) -> None:

@@ -46,9 +46,11 @@ class PodSecurity(Plugin):
             return
         namespace = await self.context.get(resource("namespaces"), request.namespace)
         said = labels(namespace) if namespace else {}
+        is_pod = request.resource.plural == "pods"
+        if is_pod:
+            request.annotations[PREFIX + "enforce-policy"] = f"{_level(said)}:{_version(said)}"
         if not any(key.startswith(PREFIX) for key in said):
             return
-        is_pod = request.resource.plural == "pods"
         if is_pod and request.old_object is not None and images(request.object) == images(request.old_object):
             return  # nothing else that can be changed of a living pod matters here
         pod = request.object if is_pod else template_of(request.resource.group_resource, request.object)
@@ -58,6 +60,9 @@ class PodSecurity(Plugin):
             broken = judge(said, "enforce", pod)
             if broken:
                 raise forbidden(request, f"violates PodSecurity {broken}")
+        audited = judge(said, "audit", pod)
+        if audited:
+            request.annotations[PREFIX + "audit-violations"] = f"would violate PodSecurity {audited}"
         warned = judge(said, "warn", pod)
         if warned:
             request.warnings.append(f"would violate PodSecurity {warned}")

@@ -76,6 +76,7 @@ class Resources:
             options.field_validation,
         )  # fmt: skip
         request.warnings.extend(warnings)
+        request.sent(obj)
         made = await self.writer.create(resource, request.info.namespace, obj, options)
         return forms.one(request, resource, made.obj, form, self.clock.now(), 201)
 
@@ -86,6 +87,7 @@ class Resources:
             options.field_validation,
         )  # fmt: skip
         request.warnings.extend(warnings)
+        request.sent(body)
         if not body.get("metadata", {}).get("name"):
             raise errors.bad_request("name must be provided")
         name, version = body["metadata"]["name"], body["metadata"].get("resourceVersion") or "0"
@@ -113,6 +115,7 @@ class Resources:
         patch = read_patch(
             request.header("content-type"), await request.body(), field_validation=options.field_validation
         )
+        request.sent(patch.body)
         check_options(
             patch, options.manager if options.explicit_manager else "",
             request.flag("force") if "force" in request.query else None,

@@ -5,7 +5,7 @@ Upstream: apimachinery/pkg/apis/meta/v1/types.go and validation/validation.go.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.api import codec, errors, labels, protobuf
@@ -24,7 +24,8 @@ _SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Who writes and how. `manager` is the field manager; `warnings` collects what the client is told."""
+    """Who writes and how. `manager` is the field manager; `warnings` collects what the client is told, `annotations`
+    what admission says for the audit record."""
 
     user: UserInfo
     manager: str
@@ -33,6 +34,7 @@ class WriteOptions:
     field_validation: str = "Warn"
     force: bool = False
     explicit_manager: bool = False
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def write_options(request: Request) -> WriteOptions:
         field_validation=validation,
         force=request.flag("force"),
         explicit_manager=bool(manager),
+        annotations=request.annotations,
     )
 
 

@@ -138,7 +138,7 @@ class Writer:
         metadata = obj["metadata"]
         request = AdmissionRequest(
             "CREATE", resource, "", namespace, metadata.get("name", ""), obj, None, options.user,
-            options.dry_run, warnings=options.warnings,
+            options.dry_run, warnings=options.warnings, annotations=options.annotations,
         )  # fmt: skip
         await self.admission.admit(request)
         obj = request.object
@@ -260,7 +260,7 @@ class Writer:
             new = self._tracked(resource, old, new, options, subresource)
         request = AdmissionRequest(
             "UPDATE", resource, subresource, namespace, name, new, old, options.user, options.dry_run,
-            warnings=options.warnings,
+            warnings=options.warnings, annotations=options.annotations,
         )  # fmt: skip
         await self.admission.admit(request)
         new = request.object

@@ -10,7 +10,6 @@ import gzip
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
 
 from workshop.api import errors
 from workshop.apiserver.storage.interface import StorageError, TooLarge, Unavailable
@@ -37,7 +36,7 @@ class Application:
         response = await self._answer(request)
         if isinstance(response, Served):
             return
-        response.headers.append(("Audit-Id", str(uuid4())))
+        response.headers.append(("Audit-Id", request.id))
         response.headers += [("Warning", f'299 - "{_escaped(text)}"') for text in dict.fromkeys(request.warnings)]
         if request.is_websocket:
             await _refuse(response, send)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import msgspec
 
@@ -16,6 +17,8 @@ from workshop.apiserver.interfaces import UserInfo
 from workshop.serving import Receive, Scope, Send
 
 if TYPE_CHECKING:
+    from workshop.apiserver.audit.event import Record
+
     from .info import RequestInfo
 
 MAX_BODY = 3 * 1024 * 1024
@@ -24,7 +27,10 @@ encode = msgspec.json.encode
 
 
 class Request:
-    """What the links of the chain know of a request. `info` and `user` are filled in on the way."""
+    """What the links of the chain know of a request. `info` and `user` are filled in on the way.
+
+    `record` is its audit record while there is one; `annotations` are what links and admission say for it.
+    """
 
     info: RequestInfo
 
@@ -34,6 +40,18 @@ class Request:
         self.path: str = scope["path"]
         self.user = ANONYMOUS
         self.warnings: list[str] = []
+        self.annotations: dict[str, str] = {}
+        self.record: Record | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The Audit-ID, which follows the request everywhere: the caller's own, or a new one."""
+        return self.header("audit-id") or str(uuid4())
+
+    def sent(self, obj: Any) -> None:
+        """The body as it was understood, for the audit record."""
+        if self.record is not None:
+            self.record.requested(obj)
 
     @property
     def is_websocket(self) -> bool:
