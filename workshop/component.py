@@ -14,6 +14,8 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
+from workshop import trace
+
 
 class FlagParser(argparse.ArgumentParser):
     """Flags as Go's pflag reads them: `--name=value` or `--name value`, booleans bare or `=false`.
@@ -119,6 +121,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        trace.follow()
         await main(stop)
 
     try:

@@ -62,9 +62,9 @@ class Controller(Generic[K]):
                 self.queue.done(key)
 
     async def _process(self, key: K) -> None:
-        trace.emit("controller.reconcile", controller=self.name, key=str(key))
         try:
-            again = await self._reconcile(key)
+            with trace.span("controller.reconcile", controller=self.name, key=str(key)):
+                again = await self._reconcile(key)
         except (ApiError, OSError) as error:
             if not (isinstance(error, ApiError) and error.code == 409):
                 log.warning("%s: error syncing %s, requeuing: %s", self.name, key, error)

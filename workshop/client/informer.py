@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from workshop import trace
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.resources import Resource
@@ -179,6 +180,18 @@ class Informer:
             elif kind != "BOOKMARK":
                 self._put(key_of(obj), self._kept(obj))
             self.last_resource_version = obj["metadata"]["resourceVersion"]
+            if trace.enabled() and kind != "BOOKMARK":
+                self._tell(kind, obj["metadata"])
+
+    def _tell(self, kind: str, metadata: dict[str, Any]) -> None:
+        trace.emit(
+            "informer.event",
+            type=kind,
+            kind=self.resource.kind,
+            namespace=metadata.get("namespace", ""),
+            name=metadata["name"],
+            version=metadata["resourceVersion"],
+        )
 
     def _timeout(self) -> int:
         """5 to 10 minutes, by chance, so that the watches of a cluster do not all end at once."""

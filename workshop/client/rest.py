@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from workshop import trace
 from workshop.api.errors import HTTP_REASONS, ApiError
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
@@ -242,6 +243,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Obj:
         obj: Obj = await self.request(method, path, query, body, headers)
+        if method != "GET":
+            trace.wrote(method, path, obj)
         return obj
 
     async def request(

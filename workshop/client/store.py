@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from workshop import trace
 from workshop.api import meta
 from workshop.api.meta import Key, Obj
 
@@ -57,7 +58,10 @@ class Store:
             self._enter(name, key, obj)
 
     def get(self, key: Key) -> Obj | None:
-        return self._objects.get(key)
+        found = self._objects.get(key)
+        if found is not None and trace.enabled():
+            trace.read(found)
+        return found
 
     def list(self) -> Objs:
         return [*self._objects.values()]
@@ -67,7 +71,11 @@ class Store:
 
     def by_index(self, name: str, value: str) -> Objs:
         """In the order of arrival. KeyError for an index that nobody has added."""
-        return [self._objects[key] for key in self._indexes[name].get(value, ())]
+        found = [self._objects[key] for key in self._indexes[name].get(value, ())]
+        if trace.enabled():
+            for obj in found:
+                trace.read(obj)
+        return found
 
     def index_values(self, name: str) -> Iterable[str]:
         return [*self._indexes[name]]

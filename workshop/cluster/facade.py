@@ -73,7 +73,7 @@ class Cluster:
     ) -> Cluster:
         """Bring it up, or heal it: start what is missing, adopt what lives. `wait` seconds for Ready, 0 for none.
 
-        `lab`: learners may `swap` functions of its components.
+        `lab`: learners may `swap` functions of its components, and its history is kept for an hour.
         """
         begun = SYSTEM.monotonic()
         self.layout.create()

@@ -123,7 +123,7 @@ class Plan:
     nodes: tuple[Node, ...]
     components: tuple[Component, ...]
     lab: bool = False
-    """Whether learners may replace functions of its components."""
+    """For a lab: learners may replace functions of its components, and etcd keeps an hour of history for the board."""
 
     @property
     def addresses(self) -> Addresses:
@@ -190,7 +190,7 @@ def make(
         Node(f"node-{n}", where.node(n), None if mode == "plain" else f"ws{block}-node-{n}")
         for n in range(1, nodes + 1 if with_nodes else 1)
     )
-    flags = _Flags(directory, where, runtime, max_pods)
+    flags = _Flags(directory, where, runtime, max_pods, lab)
     components = [
         _component("etcd", "etcd", flags.etcd()),
         _component(
@@ -229,6 +229,7 @@ class _Flags:
     at: Addresses
     runtime: str
     max_pods: int
+    lab: bool = False
 
     def pki(self, file: str) -> str:
         return f"{self.directory}/pki/{file}"
@@ -290,6 +291,7 @@ class _Flags:
             f"--service-cluster-ip-range={self.at.services}",
             f"--tls-cert-file={self.pki('apiserver.crt')}",
             f"--tls-private-key-file={self.pki('apiserver.key')}",
+            *(["--etcd-compaction-interval=1h"] if self.lab else []),
             *(["--allow-loopback-endpoints=true"] if self.at.mode == "plain" else []),
         )
 

@@ -309,7 +309,10 @@ class Supervisor:
             "log": str(self.layout.log(spec.name)),
             "namespace": spec.namespace,
             "listen_inside": list(spec.listen),
-            "environment": {swap.VARIABLE: str(self.layout.swaps(spec.name))} if self.plan.lab else {},
+            "environment": {
+                "WORKSHOP_COMPONENT": spec.name,
+                **({swap.VARIABLE: str(self.layout.swaps(spec.name))} if self.plan.lab else {}),
+            },
         }
         try:
             pid = (await self.zygote.order(order, [self.hand(address) for address in spec.listen]))["pid"]

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from workshop import trace
 from workshop.clock import SYSTEM, Clock
 from workshop.etcd import encode, snapshot
 from workshop.etcd.compactor import compact_periodically
@@ -194,6 +195,7 @@ async def _run(config: Config, member: Member, clock: Clock) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    trace.follow()
     node = member.node
     async with contextlib.AsyncExitStack() as stack:
         running = asyncio.ensure_future(node.run())

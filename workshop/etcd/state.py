@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from workshop import trace
 from workshop.etcd import encode, errors
 from workshop.etcd.lease import Lessor
 from workshop.etcd.mvcc import operations
@@ -89,6 +90,9 @@ class StateMachine:
         changes = self.store.commit()
         if changes:
             self.on_change(changes)
+            if trace.enabled():
+                keys = [record.key.decode("utf-8", "replace") for record in changes]
+                trace.emit("etcd.commit", revision=self.store.revision, keys=keys)
         return Applied(self.store.revision, answer)
 
     def _put(self, message: Message, now: float) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from workshop import trace
 from workshop.api import meta
 from workshop.clock import Clock
 from workshop.kubelet import configs, cri, pods, status
@@ -177,7 +178,9 @@ class PodWorkers:
             while worker.dirty:
                 worker.dirty = False
                 try:
-                    await self._sync(worker)
+                    with trace.span("kubelet.sync", key=pods.full_name(worker.pod)):
+                        trace.read(worker.pod)
+                        await self._sync(worker)
                 except (cri.CriError, VolumeError, OSError) as problem:
                     log.error("Error syncing pod, skipping: %s %s", pods.full_name(worker.pod), problem)
                     self._wake_later(worker, RETRY)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from workshop import trace
 from workshop.api import errors
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key
@@ -79,8 +80,11 @@ class StatusManager:
         body = status.patch(old, new, uid)
         if not body["status"]:
             return True
+        namespace = meta.get("namespace", "default")
         try:
-            await self._client.patch(PODS, meta["name"], body, meta.get("namespace", "default"), subresource="status")
+            with trace.span("kubelet.status", key=f"{namespace}/{meta['name']}"):
+                trace.read(pod)
+                await self._client.patch(PODS, meta["name"], body, namespace, subresource="status")
         except Unreachable:
             await self._clock.sleep(0.2)
             return False
@@ -98,10 +102,11 @@ class StatusManager:
         while (task := self._busy.get(meta["uid"])) is not None:
             await asyncio.wait([task])
         while True:
+            namespace = meta.get("namespace", "default")
             try:
-                await self._client.delete(
-                    PODS, meta["name"], meta.get("namespace", "default"), grace_period_seconds=0, uid=meta["uid"]
-                )
+                with trace.span("kubelet.delete", key=f"{namespace}/{meta['name']}"):
+                    trace.read(pod)
+                    await self._client.delete(PODS, meta["name"], namespace, grace_period_seconds=0, uid=meta["uid"])
             except Unreachable:
                 await self._clock.sleep(0.2)
                 continue

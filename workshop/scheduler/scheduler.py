@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Mapping
 from random import Random
 from typing import Any, Protocol
 
+from workshop import trace
 from workshop.api import conditions, meta
 from workshop.api.errors import ApiError, is_not_found
 from workshop.api.meta import Obj
@@ -222,6 +223,12 @@ class Scheduler:
 
     async def _bind(self, queued: QueuedPod, node: str) -> None:
         pod = queued.pod
+        with trace.span("scheduler.bind", key=f"{pod.key.namespace}/{pod.key.name}", node=node):
+            trace.read(pod.pod)
+            await self._bind_once(queued, node)
+
+    async def _bind_once(self, queued: QueuedPod, node: str) -> None:
+        pod = queued.pod
         async with self._binding:
             try:
                 await self.client.create(
@@ -281,6 +288,11 @@ class Scheduler:
 
     async def _tell(self, pod: PodInfo, message: str, nominated: str, victims: Victims | None) -> None:
         """Write the reason into the pod's status, and evict the victims."""
+        with trace.span("scheduler.refuse", key=f"{pod.key.namespace}/{pod.key.name}", why=message):
+            trace.read(pod.pod)
+            await self._tell_once(pod, message, nominated, victims)
+
+    async def _tell_once(self, pod: PodInfo, message: str, nominated: str, victims: Victims | None) -> None:
         try:
             patch = refusal(pod.pod, message, nominated, self.clock.now())
             if patch:

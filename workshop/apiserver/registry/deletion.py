@@ -24,7 +24,7 @@ from .encoding import to_storage
 from .options import DeleteOptions
 from .reader import served_obj
 from .strategies import Strategies
-from .writer import AdmissionChain
+from .writer import AdmissionChain, tell
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 PARALLEL_DELETES = 32
@@ -70,11 +70,15 @@ class Deleter:
                 return new, True
             gone = await self._storage.delete(stored.key, stored.revision)
             await strategy.release(old)
-            return {**new, "metadata": {**new["metadata"], "resourceVersion": str(gone.mod_revision)}}, True
+            last = {**new, "metadata": {**new["metadata"], "resourceVersion": str(gone.mod_revision)}}
+            tell("delete", last, "", user)
+            return last, True
         if options.dry_run or not marked:
             return new, False
         revision = await self._storage.update(stored.key, to_storage(resource, new), stored.revision)
-        return {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}, False
+        marked_obj = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
+        tell("mark for deletion", marked_obj, "", user)
+        return marked_obj, False
 
     async def delete_all(self, resource: Resource, items: list[Stored], options: DeleteOptions, user: UserInfo) -> None:
         """Every one of `items`, many at a time; one that has gone meanwhile is no error. Raises the first ApiError

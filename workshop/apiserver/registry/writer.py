@@ -16,12 +16,13 @@ from random import Random
 from typing import Protocol
 from uuid import UUID
 
+from workshop import trace
 from workshop.api import defaults, errors, schema, validation
 from workshop.api.meta import Obj, copy
 from workshop.api.patch import managed_fields
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher, Stored
-from workshop.apiserver.interfaces import AdmissionRequest
+from workshop.apiserver.interfaces import AdmissionRequest, UserInfo
 from workshop.apiserver.storage.interface import Conflict, KeyExists, Storage
 from workshop.clock import Clock, rfc3339
 
@@ -161,7 +162,9 @@ class Writer:
             await _rollback(pool)
             raise
         await _commit(pool)
-        return Written(_versioned(obj, revision), created=True)
+        created = _versioned(obj, revision)
+        tell("create", created, "", options.user, options.manager)
+        return Written(created, created=True)
 
     # --- update
 
@@ -278,6 +281,8 @@ class Writer:
             await _rollback(pool)
             raise
         await _commit(pool)
+        if written.obj["metadata"].get("resourceVersion") != before["resourceVersion"]:
+            tell("update", written.obj, subresource, options.user, options.manager)
         return written
 
     async def _store(
@@ -326,6 +331,24 @@ class Writer:
 
     def _ttl(self, resource: Resource) -> int:
         return self._event_ttl if resource.plural == "events" and resource.kind == "Event" else 0
+
+
+def tell(verb: str, obj: Obj, subresource: str, user: UserInfo, manager: str = "") -> None:
+    """A trace line for a write that etcd has taken: who, what, and the version that it made."""
+    if trace.enabled():
+        metadata = obj["metadata"]
+        trace.emit(
+            "apiserver.write",
+            verb=verb,
+            kind=obj.get("kind", ""),
+            namespace=metadata.get("namespace", ""),
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            subresource=subresource,
+            version=metadata.get("resourceVersion", ""),
+            user=user.name,
+            manager=manager,
+        )
 
 
 class _Stale(Exception):
