@@ -47,7 +47,10 @@ def parser() -> argparse.ArgumentParser:
         up.add_argument("--max-pods", type=int, help="pods a node takes (default 110)")
         up.add_argument("--mode", choices=MODES, help="which network; without it the best that the system allows")
         up.add_argument(
-            "--lab", action="store_true", default=None, help="for a lab: functions may be swapped, an hour of history is kept"
+            "--lab",
+            action="store_true",
+            default=None,
+            help="for a lab: functions may be swapped, an hour of history is kept",
         )
         up.add_argument(
             "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for Ready; 0: not"
