@@ -136,7 +136,7 @@ def clean(layout: Layout, plan: Plan | None) -> list[int]:
     run = layout.root / "run"
     if run.is_dir():
         for entry in run.iterdir():
-            if entry.name != "up.lock":
+            if entry.name != "up.lock" and not entry.is_dir():  # in `trace/` are the sockets of those who listen
                 entry.unlink(missing_ok=True)
     return left
 
