@@ -97,15 +97,16 @@ async def test_health_over_http(tmp_path: Path) -> None:
         aiohttp.ClientSession() as web,
     ):
 
-        async def get(path: str) -> tuple[int, str]:
+        async def get(path: str, url: str = url) -> tuple[int, str]:
             async with web.get(url + path) as answer:
                 return answer.status, await answer.text()
 
-        assert await get("/health") == (200, '{"health": "true", "reason": ""}')
+        assert await get("/health") == (200, '{"health":"true","reason":""}')
         assert (await get("/readyz"))[0] == 200
+        assert await get("/health", f"http://{etcd.endpoint}") == (200, '{"health":"true","reason":""}')
         assert "etcd_server_has_leader 1" in (await get("/metrics"))[1]
         await call(etcd.endpoint, "Maintenance/Alarm", pb.AlarmRequest(action=1, alarm=pb.NOSPACE))
-        assert await get("/health") == (503, '{"health": "false", "reason": "ALARM NOSPACE"}')
+        assert await get("/health") == (503, '{"health":"false","reason":"ALARM NOSPACE"}')
         assert (await get("/nothing"))[0] == 404
 
 

@@ -10,8 +10,9 @@ Read in this order:
 - `state.py`: what an entry of the log does.
 - `node.py`: the loop that joins all of these; group commit.
 - `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.
+- `rpc/`: gRPC itself, frame by frame, with HTTP/1 on the same port.
 - `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`, `metrics.py`: small helpers.
 
-Left out so far: several members, authentication, the snapshot stream, HTTP on the client port.
+Left out so far: several members, authentication, the snapshot stream.
 Upstream: https://github.com/etcd-io/etcd, `server/`.
 """

@@ -1,24 +1,18 @@
-"""`/health`, `/livez`, `/readyz`, `/version` and a few `/metrics` over HTTP, on `--listen-metrics-urls`.
+"""`/health`, `/livez`, `/readyz`, `/version` and `/metrics` over HTTP, on the client URLs and `--listen-metrics-urls`.
 
-Upstream serves them on the client URL too, sharing one port with gRPC; gRPC's Python server owns its port alone.
 Upstream: `server/etcdserver/api/etcdhttp`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from workshop.etcd.raft import LEADER
+from workshop.etcd.rpc.http1 import Request, Response
 from workshop.etcd.services.base import VERSION, Member
-from workshop.serving import Receive, Scope, Send, listen, server_tls
-from workshop.serving import serve as serve_http
 from workshop.wire import etcd_pb2 as pb
 
-if TYPE_CHECKING:
-    from workshop.etcd.run import Tls
+TEXT = "text/plain; charset=utf-8"
 
 
 def health(member: Member) -> tuple[int, dict[str, str]]:
@@ -52,32 +46,20 @@ def metrics(member: Member) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _answer(member: Member, path: str) -> tuple[int, str, str]:
-    if path == "/health":
-        status, body = health(member)
-        return status, "application/json", json.dumps(body)
-    if path in ("/livez", "/readyz"):
-        status, _ = health(member)
-        return status, "text/plain; charset=utf-8", "ok\n" if status == 200 else "not ok\n"
-    if path == "/version":
-        body = {"etcdserver": VERSION, "etcdcluster": VERSION.rsplit(".", 1)[0] + ".0", "storage": "3.6.0"}
-        return 200, "application/json", json.dumps(body)
-    if path == "/metrics":
-        return 200, "text/plain; version=0.0.4; charset=utf-8", metrics(member)
-    return 404, "text/plain; charset=utf-8", "404 page not found\n"
-
-
-@asynccontextmanager
-async def serve_metrics(member: Member, addresses: list[tuple[str, int, bool]], tls: Tls) -> AsyncIterator[None]:
-    """Serve them while the block runs. Raises OSError when an address cannot be bound."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        status, kind, body = _answer(member, scope["path"])
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
-        await send({"type": "http.response.body", "body": body.encode()})
-
-    plain = [listen(host, port) for host, port, secure in addresses if not secure]
-    secured = [listen(host, port) for host, port, secure in addresses if secure]
-    context = server_tls(tls.cert_file, tls.key_file, tls.trusted_ca_file or None) if secured else None
-    async with serve_http(app, plain), serve_http(app, secured, context):
-        yield
+def answer(member: Member, request: Request) -> Response:
+    """What a GET of these paths gives."""
+    if request.method not in ("GET", "HEAD"):
+        return Response(405, TEXT, b"Method Not Allowed\n")
+    match request.path:
+        case "/health":
+            status, body = health(member)
+            return Response(status, "application/json", json.dumps(body, separators=(",", ":")).encode())
+        case "/livez" | "/readyz":
+            status, _ = health(member)
+            return Response(status, TEXT, b"ok\n" if status == 200 else b"not ok\n")
+        case "/version":
+            versions = {"etcdserver": VERSION, "etcdcluster": VERSION.rsplit(".", 1)[0] + ".0", "storage": "3.6.0"}
+            return Response(200, "application/json", json.dumps(versions, separators=(",", ":")).encode())
+        case "/metrics":
+            return Response(200, "text/plain; version=0.0.4; charset=utf-8", metrics(member).encode())
+    return Response(404, TEXT, b"404 page not found\n")

@@ -19,12 +19,11 @@ import os
 import random
 import signal
 import socket
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import grpc
 
 from workshop import trace
 from workshop.clock import SYSTEM, Clock
@@ -34,8 +33,9 @@ from workshop.etcd.lease import Lessor
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node, expire_leases
 from workshop.etcd.raft import HardState, Log, Raft
+from workshop.etcd.rpc.door import Door, bind, tls_context
 from workshop.etcd.services.base import VERSION, Limits, Member
-from workshop.etcd.services.server import credentials, make_server
+from workshop.etcd.services.server import client_door, metrics_door
 from workshop.etcd.state import StateMachine
 from workshop.etcd.wal import Corrupt, WriteAheadLog
 
@@ -128,40 +128,39 @@ def _address(url: str) -> tuple[str, int, bool]:
     return parts.hostname, parts.port, parts.scheme == "https"
 
 
-def _check_free(host: str, port: int) -> None:
-    """gRPC only says that it failed to bind; find out why. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        probe.listen(1)
-
-
-def _listen(server: grpc.aio.Server, config: Config) -> None:
-    for url in config.listen_client_urls:
+def listen(urls: list[str]) -> list[tuple[socket.socket, bool]]:
+    """(listening socket, does it want TLS) for each URL. Raises Fatal."""
+    sockets = []
+    for url in urls:
         host, port, secure = _address(url)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            _check_free(host, port)
-            if secure:
-                server.add_secure_port(address, _credentials(config.client_tls))
-            else:
-                server.add_insecure_port(address)
-        except (OSError, RuntimeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise Fatal(f"listen tcp {address}: bind: {str(reason).lower()}") from error
+            sockets.append((bind(host, port), secure))
+        except OSError as error:
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise Fatal(f"listen tcp {address}: bind: {str(error.strerror).lower()}") from error
+    return sockets
 
 
-def _credentials(tls: Tls) -> grpc.ServerCredentials:
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """TLS for clients. Raises Fatal."""
     if not tls.cert_file or not tls.key_file:
         raise Fatal("cannot listen on TLS for https client URLs: KeyFile and CertFile are not presented")
     require = tls.client_cert_auth or bool(tls.trusted_ca_file)
     if require and not tls.trusted_ca_file:
         raise Fatal("--client-cert-auth needs --trusted-ca-file")
     try:
-        return credentials(tls.cert_file, tls.key_file, tls.trusted_ca_file or None, require)
+        return tls_context(tls.cert_file, tls.key_file, tls.trusted_ca_file or None, require)
+    except ssl.SSLError as error:
+        raise Fatal(f"tls: {error.reason or error}") from error
     except OSError as error:
-        raise Fatal(f"open {error.filename}: {str(error.strerror).lower()}") from error
+        missing = next((f for f in (tls.cert_file, tls.key_file, tls.trusted_ca_file) if not os.path.exists(f)), "")
+        raise Fatal(f"open {missing}: {str(error.strerror).lower()}") from error
+
+
+async def open_door(door: Door, sockets: list[tuple[socket.socket, bool]], tls: Tls) -> None:
+    context = client_context(tls) if any(secure for _, secure in sockets) else None
+    for listening, secure in sockets:
+        await door.open(listening, context if secure else None)
 
 
 async def serve(config: Config, clock: Clock = SYSTEM) -> None:
@@ -204,15 +203,12 @@ async def _run(config: Config, member: Member, clock: Clock) -> None:
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        server = make_server(member)
-        _listen(server, config)
-        if config.listen_metrics_urls:
-            from workshop.etcd.metrics import serve_metrics
-
-            sockets = [_address(url) for url in config.listen_metrics_urls]
-            await stack.enter_async_context(serve_metrics(member, sockets, config.client_tls))
-        await server.start()
-        stack.push_async_callback(server.stop, 0)
+        for door, urls in (
+            (client_door(member), config.listen_client_urls),
+            (metrics_door(member), config.listen_metrics_urls),
+        ):
+            stack.callback(door.close)
+            await open_door(door, listen(urls), config.client_tls)
         log.info("etcd %s serves client traffic on %s", VERSION, ",".join(config.listen_client_urls))
         background = [
             asyncio.ensure_future(expire_leases(node, clock)),

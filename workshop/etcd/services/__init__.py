@@ -4,7 +4,9 @@ Handlers get and give bytes. What is frequent is joined from bytes that are enco
 
 - `base.py`: what all of them share: the member, its header, how a refusal becomes a gRPC status.
 - `kv.py` `watch.py` `lease.py` `maintenance.py` `cluster.py`: one file a service.
-- `server.py`: the gRPC server with its limits and TLS.
+- `server.py`: all of them at one door.
+
+How bytes become calls is the business of `rpc/`.
 
 Left out so far: Auth; Maintenance.Snapshot, MoveLeader and Downgrade; changes of membership.
 """

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
-
-import grpc
-from google.protobuf.message import DecodeError
 
 from workshop.clock import Clock
-from workshop.etcd import encode, errors
+from workshop.etcd import encode
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node
+from workshop.etcd.rpc.call import Call, Method
 from workshop.etcd.state import StateMachine
 
 #: What `Status` says we are. Clients decide by it which features they may use: this is the level of ours.
 VERSION = "3.6.5"
 
-STATUS = {code.value[0]: code for code in grpc.StatusCode}
-Context = Any  # a grpc.aio.ServicerContext
-Unary = Callable[[bytes, Context], Awaitable[bytes]]
+Context = Call
+Unary = Callable[[bytes, Call], Awaitable[bytes]]
 
 
 @dataclass
@@ -64,22 +60,11 @@ class Member:
         return self.head(applied.revision) + applied.body
 
 
-def unreadable(malformed: DecodeError) -> tuple[grpc.StatusCode, str]:
-    """The status for bytes that are no message of the protocol, in grpc-go's words."""
-    return grpc.StatusCode.INTERNAL, f"grpc: error unmarshalling request: {malformed}"
+def unary(handler: Unary) -> Method:
+    """A gRPC method from `handler(request bytes, call) -> answer bytes`; an EtcdError is the client's status."""
+    return Method(unary=handler)
 
 
-def unary(handler: Unary) -> Any:
-    """A gRPC method from `handler(request bytes, context) -> answer bytes`; EtcdError becomes its status."""
-
-    async def call(request: bytes, context: Context) -> bytes:
-        try:
-            return await handler(request, context)
-        except errors.EtcdError as refused:
-            await context.abort(STATUS[refused.code], refused.text)
-            raise
-        except DecodeError as malformed:
-            await context.abort(*unreadable(malformed))
-            raise
-
-    return grpc.unary_unary_rpc_method_handler(call)
+def streaming(handler: Callable[[Call], Awaitable[None]]) -> Method:
+    """A gRPC method that reads and writes as long as it likes."""
+    return Method(stream=handler)

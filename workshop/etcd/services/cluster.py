@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from workshop.etcd.services.base import Context, Member, unary
+from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.services.base import Member, unary
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -12,10 +11,10 @@ class Cluster:
     def __init__(self, member: Member) -> None:
         self._member = member
 
-    def methods(self) -> dict[str, Any]:
+    def methods(self) -> dict[str, Method]:
         return {"MemberList": unary(self.member_list)}
 
-    async def member_list(self, data: bytes, context: Context) -> bytes:
+    async def member_list(self, data: bytes, call: Call) -> bytes:
         if pb.MemberListRequest.FromString(data).linearizable:
             await self._member.node.read_barrier()
         me = self._member

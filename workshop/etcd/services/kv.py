@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from workshop.etcd import errors, state
 from workshop.etcd.mvcc import operations
 from workshop.etcd.mvcc.operations import Message
-from workshop.etcd.services.base import Context, Member, unary
+from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.services.base import Member, unary
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -15,7 +14,7 @@ class KV:
     def __init__(self, member: Member) -> None:
         self._member = member
 
-    def methods(self) -> dict[str, Any]:
+    def methods(self) -> dict[str, Method]:
         return {
             "Range": unary(self.range),
             "Put": unary(self.put),
@@ -24,7 +23,7 @@ class KV:
             "Compact": unary(self.compact),
         }
 
-    async def range(self, data: bytes, context: Context) -> bytes:
+    async def range(self, data: bytes, call: Call) -> bytes:
         request = pb.RangeRequest.FromString(data)
         operations.check_range_form(request)
         if not request.serializable:
@@ -32,17 +31,17 @@ class KV:
         body = operations.range_(self._member.machine.store, request)
         return self._member.head() + body
 
-    async def put(self, data: bytes, context: Context) -> bytes:
+    async def put(self, data: bytes, call: Call) -> bytes:
         request = pb.PutRequest.FromString(data)
         operations.check_put_form(request)
         return await self._write(state.PUT, request, data)
 
-    async def delete_range(self, data: bytes, context: Context) -> bytes:
+    async def delete_range(self, data: bytes, call: Call) -> bytes:
         request = pb.DeleteRangeRequest.FromString(data)
         operations.check_delete_form(request)
         return await self._write(state.DELETE_RANGE, request, data)
 
-    async def txn(self, data: bytes, context: Context) -> bytes:
+    async def txn(self, data: bytes, call: Call) -> bytes:
         request = pb.TxnRequest.FromString(data)
         operations.check_txn_form(request, self._member.limits.txn_operations)
         if operations.is_read_only(request):
@@ -52,7 +51,7 @@ class KV:
             return self._member.head() + body
         return await self._write(state.TXN, request, data)
 
-    async def compact(self, data: bytes, context: Context) -> bytes:
+    async def compact(self, data: bytes, call: Call) -> bytes:
         return await self._write(state.COMPACT, pb.CompactionRequest.FromString(data), data)
 
     async def _write(self, kind: int, request: Message, data: bytes) -> bytes:

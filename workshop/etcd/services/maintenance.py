@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from workshop.etcd import state
-from workshop.etcd.services.base import VERSION, Context, Member, unary
+from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.services.base import VERSION, Member, unary
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -13,7 +12,7 @@ class Maintenance:
     def __init__(self, member: Member) -> None:
         self._member = member
 
-    def methods(self) -> dict[str, Any]:
+    def methods(self) -> dict[str, Method]:
         return {
             "Status": unary(self.status),
             "Alarm": unary(self.alarm),
@@ -22,7 +21,7 @@ class Maintenance:
             "HashKV": unary(self.hash_kv),
         }
 
-    async def status(self, data: bytes, context: Context) -> bytes:
+    async def status(self, data: bytes, call: Call) -> bytes:
         raft, machine = self._member.node.raft, self._member.machine
         problems = [
             f"memberID:{member} alarm:{pb.AlarmType.Name(alarm)} "
@@ -44,7 +43,7 @@ class Maintenance:
         )
         return self._member.head() + bytes(answer.SerializeToString())
 
-    async def alarm(self, data: bytes, context: Context) -> bytes:
+    async def alarm(self, data: bytes, call: Call) -> bytes:
         request = pb.AlarmRequest.FromString(data)
         if request.action == pb.AlarmRequest.GET:
             alarms = [
@@ -56,15 +55,15 @@ class Maintenance:
             return self._member.head() + bytes(pb.AlarmResponse(alarms=alarms).SerializeToString())
         return await self._member.write(state.ALARM, request, data)
 
-    async def defragment(self, data: bytes, context: Context) -> bytes:
+    async def defragment(self, data: bytes, call: Call) -> bytes:
         """Nothing to do: the store is in memory, and a snapshot holds only what lives."""
         return self._member.head()
 
-    async def hash(self, data: bytes, context: Context) -> bytes:
+    async def hash(self, data: bytes, call: Call) -> bytes:
         answer = pb.HashResponse(hash=self._member.machine.store.hash())
         return self._member.head() + bytes(answer.SerializeToString())
 
-    async def hash_kv(self, data: bytes, context: Context) -> bytes:
+    async def hash_kv(self, data: bytes, call: Call) -> bytes:
         store = self._member.machine.store
         revision = pb.HashKVRequest.FromString(data).revision
         store.check_revision(revision)

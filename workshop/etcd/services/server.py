@@ -1,9 +1,10 @@
-"""The gRPC server: which services, which limits, which certificates."""
+"""All services at one door: which they are, and which limits they keep."""
 
 from __future__ import annotations
 
-import grpc
-
+from workshop.etcd.metrics import answer
+from workshop.etcd.rpc.door import Door
+from workshop.etcd.rpc.http1 import Handler, Request, Response
 from workshop.etcd.services.base import Member
 from workshop.etcd.services.cluster import Cluster
 from workshop.etcd.services.kv import KV
@@ -15,31 +16,22 @@ from workshop.etcd.services.watch import Watch
 OVERHEAD = 512 * 1024
 
 
-def make_server(member: Member) -> grpc.aio.Server:
-    """All services, listening nowhere yet."""
-    options = [
-        ("grpc.so_reuseport", 0),  # a port in use is an error, not a shared port
-        ("grpc.max_receive_message_length", member.limits.request_bytes + OVERHEAD),
-        ("grpc.max_send_message_length", -1),
-        # Clients ping every 30 s, also without calls; the defaults would answer too_many_pings.
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-        ("grpc.http2.max_ping_strikes", 0),
-    ]
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=None)
-    for service in (KV(member), Watch(member), Lease(member), Maintenance(member), Cluster(member)):
-        name = f"etcdserverpb.{type(service).__name__}"
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, service.methods()),))
-    return server
+def client_door(member: Member) -> Door:
+    """gRPC, and HTTP beside it; listening nowhere yet."""
+    services = {
+        f"etcdserverpb.{type(service).__name__}": service.methods()
+        for service in (KV(member), Watch(member), Lease(member), Maintenance(member), Cluster(member))
+    }
+    return Door(services, _http(member), member.limits.request_bytes + OVERHEAD)
 
 
-def credentials(cert_file: str, key_file: str, ca_file: str | None, require_client: bool) -> grpc.ServerCredentials:
-    """TLS for the server; with `require_client` only clients that `ca_file` signed. Raises OSError."""
+def metrics_door(member: Member) -> Door:
+    """HTTP alone, for `--listen-metrics-urls`."""
+    return Door(None, _http(member))
 
-    def read(path: str) -> bytes:
-        with open(path, "rb") as file:
-            return file.read()
 
-    pair = (read(key_file), read(cert_file))
-    ca = read(ca_file) if ca_file else None
-    return grpc.ssl_server_credentials([pair], ca if require_client else None, require_client)
+def _http(member: Member) -> Handler:
+    async def handle(request: Request) -> Response:
+        return answer(member, request)
+
+    return handle

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-import grpc
-from google.protobuf.message import DecodeError
 
 from workshop.etcd.mvcc.watch import Stream
-from workshop.etcd.services.base import Context, Member, unreadable
+from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.services.base import Member, streaming
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -17,30 +14,29 @@ class Watch:
     def __init__(self, member: Member) -> None:
         self._member = member
 
-    def methods(self) -> dict[str, Any]:
-        return {"Watch": grpc.stream_stream_rpc_method_handler(self.watch)}
+    def methods(self) -> dict[str, Method]:
+        return {"Watch": streaming(self.watch)}
 
-    async def watch(self, requests: Any, context: Context) -> None:
+    async def watch(self, call: Call) -> None:
         """Reads requests here; a task of its own writes what gathers in the stream's outbox."""
         something = asyncio.Event()
         stream = self._member.hub.open(something.set)
-        writer = asyncio.ensure_future(self._write(stream, something, context))
-        reader = asyncio.ensure_future(self._read(stream, context))
+        writer = asyncio.ensure_future(self._write(stream, something, call))
+        reader = asyncio.ensure_future(self._read(stream, call))
         try:
             # The reader's end is the client's half-close: it will ask nothing more, and still wants its events.
-            await asyncio.wait([writer, reader], return_when=asyncio.FIRST_EXCEPTION)
-            malformed = reader.exception() if reader.done() and not reader.cancelled() else None
-            if isinstance(malformed, DecodeError):
-                await context.abort(*unreadable(malformed))
+            done, _ = await asyncio.wait([writer, reader], return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
         finally:
             self._member.hub.close(stream)
             for task in (writer, reader):
                 task.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
 
-    async def _read(self, stream: Stream, context: Context) -> None:
+    async def _read(self, stream: Stream, call: Call) -> None:
         hub = self._member.hub
-        while (data := await context.read()) is not grpc.aio.EOF:
+        while (data := await call.read()) is not None:
             request = pb.WatchRequest.FromString(data)
             match request.WhichOneof("request_union"):
                 case "create_request":
@@ -51,11 +47,11 @@ class Watch:
                 case "progress_request":
                     hub.request_progress(stream)
 
-    async def _write(self, stream: Stream, something: asyncio.Event, context: Context) -> None:
+    async def _write(self, stream: Stream, something: asyncio.Event, call: Call) -> None:
         while True:
             await something.wait()
             something.clear()
             while stream.outbox:
-                await context.write(stream.take())
+                await call.write(stream.take())
                 if stream.behind and not stream.outbox:
                     self._member.hub.catch_up(stream)

@@ -1,0 +1,421 @@
+"""One client's connection: streams, flow control, and answers gathered into few writes.
+
+What one turn of the event loop answers leaves in one write; what one read brought is dispatched in one turn. With
+many calls on one connection that is most of the speed.
+
+Flow control (RFC 9113, 5.2) holds for payload both ways, for a stream and for the connection as a whole. What the
+client's windows do not let through waits in `Call.out`; a handler that streams waits in `Call.write` meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import quote
+
+from google.protobuf.message import DecodeError
+
+from workshop.etcd.errors import EtcdError
+from workshop.etcd.rpc import frames as h2
+from workshop.etcd.rpc import hpack
+from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.rpc.frames import ConnectionFailed, Frame, MessageRefused
+
+log = logging.getLogger("etcd")
+
+#: What a client may send before it hears of room: for a stream a whole request of the default limit and more.
+STREAM_WINDOW = 4 << 20
+CONNECTION_WINDOW = 64 << 20
+#: Header blocks longer than this are refused.
+HEADER_LIMIT = 1 << 16
+
+CANCELLED, UNKNOWN, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 1, 2, 12, 13, 14
+
+RESPONSE = hpack.encode([(":status", "200"), ("content-type", "application/grpc")])
+OK = hpack.encode([("grpc-status", "0")])
+
+#: (service, method) -> the method; raises LookupError with the text for the client.
+Find = Callable[[str], Method]
+
+
+def status_block(code: int, text: str) -> bytes:
+    """Trailers of a call that failed."""
+    return hpack.encode(
+        [("grpc-status", str(code)), ("grpc-message", quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"))]
+    )
+
+
+class Connection(asyncio.Protocol):
+    """`find` looks methods up by path; `limit` is the size of a message in bytes."""
+
+    def __init__(self, find: Find, limit: int, open_connections: set[Any]) -> None:
+        self._find, self._limit, self._open = find, limit, open_connections
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._loop = asyncio.get_running_loop()
+        self.common_name = ""
+        self.calls: dict[int, Call] = {}
+        self._last_stream = 0
+        self._decoder = hpack.Decoder()
+        self._rest = b""
+        self._greeted = False
+        self._headers: tuple[Frame, bytearray] | None = None  # HEADERS whose CONTINUATION is to come
+        # Flow control
+        self._window = h2.WINDOW
+        self._first_window = h2.WINDOW
+        self._frame_limit = h2.FRAME_LIMIT
+        self._unacknowledged = 0
+        # Output
+        self._gathered: list[bytes] = []
+        self._paused = False
+        self._closing = False
+
+    # The transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._open.add(self)
+        self.common_name = common_name(transport)
+        self._send(
+            h2.settings({h2.MAX_CONCURRENT_STREAMS: h2.MAX_WINDOW, h2.INITIAL_WINDOW_SIZE: STREAM_WINDOW})
+            + h2.window_update(0, CONNECTION_WINDOW - h2.WINDOW)
+        )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._open.discard(self)
+        self._closing = True
+        for call in list(self.calls.values()):
+            self._forget(call)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        for call in list(self.calls.values()):
+            self._wake_writer(call)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._received(self._rest + data if self._rest else data)
+        except ConnectionFailed as failed:
+            self._fail(failed)
+        except hpack.HpackError as failed:
+            self._fail(ConnectionFailed(h2.COMPRESSION_ERROR, str(failed)))
+
+    def _received(self, data: bytes) -> None:
+        if not self._greeted:
+            if len(data) < len(h2.PREFACE) and h2.PREFACE.startswith(data):
+                self._rest = data
+                return
+            if not data.startswith(h2.PREFACE):
+                raise ConnectionFailed(h2.PROTOCOL_ERROR, "no connection preface")
+            self._greeted, data = True, data[len(h2.PREFACE) :]
+        found, self._rest = h2.split(data)
+        for frame in found:
+            if self._closing:
+                return
+            if self._headers is not None and frame.kind != h2.CONTINUATION:
+                raise ConnectionFailed(h2.PROTOCOL_ERROR, "a header block was interrupted")
+            if frame.kind < len(self._ON):
+                self._ON[frame.kind](self, frame)
+
+    def _fail(self, failed: ConnectionFailed) -> None:
+        log.debug("a client's connection ends: %s", failed)
+        self._send(h2.goaway(self._last_stream, failed.code, str(failed)))
+        self._flush()
+        self._closing = True
+        self._transport.close()
+
+    def shutdown(self) -> None:
+        """Say good-bye and hang up."""
+        self._send(h2.goaway(self._last_stream, h2.NO_ERROR))
+        self._flush()
+        self._closing = True
+        self._transport.close()
+
+    def _send(self, data: bytes) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._flush)
+        self._gathered.append(data)
+
+    def _flush(self) -> None:
+        if self._gathered and not self._transport.is_closing():
+            self._transport.write(b"".join(self._gathered))
+        self._gathered.clear()
+
+    # Frames from the client
+
+    def _on_headers(self, frame: Frame) -> None:
+        block = h2.content(frame)
+        if not frame.flags & h2.END_HEADERS:
+            self._headers = (frame, bytearray(block))
+        else:
+            self._on_header_block(frame, block)
+
+    def _on_continuation(self, frame: Frame) -> None:
+        if self._headers is None or self._headers[0].stream != frame.stream:
+            raise ConnectionFailed(h2.PROTOCOL_ERROR, "a continuation of nothing")
+        first, block = self._headers
+        block += frame.payload
+        if len(block) > HEADER_LIMIT:
+            raise ConnectionFailed(h2.PROTOCOL_ERROR, "a header block that is too long")
+        if frame.flags & h2.END_HEADERS:
+            self._headers = None
+            self._on_header_block(first, bytes(block))
+
+    def _on_header_block(self, frame: Frame, block: bytes) -> None:
+        metadata = self._decoder.decode(block)
+        stream = frame.stream
+        call = self.calls.get(stream)
+        if call is not None:  # a client's trailers: only their end matters
+            if frame.flags & h2.END_STREAM:
+                self._feed(call, b"", True)
+            return
+        if not stream & 1 or stream <= self._last_stream:
+            if stream & 1:
+                return  # of a call that has been answered already
+            raise ConnectionFailed(h2.PROTOCOL_ERROR, f"stream {stream} is not the client's to open")
+        self._last_stream = stream
+        if not metadata.get("content-type", "").startswith("application/grpc"):
+            self._send(self._headers_frame(stream, hpack.encode([(":status", "415")]), True))
+            return
+        try:
+            method = self._find(metadata.get(":path", ""))
+        except LookupError as unknown:
+            self._refuse(stream, UNIMPLEMENTED, str(unknown.args[0]))
+            return
+        call = self.calls[stream] = Call(self, stream, method, metadata, self._first_window)
+        if method.stream is not None:
+            call.task = self._loop.create_task(self._serve_stream(call, method.stream(call)))
+        if frame.flags & h2.END_STREAM:
+            self._feed(call, b"", True)
+
+    def _on_data(self, frame: Frame) -> None:
+        size = len(frame.payload)
+        self._unacknowledged += size
+        if self._unacknowledged > CONNECTION_WINDOW // 2:
+            self._send(h2.window_update(0, self._unacknowledged))
+            self._unacknowledged = 0
+        call = self.calls.get(frame.stream)
+        if call is None:
+            if frame.stream > self._last_stream or not frame.stream:
+                raise ConnectionFailed(h2.PROTOCOL_ERROR, f"data on stream {frame.stream}, which is not open")
+            return
+        call.unacknowledged += size
+        if call.unacknowledged > STREAM_WINDOW:
+            raise ConnectionFailed(h2.FLOW_CONTROL_ERROR, "more data than the window allows")
+        self._feed(call, h2.content(frame), bool(frame.flags & h2.END_STREAM))
+        self.acknowledge(call)
+
+    def _feed(self, call: Call, data: bytes, ended: bool) -> None:
+        try:
+            call.feed(data, ended, self._limit)
+        except MessageRefused as refused:
+            self._end(call, refused.code, refused.text)
+            return
+        if ended and call.method.unary is not None and call.task is None:
+            request = call.request()
+            if request is None:
+                self._end(call, INTERNAL, "grpc: a unary call has one request")
+                return
+            call.task = self._loop.create_task(self._serve_unary(call, request, call.method.unary))
+
+    def acknowledge(self, call: Call) -> None:
+        """Give the client its window back, unless the call has enough to read already."""
+        if call.unacknowledged > STREAM_WINDOW // 2 and not call.ended and not call.full:
+            self._send(h2.window_update(call.stream, call.unacknowledged))
+            call.unacknowledged = 0
+
+    def _on_rst_stream(self, frame: Frame) -> None:
+        call = self.calls.get(frame.stream)
+        if call is not None:
+            self._forget(call)
+
+    def _on_settings(self, frame: Frame) -> None:
+        if frame.flags & h2.ACK:
+            return
+        if len(frame.payload) % h2.SETTING.size:
+            raise ConnectionFailed(h2.FRAME_SIZE_ERROR, "settings of a wrong length")
+        for name, value in h2.SETTING.iter_unpack(frame.payload):
+            if name == h2.INITIAL_WINDOW_SIZE:
+                if value > h2.MAX_WINDOW:
+                    raise ConnectionFailed(h2.FLOW_CONTROL_ERROR, "a window that is too large")
+                for call in self.calls.values():
+                    call.window += value - self._first_window
+                self._first_window = value
+            elif name == h2.MAX_FRAME_SIZE:
+                if not h2.FRAME_LIMIT <= value < 1 << 24:
+                    raise ConnectionFailed(h2.PROTOCOL_ERROR, "a frame size out of range")
+                self._frame_limit = value
+        self._send(h2.frame(h2.SETTINGS, h2.ACK, 0, b""))
+        self._pump_all()
+
+    def _on_ping(self, frame: Frame) -> None:
+        if len(frame.payload) != 8:
+            raise ConnectionFailed(h2.FRAME_SIZE_ERROR, "a ping of a wrong length")
+        if not frame.flags & h2.ACK:
+            self._send(h2.frame(h2.PING, h2.ACK, 0, frame.payload))
+
+    def _on_window_update(self, frame: Frame) -> None:
+        if len(frame.payload) != 4:
+            raise ConnectionFailed(h2.FRAME_SIZE_ERROR, "a window update of a wrong length")
+        more = h2.NUMBER.unpack(frame.payload)[0] & h2.MAX_WINDOW
+        if not frame.stream:
+            self._window += more
+            if self._window > h2.MAX_WINDOW:
+                raise ConnectionFailed(h2.FLOW_CONTROL_ERROR, "a window that is too large")
+            self._pump_all()
+            return
+        call = self.calls.get(frame.stream)
+        if call is not None:
+            call.window += more
+            self._pump(call)
+
+    def _on_push(self, frame: Frame) -> None:
+        raise ConnectionFailed(h2.PROTOCOL_ERROR, "a client does not push")
+
+    def _ignore(self, frame: Frame) -> None:
+        """PRIORITY, and GOAWAY: the client opens no more calls, and those that it has go on."""
+
+    _ON: tuple[Any, ...] = (
+        _on_data,
+        _on_headers,
+        _ignore,
+        _on_rst_stream,
+        _on_settings,
+        _on_push,
+        _on_ping,
+        _ignore,
+        _on_window_update,
+        _on_continuation,
+    )
+
+    # Calls
+
+    async def _serve_unary(self, call: Call, request: bytes, handler: Any) -> None:
+        try:
+            answer = await handler(request, call)
+        except Exception as error:  # noqa: BLE001  the edge: every fault is an answer
+            self._end(call, *outcome(error))
+            return
+        size = len(answer) + 5
+        if size > self._frame_limit or size > self._window or size > call.window or self._paused:
+            self.send_message(call, answer)
+            self._end(call, 0)
+            return
+        if self.calls.pop(call.stream, None) is None:
+            return  # the client has given up
+        self._window -= size
+        stream = call.stream
+        self._send(
+            b"".join(
+                (
+                    h2.head(len(RESPONSE), h2.HEADERS, h2.END_HEADERS, stream),
+                    RESPONSE,
+                    h2.head(size, h2.DATA, 0, stream),
+                    b"\0",
+                    (size - 5).to_bytes(4, "big"),
+                    answer,
+                    h2.head(len(OK), h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, stream),
+                    OK,
+                )
+            )
+        )
+
+    async def _serve_stream(self, call: Call, handler: Any) -> None:
+        try:
+            await handler
+        except Exception as error:  # noqa: BLE001  the edge: every fault is an answer
+            self._end(call, *outcome(error))
+        else:
+            self._end(call, 0)
+
+    def send_message(self, call: Call, message: bytes) -> bool:
+        """Put a message on the way; False when the call should wait for `room` before the next."""
+        if call.stream not in self.calls:
+            return True
+        if not call.started:
+            call.started = True
+            self._send(self._headers_frame(call.stream, RESPONSE, False))
+        call.out += b"\0" + len(message).to_bytes(4, "big") + message
+        self._pump(call)
+        return not call.out and not self._paused
+
+    async def room(self, call: Call) -> None:
+        """Return when what the call has written has left."""
+        while (call.out or self._paused) and call.stream in self.calls:
+            call.writer = self._loop.create_future()
+            await call.writer
+
+    def _end(self, call: Call, code: int, text: str = "") -> None:
+        """The call's last words; they wait for what it wrote before."""
+        if call.stream not in self.calls or call.trailers is not None:
+            return
+        block = OK if not code else status_block(code, text)
+        if not call.started:
+            call.started = True
+            block = RESPONSE + block
+        call.trailers = block
+        self._pump(call)
+
+    def _refuse(self, stream: int, code: int, text: str) -> None:
+        self._send(self._headers_frame(stream, RESPONSE + status_block(code, text), True))
+
+    def _pump(self, call: Call) -> None:
+        """Send as much of a call's bytes as the windows allow, then its trailers."""
+        while call.out:
+            size = min(len(call.out), self._window, call.window, self._frame_limit)
+            if size <= 0:
+                return
+            self._window -= size
+            call.window -= size
+            self._send(h2.frame(h2.DATA, 0, call.stream, bytes(call.out[:size])))
+            del call.out[:size]
+        if call.trailers is not None:
+            self._send(self._headers_frame(call.stream, call.trailers, True))
+            if not call.ended:
+                self._send(h2.rst_stream(call.stream, h2.NO_ERROR))  # the rest of the request is not wanted
+            self._forget(call)
+        else:
+            self._wake_writer(call)
+
+    def _pump_all(self) -> None:
+        for call in list(self.calls.values()):
+            if call.out:
+                self._pump(call)
+
+    def _wake_writer(self, call: Call) -> None:
+        if call.writer is not None and not call.writer.done():
+            call.writer.set_result(None)
+
+    def _forget(self, call: Call) -> None:
+        self.calls.pop(call.stream, None)
+        self._wake_writer(call)
+        if call.task is not None and not call.task.done() and call.task is not asyncio.current_task():
+            call.task.cancel()
+
+    @staticmethod
+    def _headers_frame(stream: int, block: bytes, last: bool) -> bytes:
+        return h2.frame(h2.HEADERS, h2.END_HEADERS | (h2.END_STREAM if last else 0), stream, block)
+
+
+def outcome(error: Exception) -> tuple[int, str]:
+    """gRPC's status and text for what a handler raised."""
+    if isinstance(error, EtcdError):
+        return error.code, str(error)
+    if isinstance(error, DecodeError):
+        return INTERNAL, f"grpc: error unmarshalling request: {error}"
+    log.error("a call failed", exc_info=error)
+    return UNKNOWN, f"{type(error).__name__}: {error}"
+
+
+def common_name(transport: asyncio.BaseTransport) -> str:
+    """The common name in the client's certificate; "" where it showed none."""
+    certificate: dict[str, Any] = transport.get_extra_info("peercert") or {}
+    for part in certificate.get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return ""
