@@ -27,6 +27,7 @@ from sortedcontainers import SortedDict
 
 from workshop.api import errors
 from workshop.api.meta import Obj
+from workshop.apiserver.storage.encryption import MARK
 from workshop.apiserver.storage.interface import (
     Compacted,
     Conflict,
@@ -79,12 +80,15 @@ class Stored:
     def __init__(self, key: str, value: bytes, revision: int) -> None:
         self.key = key
         self.revision = revision
-        self.raw = with_version(value, revision)
+        self.raw = value if value.startswith(MARK) else with_version(value, revision)
         self._attributes: tuple[dict[str, str], dict[str, str]] | None = None
 
     @property
     def obj(self) -> Obj:
-        found: Obj = _decode(self.raw)
+        try:
+            found: Obj = _decode(self.raw)
+        except msgspec.DecodeError:
+            raise unreadable(self.key) from None
         return found
 
     def attributes(self, fields_of: Callable[[Obj], dict[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
@@ -93,6 +97,11 @@ class Stored:
             obj = self.obj
             self._attributes = obj["metadata"].get("labels") or {}, fields_of(obj)
         return self._attributes
+
+
+def unreadable(key: str) -> errors.ApiError:
+    """500: what is stored under `key` is encrypted by a key that this server does not have, or is no JSON."""
+    return errors.internal(f"unable to transform key {errors.quote(key)}: no matching prefix found")
 
 
 class Change:

@@ -20,9 +20,11 @@ from .audit.log import Log
 from .audit.policy import Policy, load
 from .handlers.node_proxy import KubeletAccess
 from .options import Options
+from .storage import encryption
 from .storage.compaction import compact_loop
+from .storage.encrypted import EncryptedStorage
 from .storage.etcd3 import Etcd3Storage
-from .storage.interface import StorageError
+from .storage.interface import Storage, StorageError
 
 logger = logging.getLogger(__name__)
 RETRY_FIRST, RETRY_MOST = 0.02, 1.0
@@ -36,7 +38,10 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         tls.load_verify_locations(flags.requestheader_client_ca_file)
     sockets = [listen(flags.bind_address, flags.secure_port)]
     sockets += [socket.socket(fileno=number) for number in inherited_sockets()]
-    storage = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
+    etcd = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
+    storage: Storage = etcd
+    if flags.encryption_provider_config:
+        storage = EncryptedStorage(etcd, encryption.load(Path(flags.encryption_provider_config).read_bytes()))
     settings = Settings(
         event_ttl=int(flags.event_ttl),
         min_request_timeout=flags.min_request_timeout,
@@ -53,7 +58,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             background.add(asyncio.create_task(server.follow()))
             if flags.etcd_compaction_interval:
-                background.add(asyncio.create_task(compact_loop(storage, flags.etcd_compaction_interval, SYSTEM)))
+                background.add(asyncio.create_task(compact_loop(etcd, flags.etcd_compaction_interval, SYSTEM)))
             background.add(asyncio.create_task(_until_started(server)))
             for task in background:
                 task.add_done_callback(lambda done: _failed(done, stop))

@@ -19,7 +19,8 @@ from itertools import islice
 from workshop.api import errors, fields, json_syntax, labels
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Cacher, Stored
+from workshop.apiserver.cacher import Cacher, Stored, unreadable
+from workshop.apiserver.storage.encryption import MARK
 from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
 
 from .convert import convert, same_store
@@ -86,6 +87,8 @@ def stored_name(resource: Resource) -> str:
 def served(resource: Resource, stored: Stored) -> bytes:
     """The object's bytes in the version that `resource` serves."""
     if same_store(resource):
+        if stored.raw.startswith(MARK):
+            raise unreadable(stored.key)
         return stored.raw
     return json.dumps(convert(stored.obj, resource.api_version), separators=(",", ":"), ensure_ascii=False).encode()
 

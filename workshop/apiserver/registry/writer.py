@@ -304,7 +304,9 @@ class Writer:
             gone = await self._storage.delete(key, current.revision)
             await strategy.release(new)
             return Written(_versioned(new, gone.mod_revision))
-        if new == old:  # as values: another order of fields is no change
+        if new == old and not self._storage.stale(
+            key, current.revision
+        ):  # as values: another order of fields is no change
             if not fresh:  # nothing to do for what the cache knows; somebody may have written since
                 raise _Stale
             return Written(new)

@@ -280,6 +280,9 @@ class Etcd3Storage:
         finally:
             self._watches.discard(stream)
 
+    def stale(self, key: str, revision: int) -> bool:
+        return False
+
     async def request_progress(self) -> None:
         for stream in list(self._watches):
             stream.request_progress()

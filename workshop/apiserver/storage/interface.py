@@ -154,6 +154,10 @@ class Storage(Protocol):
         """
         ...
 
+    def stale(self, key: str, revision: int) -> bool:
+        """Whether the value of `key` at `revision` should be written anew though nothing changed (encryption)."""
+        return False
+
     async def request_progress(self) -> None:
         """Make every open watch yield a `Progress` soon: with a revision that is now current, or later."""
         ...

@@ -157,6 +157,9 @@ class MemoryStorage:
         finally:
             self._watches.discard(queue)
 
+    def stale(self, key: str, revision: int) -> bool:
+        return False
+
     async def request_progress(self) -> None:
         for queue in self._watches:
             queue.put_nowait(Progress(self._revision))

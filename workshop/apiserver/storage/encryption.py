@@ -1,0 +1,322 @@
+"""Encryption at rest: what the values of some resources look like in etcd, as an EncryptionConfiguration says.
+
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: EncryptionConfiguration
+    resources:
+    - resources: [secrets]
+      providers:
+      - aesgcm: {keys: [{name: key1, secret: <base64 of 32 bytes>}]}
+      - identity: {}
+
+The first provider (and its first key) writes; each of them reads. So a key is rotated by putting a new one in front,
+writing everything anew, and taking the old one out. In etcd such a value reads `k8s:enc:aesgcm:v1:key1:` and bytes.
+
+Left out: KMS plugins. Upstream: `apiserver/pkg/server/options/encryptionconfig`, `pkg/storage/value/encrypt`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workshop.api import codec
+from workshop.api.resources import all_resources
+
+MARK = b"k8s:enc:"
+"""What every encrypted value begins with."""
+AES_SIZES, SECRETBOX_SIZES = (16, 24, 32), (32,)
+_HEAD = "EncryptionConfiguration.apiserver.config.k8s.io"
+
+
+class Unreadable(Exception):
+    """A stored value that no provider can decrypt."""
+
+
+class Provider(Protocol):
+    prefix: bytes
+
+    def seal(self, plain: bytes, key: bytes) -> bytes:
+        """`plain` as it is stored under the etcd key `key`, without the prefix."""
+        ...
+
+    def open(self, sealed: bytes, key: bytes) -> bytes:
+        """The other way round. Raises Unreadable."""
+        ...
+
+
+class Identity:
+    """No encryption: reads plain values, and nothing that is encrypted."""
+
+    prefix = b""
+
+    def seal(self, plain: bytes, key: bytes) -> bytes:
+        return plain
+
+    def open(self, sealed: bytes, key: bytes) -> bytes:
+        if sealed.startswith(MARK):
+            raise Unreadable("identity transformer tried to read encrypted data")
+        return sealed
+
+
+class AesGcm:
+    """Authenticated, and bound to its etcd key: a value that is copied to another key does not open there."""
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self.prefix = b"k8s:enc:aesgcm:v1:%b:" % name.encode()
+        self._cipher = AESGCM(secret)
+
+    def seal(self, plain: bytes, key: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, plain, key)
+
+    def open(self, sealed: bytes, key: bytes) -> bytes:
+        from cryptography.exceptions import InvalidTag
+
+        if len(sealed) < 12:
+            raise Unreadable("the stored data was shorter than the required size")
+        try:
+            return self._cipher.decrypt(sealed[:12], sealed[12:], key)
+        except InvalidTag:
+            raise Unreadable("cipher: message authentication failed") from None
+
+
+class AesCbc:
+    """With PKCS#7 padding and nothing that notices a change: weak, and kept because old clusters have it."""
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES
+
+        self.prefix = b"k8s:enc:aescbc:v1:%b:" % name.encode()
+        self._algorithm = AES(secret)
+
+    def _cipher(self, vector: bytes) -> Any:
+        from cryptography.hazmat.primitives.ciphers import Cipher
+        from cryptography.hazmat.primitives.ciphers.modes import CBC
+
+        return Cipher(self._algorithm, CBC(vector))
+
+    def seal(self, plain: bytes, key: bytes) -> bytes:
+        vector, missing = os.urandom(16), 16 - len(plain) % 16
+        encryptor = self._cipher(vector).encryptor()
+        return vector + bytes(encryptor.update(plain + bytes([missing]) * missing) + encryptor.finalize())
+
+    def open(self, sealed: bytes, key: bytes) -> bytes:
+        if len(sealed) < 32 or len(sealed) % 16:
+            raise Unreadable("the stored data is not a multiple of the block size")
+        decryptor = self._cipher(sealed[:16]).decryptor()
+        padded = bytes(decryptor.update(sealed[16:]) + decryptor.finalize())
+        size = padded[-1]
+        if not 0 < size <= 16 or padded[-size:] != bytes([size]) * size:
+            raise Unreadable("invalid padding on input")
+        return padded[:-size]
+
+
+class SecretBox:
+    """XSalsa20 and Poly1305, by PyNaCl."""
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        try:
+            from nacl.secret import SecretBox as Box
+        except ImportError:
+            raise ValueError("the secretbox provider needs the package pynacl: pip install pynacl") from None
+        self.prefix = b"k8s:enc:secretbox:v1:%b:" % name.encode()
+        self._box: Any = Box(secret)
+
+    def seal(self, plain: bytes, key: bytes) -> bytes:
+        return bytes(self._box.encrypt(plain))
+
+    def open(self, sealed: bytes, key: bytes) -> bytes:
+        from nacl.exceptions import CryptoError
+
+        try:
+            return bytes(self._box.decrypt(sealed))
+        except (CryptoError, ValueError):
+            raise Unreadable("output array was not large enough for encryption") from None
+
+
+class Providers:
+    """The providers of one resource; the first one writes."""
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = providers
+
+    def seal(self, plain: bytes, key: bytes) -> bytes:
+        first = self._providers[0]
+        return first.prefix + first.seal(plain, key)
+
+    def open(self, stored: bytes, key: bytes) -> tuple[bytes, bool]:
+        """The plain value, and whether it is stale: written by another provider than would write now."""
+        problem = "no matching prefix found"
+        for number, provider in enumerate(self._providers):
+            if not stored.startswith(provider.prefix):
+                continue
+            try:
+                return provider.open(stored[len(provider.prefix) :], key), number > 0
+            except Unreadable as unreadable:  # two keys may share a name
+                if provider.prefix:
+                    problem = str(unreadable)
+        raise Unreadable(problem)
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """Providers by group-resource as the file names them (`secrets`, `*.apps`, `*.*`); the first list counts."""
+
+    by_resource: Mapping[str, Providers]
+
+    def of(self, group: str, plural: str) -> Providers | None:
+        for name in (f"{plural}.{group}" if group else plural, f"*.{group}", "*.*"):
+            if name in self.by_resource:
+                return self.by_resource[name]
+        return None
+
+    def by_prefix(self) -> dict[str, Providers]:
+        """Providers by storage prefix (`/registry/secrets/`), of the built-in resources."""
+        found = {}
+        for resource in all_resources():
+            providers = self.of(resource.storage_group, resource.plural) if resource.persisted else None
+            if providers is not None:
+                found[resource.storage_key()] = providers
+        return found
+
+
+_KINDS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "aesgcm": (AesGcm, AES_SIZES),
+    "aescbc": (AesCbc, AES_SIZES),
+    "secretbox": (SecretBox, SECRETBOX_SIZES),
+}
+
+
+def load(text: bytes) -> Encryption:
+    """The configuration of a file. Raises ValueError in upstream's words; a key is never in them."""
+    try:
+        read = codec.load_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"error decoding encryption provider configuration file: {error}") from None
+    known = isinstance(read, dict) and (read.get("apiVersion"), read.get("kind"))
+    if known != ("apiserver.config.k8s.io/v1", "EncryptionConfiguration"):
+        raise ValueError("error decoding encryption provider configuration file: not an EncryptionConfiguration of "
+                         "apiserver.config.k8s.io/v1")  # fmt: skip
+    problems: list[str] = []
+    found: dict[str, Providers] = {}
+    if not read.get("resources"):
+        problems.append("resources: Required value: at least one resources is required")
+    for number, entry in enumerate(read.get("resources") or []):
+        at = f"resources[{number}]"
+        names = entry.get("resources") or []
+        problems += _name_problems(names, f"{at}.resources")
+        providers = _providers(entry.get("providers") or [], f"{at}.providers", problems)
+        for name in names:
+            found.setdefault(name, Providers(providers))
+    if problems:
+        raise ValueError(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+    return Encryption(found)
+
+
+_NO_SUCH_RESOURCE = {
+    "*": "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources",
+    **dict.fromkeys(
+        ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations"),
+        "resources which do not have REST API/s cannot be encrypted",
+    ),
+}
+_NO_SUCH_GROUP = {
+    "events.k8s.io": "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. "
+    "Use 'events' instead in the config file",
+    "extensions": "'extensions' group has been removed and cannot be used for encryption",
+}
+
+
+def _name_problems(names: Sequence[str], at: str) -> list[str]:
+    if not names:
+        return [f"{at}: Required value: at least one {at} is required"]
+    problems = []
+    told = codec.dumps(list(names)).decode().strip()
+    if len(set(names)) < len(names):
+        problems.append(f"{at}: Invalid value: {told}: the same resource cannot be specified multiple times")
+    if any(_masked(name, names) for name in names):
+        why = "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed "
+        problems.append(f"{at}: Invalid value: {told}: {why}as they will be masked")
+    for number, name in enumerate(names):
+        why = _NO_SUCH_RESOURCE.get(name) or _NO_SUCH_GROUP.get(name.partition(".")[2], "")
+        if name != name.lower():
+            why = "resource name should not contain capital letters"
+        elif name.endswith(".*") and name != "*.*":
+            why = "encrypting the same resource across groups is not supported"
+        if why:
+            problems.append(f'{at}[{number}]: Invalid value: "{name}": {why}')
+    return problems
+
+
+def _masked(name: str, names: Sequence[str]) -> bool:
+    """Whether a wildcard of the same list covers `name`."""
+    group = name.partition(".")[2]
+    return any(
+        other != name and (other == "*.*" or (other.partition(".")[2] == group and other.startswith("*.")))
+        for other in names
+    )
+
+
+def _providers(entries: Sequence[dict[str, Any]], at: str, problems: list[str]) -> list[Provider]:
+    if not entries:
+        problems.append(f"{at}: Required value: at least one {at} is required")
+    made: list[Provider] = []
+    for number, entry in enumerate(entries):
+        if len(entry) != 1:
+            why = "more than one provider specified in a single element, should split into different list elements"
+            if not entry:
+                why = (
+                    "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
+                )
+            problems.append(f"{at}[{number}]: Invalid value: {why}")
+            continue
+        ((kind, settings),) = entry.items()
+        if kind == "identity":
+            made.append(Identity())
+        elif kind in _KINDS:
+            build, sizes = _KINDS[kind]
+            made += [
+                build(name, secret)
+                for name, secret in _keys(
+                    (settings or {}).get("keys") or [], sizes, f"{at}[{number}].{kind}.keys", problems
+                )
+            ]
+        elif kind == "kms":
+            problems.append(f"{at}[{number}].kms: Forbidden: this server has no KMS plugins")
+        else:
+            why = "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
+            problems.append(f"{at}[{number}]: Invalid value: {why}")
+    return made
+
+
+def _keys(
+    keys: Sequence[dict[str, str]], sizes: tuple[int, ...], at: str, problems: list[str]
+) -> list[tuple[str, bytes]]:
+    if not keys:
+        problems.append(f"{at}: Required value: at least one keys is required")
+    good = []
+    for number, key in enumerate(keys):
+        where = f"{at}[{number}]"
+        if not key.get("name"):
+            problems.append(f"{where}.name: Required value: name is a mandatory field for a key")
+        if not key.get("secret"):
+            problems.append(f"{where}.secret: Required value: secret is a mandatory field for a key")
+            continue
+        try:
+            secret = base64.b64decode(key["secret"], validate=True)
+        except (binascii.Error, ValueError):
+            problems.append(f'{where}.secret: Invalid value: "REDACTED": secrets must be base64 encoded')
+            continue
+        if len(secret) not in sizes:
+            expected = f"[{' '.join(map(str, sizes))}]"
+            why = f"secret is not of the expected length, got {len(secret)}, expected one of {expected}"
+            problems.append(f'{where}.secret: Invalid value: "REDACTED": {why}')
+            continue
+        good.append((key.get("name", ""), secret))
+    return good
