@@ -19,7 +19,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pkgutil import get_data
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workshop.api.custom.kind import CustomKind
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -62,6 +65,8 @@ class Resource:
     storage_version_hash: str = ""
     list_kind: str = ""
     custom: bool = False
+    definition: CustomKind | None = None
+    """Of a custom resource that this server serves: what its CustomResourceDefinition says."""
 
     def __post_init__(self) -> None:
         def default(name: str, value: str) -> None:

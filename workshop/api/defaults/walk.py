@@ -42,7 +42,9 @@ def fill_unset(obj: dict[str, Any], **values: Any) -> None:
 
 
 def apply(resource: Resource, obj: Obj) -> Obj:
-    """A copy of the object with its defaults filled in; a custom resource is returned as it is."""
+    """A copy of the object with its defaults filled in, a custom resource's by its definition."""
+    if resource.definition is not None:
+        return resource.definition.filled(obj)
     return apply_kind(resource.api_version, resource.kind, obj)
 
 

@@ -17,7 +17,8 @@ from functools import cache
 from typing import Any
 
 from workshop.api.patch import fieldset
-from workshop.api.schema import Field, Schema, Type
+from workshop.api.resources import Resource
+from workshop.api.schema import Field, Schema, Type, for_kind
 
 
 class Node:
@@ -79,6 +80,13 @@ class Node:
 
 ANY = Node("any")
 SCALAR = Node("scalar")
+
+
+def types_of(resource: Resource) -> Schema | Node | None:
+    """The type of a resource's objects: a built-in kind's schema, a custom one's node, None where nothing is known."""
+    if resource.definition is not None:
+        return resource.definition.node
+    return for_kind(resource.api_version, resource.kind)
 
 
 @cache
@@ -172,7 +180,8 @@ def of_openapi(schema: Mapping[str, Any]) -> Node:
             return ANY
         properties = schema.get("properties") or {}
         more = schema.get("additionalProperties")
-        element = of_openapi(more) if isinstance(more, Mapping) else ANY
+        open_ended = not properties or schema.get("x-kubernetes-preserve-unknown-fields") or more is True
+        element = of_openapi(more) if isinstance(more, Mapping) else ANY if open_ended else None
         atomic = schema.get("x-kubernetes-map-type") == "atomic"
 
         def find(name: str) -> Node | None:
@@ -185,10 +194,11 @@ def of_openapi(schema: Mapping[str, Any]) -> Node:
 def of_custom(schema: Mapping[str, Any] | None, meta: Node) -> Node:
     """A custom resource's root: its own fields, and the metadata that every object has (`meta`)."""
     own = of_openapi({"type": "object", **schema}) if schema else ANY
+    closed = own.kind == "map" and own.element is None
 
     def find(name: str) -> Node | None:
         if name == "metadata":
             return meta
         return SCALAR if name in ("apiVersion", "kind") else own.named(name)
 
-    return Node("map", element=ANY, find=find)
+    return Node("map", element=None if closed else ANY, find=find)

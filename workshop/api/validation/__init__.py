@@ -75,6 +75,8 @@ def validate(resource: Resource, obj: Obj, allow_loopback: bool = False) -> Erro
     """Everything that is wrong with a new object. `allow_loopback` relaxes the one rule that mode plain breaks."""
     errors = ErrorList()
     metadata.metadata(errors, resource, obj)
+    if resource.definition is not None:
+        return ErrorList(errors + resource.definition.validate(obj))
     obj = obj if obj.get("spec") is not None else {**obj, "spec": {}}
     if (rule := RULES.get(resource.group_resource)) is not None:
         rule(errors, obj)
@@ -88,6 +90,10 @@ def validate_update(
 ) -> ErrorList:
     """Everything that is wrong with `new` in the place of `old`. A subresource writes a part that has its own rules:
     there only the metadata is looked at."""
+    if resource.definition is not None:
+        errors = ErrorList()
+        metadata.metadata_update(errors, new, old)
+        return ErrorList(errors + resource.definition.validate_update(new, old, subresource))
     if subresource:
         errors = ErrorList()
         metadata.metadata_update(errors, new, old)
