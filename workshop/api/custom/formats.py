@@ -82,7 +82,9 @@ def _uri(value: str) -> bool:
 CHECKS: dict[str, Callable[[str], bool]] = {
     "uri": _uri,
     "email": _pattern(r"[^@\s<>]+@[^@\s<>]+|.*<[^@\s<>]+@[^@\s<>]+>"),
-    "hostname": _pattern(r"(?=.{1,255}$)[a-zA-Z0-9\u00a0-\uffef]([a-zA-Z0-9\u00a0-\uffef-]{0,61}[a-zA-Z0-9\u00a0-\uffef])?(\.[a-zA-Z0-9\u00a0-\uffef]([a-zA-Z0-9\u00a0-\uffef-]{0,61}[a-zA-Z0-9\u00a0-\uffef])?)*\.?"),  # noqa: E501
+    "hostname": _pattern(
+        r"(?=.{1,255}$)[a-zA-Z0-9\u00a0-\uffef]([a-zA-Z0-9\u00a0-\uffef-]{0,61}[a-zA-Z0-9\u00a0-\uffef])?(\.[a-zA-Z0-9\u00a0-\uffef]([a-zA-Z0-9\u00a0-\uffef-]{0,61}[a-zA-Z0-9\u00a0-\uffef])?)*\.?"
+    ),  # noqa: E501
     "ipv4": _ip(4),
     "ipv6": _ip(6),
     "cidr": _cidr,

@@ -84,7 +84,9 @@ class CustomKind:
         if not isinstance(value, dict):
             go = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
             what = decode._word(value)
-            why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {go}"
+            why = (
+                f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {go}"
+            )
             raise self._unrecognized(why, text)
         if not value.get("kind") or not isinstance(value["kind"], str):
             raise self._unrecognized(f"Object 'Kind' is missing in '{text}'", text)
@@ -240,7 +242,10 @@ def nested(obj: Any, path: str, wanted: type) -> tuple[Any, str]:
     found: Any = obj
     for name in path.removeprefix(".").split("."):
         if not isinstance(found, dict):
-            return None, f"{path} accessor error: {go_value(found)} is of the type {go_type(found)}, expected map[string]interface{{}}"  # noqa: E501
+            return (
+                None,
+                f"{path} accessor error: {go_value(found)} is of the type {go_type(found)}, expected map[string]interface{{}}",
+            )  # noqa: E501
         if name not in found:
             return None, ""
         found = found[name]
@@ -297,7 +302,9 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list) else value
 
 
-def embedded_metadata(found: ErrorList, value: Any, schema: structural.Schema | None, root: Any = None, path: str = "") -> None:  # noqa: E501
+def embedded_metadata(
+    found: ErrorList, value: Any, schema: structural.Schema | None, root: Any = None, path: str = ""
+) -> None:  # noqa: E501
     """Objects inside an object: each must say what it is, under a name that can be one."""
     if schema is None:
         return

@@ -84,11 +84,13 @@ class _Judge:
 
     def type(self, name: str, value: Any, types: tuple[str, ...], format: str) -> None:
         given = type_of(value)
-        if not types or given in types or (given == "integer" and "number" in types):
-            self.matched += 1
-        elif given == "number" and "integer" in types and float(value).is_integer():
-            self.matched += 1
-        elif format and given in ("string", "array") and not {"integer", "number"} & {*types}:
+        if (
+            not types
+            or given in types
+            or (given == "integer" and "number" in types)
+            or (given == "number" and "integer" in types and float(value).is_integer())
+            or (format and given in ("string", "array") and not {"integer", "number"} & {*types})
+        ):
             self.matched += 1
         else:
             self.wrong_type(name, ",".join(types), given)
