@@ -84,7 +84,7 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "email": _pattern(r"[^@\s<>]+@[^@\s<>]+|.*<[^@\s<>]+@[^@\s<>]+>"),
     "hostname": _pattern(
         r"(?=.{1,255}$)[a-zA-Z0-9\u00a0-\uffef]([a-zA-Z0-9\u00a0-\uffef-]{0,61}[a-zA-Z0-9\u00a0-\uffef])?(\.[a-zA-Z0-9\u00a0-\uffef]([a-zA-Z0-9\u00a0-\uffef-]{0,61}[a-zA-Z0-9\u00a0-\uffef])?)*\.?"
-    ),  # noqa: E501
+    ),
     "ipv4": _ip(4),
     "ipv6": _ip(6),
     "cidr": _cidr,

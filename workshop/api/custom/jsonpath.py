@@ -1,6 +1,6 @@
 """The simple JSON paths of definitions: printer columns, selectable fields, scale.
 
->>> find({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, '.status.conditions[?(@.type=="Ready")].status')
+>>> find({"conditions": [{"type": "Ready", "status": "True"}]}, '.conditions[?(@.type=="Ready")].status')
 ['True']
 
 Dots, `['key']`, `[0]`, `[*]`, `[a:b]`, `..name`, and filters `[?(@.a=="b")]` with the usual comparisons; what is not
@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 _STEP = re.compile(
-    r"""\.\.(?P<deep>[^.\[\]]+|\*) | \.(?P<name>(?:\\.|[^.\[\]\\])+) | \['(?P<key>(?:\\.|[^'\\])*)'\] | \["(?P<quoted>(?:\\.|[^"\\])*)"\]
+    r"""\.\.(?P<deep>[^.\[\]]+|\*) | \.(?P<name>(?:\\.|[^.\[\]\\])+) | \['(?P<key>(?:\\.|[^'\\])*)'\]
+    | \["(?P<quoted>(?:\\.|[^"\\])*)"\]
     | \[(?P<index>-?\d+)\] | \[(?P<all>\*)\] | \[(?P<from>-?\d*):(?P<to>-?\d*)(?::(?P<step>-?\d*))?\]
     | \[\?\((?P<filter>.*?)\)\] | (?P<bare>^[^.\[\]]+)""",
     re.VERBOSE,

@@ -154,7 +154,7 @@ class CustomKind:
             return wrong
         if self.scale is not None:
             self._check_scale(found, obj, subresource)
-        embedded_metadata(found, obj, self.schema, self.root)
+        embedded_metadata(found, obj, self.schema)
         before = ErrorList()
         if old is not values.MISSING:
             lists.check(before, "", self.schema, old)
@@ -242,17 +242,18 @@ def nested(obj: Any, path: str, wanted: type) -> tuple[Any, str]:
     found: Any = obj
     for name in path.removeprefix(".").split("."):
         if not isinstance(found, dict):
-            return (
-                None,
-                f"{path} accessor error: {go_value(found)} is of the type {go_type(found)}, expected map[string]interface{{}}",
-            )  # noqa: E501
+            return None, wrong_type(path, found, "map[string]interface{}")
         if name not in found:
             return None, ""
         found = found[name]
     if isinstance(found, bool) or not isinstance(found, wanted):
         expected = "int64" if wanted is int else "string"
-        return None, f"{path} accessor error: {go_value(found)} is of the type {go_type(found)}, expected {expected}"
+        return None, wrong_type(path, found, expected)
     return found, ""
+
+
+def wrong_type(path: str, value: Any, expected: str) -> str:
+    return f"{path} accessor error: {go_value(value)} is of the type {go_type(value)}, expected {expected}"
 
 
 def go_value(value: Any) -> str:
@@ -302,9 +303,7 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list) else value
 
 
-def embedded_metadata(
-    found: ErrorList, value: Any, schema: structural.Schema | None, root: Any = None, path: str = ""
-) -> None:  # noqa: E501
+def embedded_metadata(found: ErrorList, value: Any, schema: structural.Schema | None, path: str = "") -> None:
     """Objects inside an object: each must say what it is, under a name that can be one."""
     if schema is None:
         return
@@ -317,10 +316,10 @@ def embedded_metadata(
         for name, each in value.items():
             known = structural.child(schema, name)
             if known:
-                embedded_metadata(found, each, known, None, structural.join(path, name))
+                embedded_metadata(found, each, known, structural.join(path, name))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            embedded_metadata(found, each, structural.items(schema), None, f"{path}[{index}]")
+            embedded_metadata(found, each, structural.items(schema), f"{path}[{index}]")
 
 
 def _embedded(found: ErrorList, value: Obj, path: str) -> None:

@@ -54,8 +54,8 @@ class _Judge:
         self.errors.invalid(self.lead or NOWHERE, "", text)
 
     def wrong_type(self, name: str, wanted: str, value: Any) -> None:
-        self.errors.add(self.at(name), "TypeInvalid",
-                        f"Invalid value: {shown(value)}: {name} in body must be of type {wanted}: {shown(value)}")  # fmt: skip
+        text = f"{name} in body must be of type {wanted}: {shown(value)}"
+        self.errors.add(self.at(name), "TypeInvalid", f"Invalid value: {shown(value)}: {text}")
 
     def value(self, name: str, value: Any, schema: Schema, old: Any = MISSING) -> None:
         if old is not MISSING and same(value, old):
@@ -84,13 +84,10 @@ class _Judge:
 
     def type(self, name: str, value: Any, types: tuple[str, ...], format: str) -> None:
         given = type_of(value)
-        if (
-            not types
-            or given in types
-            or (given == "integer" and "number" in types)
-            or (given == "number" and "integer" in types and float(value).is_integer())
-            or (format and given in ("string", "array") and not {"integer", "number"} & {*types})
-        ):
+        fits = not types or given in types or (given == "integer" and "number" in types)
+        fits = fits or (given == "number" and "integer" in types and float(value).is_integer())
+        fits = fits or bool(format and given in ("string", "array") and not {"integer", "number"} & {*types})
+        if fits:
             self.matched += 1
         else:
             self.wrong_type(name, ",".join(types), given)
