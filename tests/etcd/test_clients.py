@@ -519,3 +519,39 @@ async def test_what_cannot_start_says_so_in_one_sentence(tmp_path: Path) -> None
         "--key-file=/nonexistent/key",
     )
     assert "no such file or directory" in missing
+
+
+async def test_members_of_both_kinds_have_the_same_hash(tmp_path: Path) -> None:
+    """The same history through ours and Debian's: `endpoint hashkv` would tell no difference."""
+
+    async def history(kind: str) -> list[tuple[int, int, int]]:
+        hashes = []
+        async with running(kind, tmp_path / kind) as etcd:
+            client = Client(etcd.endpoint)
+
+            async def hash_at(revision: int = 0) -> None:
+                answer = await client("Maintenance/HashKV", pb.HashKVRequest(revision=revision))
+                hashes.append((answer.hash, answer.compact_revision, answer.header.revision))
+
+            await hash_at()
+            lease = (await client("Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=100, ID=7))).ID
+            for i in range(20):
+                await client.put(b"h/%d" % (i % 7), b"v%d" % i * 10, lease=lease if i % 3 else 0)
+            await client("KV/Txn", pb.TxnRequest(success=[put(b"h/x", b"1"), put(b"h/y", b"2")]))
+            await client("KV/DeleteRange", pb.DeleteRangeRequest(key=b"h/3", range_end=b"h/5"))
+            await hash_at()
+            await hash_at(10)
+            await client("KV/Compact", pb.CompactionRequest(revision=15, physical=True))
+            await hash_at(16)
+            await hash_at()
+            deleted = (await client("KV/DeleteRange", pb.DeleteRangeRequest(key=b"h/5"))).header.revision
+            await client.put(b"h/3", b"again")
+            await client("KV/Compact", pb.CompactionRequest(revision=deleted, physical=True))
+            await hash_at()
+            await client("KV/DeleteRange", pb.DeleteRangeRequest(key=b"\0", range_end=b"\0"))
+            await hash_at()
+            await client.channel.close()
+        return hashes
+
+    ours, theirs = await history("ours"), await history("debian")
+    assert ours == theirs

@@ -41,6 +41,7 @@ def play(steps: list[Any]) -> tuple[Store, Model]:
                 store.compact(key)
             except (errors.Compacted, errors.FutureRevision):
                 assert key <= store.compacted or key > store.revision
+            store.scrub(key % 5)
             continue
         now = dict(model[store.revision])
         revision = store.revision + 1
@@ -185,6 +186,10 @@ def test_compaction_as_the_worked_example_says() -> None:
     def left(revision: int) -> list[int]:
         store = build()
         store.compact(revision)
+        assert len(store.keys[b"k"].versions) == 5, "only marked"
+        while store.littered:
+            store.scrub(1)
+        assert len(store.history) == sum(len(index.versions) for index in store.keys.values())
         index = store.keys.get(b"k")
         return [record.main for record in index.versions] if index else []
 

@@ -1,21 +1,25 @@
-"""`--auto-compaction-mode`: forget old revisions by the clock (`periodic`) or by count (`revision`).
+"""Forgetting old revisions: by the clock (`--auto-compaction-mode=periodic`) or by count (`revision`), and in slices.
 
 Upstream: `server/etcdserver/api/v3compactor`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 
 from workshop.clock import Clock
 from workshop.component import parse_duration
 from workshop.etcd import errors, state
+from workshop.etcd.mvcc.store import Store
 from workshop.etcd.node import Node
 from workshop.wire import etcd_pb2 as pb
 
 log = logging.getLogger("etcd")
 
+#: Versions that one slice takes away: 2 ms.
+SLICE = 500
 #: Seconds between two looks in mode `revision`.
 REVISION_INTERVAL = 300.0
 
@@ -27,6 +31,35 @@ def parse_retention(mode: str, text: str) -> float:
     if mode == "revision" or text == "0":
         return float(int(text))
     return int(text) * 3600.0 if text.isdigit() else parse_duration(text)
+
+
+class Scrubber:
+    """Takes away what a compaction made superfluous, a slice at a time between other work."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._wanted = asyncio.Event()
+        self._clean = asyncio.Event()
+
+    def wake(self) -> None:
+        """The store was compacted, or is new."""
+        self._clean.clear()
+        self._wanted.set()
+
+    async def clean(self) -> None:
+        """Return when nothing is left to be taken away."""
+        await self._clean.wait()
+
+    async def run(self) -> None:
+        """For ever."""
+        self.wake()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._store.littered:
+                self._store.scrub(SLICE)
+                await asyncio.sleep(0)
+            self._clean.set()
 
 
 async def compact_periodically(node: Node, clock: Clock, mode: str, retention: str) -> None:

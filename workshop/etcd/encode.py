@@ -55,6 +55,19 @@ def key_value(key: bytes, create: int, mod: int, version: int, value: bytes, lea
     )
 
 
+def unnested(field: bytes) -> bytes:
+    """The payload of a nested field whose number is below 16."""
+    at = 1
+    while field[at] >= 0x80:
+        at += 1
+    return field[at + 1 :]
+
+
+def upstream_value(key: bytes, key_value: bytes, deleted: bool) -> bytes:
+    """What upstream's store has for a record: its `KeyValue`; of a tombstone only the key."""
+    return data(1, key) if deleted else unnested(key_value)
+
+
 def as_field_3(key_value: bytes) -> bytes:
     """A `KeyValue` that is encoded as field 2, as field 3."""
     return b"\x1a" + key_value[1:]

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from workshop import trace
 from workshop.clock import SYSTEM, Clock
 from workshop.etcd import encode, snapshot
-from workshop.etcd.compactor import compact_periodically
+from workshop.etcd.compactor import Scrubber, compact_periodically
 from workshop.etcd.lease import Lessor
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node, expire_leases
@@ -172,6 +172,8 @@ async def serve(config: Config, clock: Clock = SYSTEM) -> None:
         header = encode.Header(cluster_id, member_id)
         hub = WatchHub(node.machine.store, header, config.limits.request_bytes)
         node.machine.on_change = hub.notify
+        scrubber = Scrubber(node.machine.store)
+        node.machine.on_compact = scrubber.wake
         member = Member(
             member_id,
             config.name,
@@ -179,6 +181,7 @@ async def serve(config: Config, clock: Clock = SYSTEM) -> None:
             config.advertise_client_urls,
             node,
             hub,
+            scrubber,
             header,
             config.limits,
             clock,
@@ -212,6 +215,7 @@ async def _run(config: Config, member: Member, clock: Clock) -> None:
         log.info("etcd %s serves client traffic on %s", VERSION, ",".join(config.listen_client_urls))
         background = [
             asyncio.ensure_future(expire_leases(node, clock)),
+            asyncio.ensure_future(member.scrubber.run()),
             asyncio.ensure_future(_report_progress(member, config.watch_progress_notify_interval, clock)),
             asyncio.ensure_future(
                 compact_periodically(node, clock, config.auto_compaction_mode, config.auto_compaction_retention)

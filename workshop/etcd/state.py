@@ -66,12 +66,14 @@ class Applied(NamedTuple):
 
 
 class StateMachine:
-    """Store, leases and alarms. `on_change` hears the changes of each transaction right after it."""
+    """Store, leases and alarms. `on_change` hears the changes of each transaction right after it,
+    `on_compact` that the store is to be scrubbed."""
 
     def __init__(self, member_id: int, lessor: Lessor, store: Store | None = None) -> None:
         self.member_id, self.store, self.lessor = member_id, store or Store(), lessor
         self.alarms: dict[int, set[int]] = {}  # type -> members
         self.on_change: Callable[[list[Record]], None] = lambda changes: None
+        self.on_compact: Callable[[], None] = lambda: None
         self._commands = {
             PUT: self._put,
             DELETE_RANGE: self._delete_range,
@@ -107,6 +109,7 @@ class StateMachine:
 
     def _compact(self, message: Message, now: float) -> bytes:
         self.store.compact(message.revision)
+        self.on_compact()
         return b""
 
     def _lease_grant(self, message: Message, now: float) -> bytes:

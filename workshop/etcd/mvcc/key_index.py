@@ -75,14 +75,3 @@ class KeyIndex:
         """What a read at `revision` sees; None if the key was not there."""
         record = self.at(revision)
         return None if record is None or record.version == 0 else record
-
-    def compact(self, revision: int) -> list[Record]:
-        """Forget what no read or watch from `revision` on can see; what was forgotten."""
-        last = self.at(revision)
-        if last is None:
-            return []
-        keep = self.versions.index(last)
-        if last.version == 0 and last.main < revision:
-            keep += 1
-        gone, self.versions = self.versions[:keep], self.versions[keep:]
-        return gone

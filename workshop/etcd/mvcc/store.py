@@ -3,21 +3,32 @@
 Three views of the same records:
 
     keys      key -> KeyIndex      all versions of a key         (reads at an old revision)
-    live      key -> Record        the current version           (reads now; most of them)
+    live      key -> Record        the current version, sorted   (reads now; most of them)
     history   [Record, …]          in the order of revisions     (watches that start in the past, snapshots)
+
+`ended` are the names, sorted too, of keys that are in `keys` and not in `live`: deleted, and not forgotten yet.
+
+Compaction has two steps, so that it never stops service: the first only moves a mark. The second takes away what was
+superseded up to the mark: not by a search through everything, but from a queue in which each version was put at
+the revision that ended it. A slice of 500 takes 2 ms; one pass over a million keys took 6 seconds.
+
+Why memory, and not an embedded store: see `docs` in `snapshot.py`.
 
 Pure and synchronous. Upstream: `server/storage/mvcc/kvstore.go`, `index.go`.
 """
 
 from __future__ import annotations
 
-import zlib
-from bisect import bisect_left
-from collections.abc import Iterator
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import groupby
 
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedDict, SortedSet
 
-from workshop.etcd import encode, errors
+from workshop.etcd import crc32c, encode, errors
+from workshop.etcd.mvcc.history import History
 from workshop.etcd.mvcc.key_index import KeyIndex, Record
 from workshop.wire import etcd_pb2 as pb
 
@@ -29,9 +40,11 @@ class Store:
     """Changes go `put`/`delete` … `commit`: all of them together are one revision."""
 
     def __init__(self) -> None:
-        self.keys: SortedDict[bytes, KeyIndex] = SortedDict()
+        self.keys: dict[bytes, KeyIndex] = {}
         self.live: SortedDict[bytes, Record] = SortedDict()
-        self.history: list[Record] = []
+        self.ended: SortedSet[bytes] = SortedSet()
+        self.history = History()
+        self._superseded: deque[tuple[int, Record]] = deque()  # (first compaction that may take it, record)
         self.revision = 1
         self.compacted = 0
         self.size = 0
@@ -67,7 +80,7 @@ class Store:
         if current:
             return self._range_now(key, end, limit)
         records = []
-        for name in self._names(self.keys, key, end):
+        for name in merge(self._names(self.live, key, end), self._names(self.ended, key, end)):
             record = self.keys[name].find(revision)
             if record is not None:
                 records.append(record)
@@ -85,7 +98,7 @@ class Store:
         return [self.live[name] for name in self.live.islice(low, stop)] if count else [], count
 
     @staticmethod
-    def _names(of: SortedDict, key: bytes, end: bytes) -> Iterator[bytes]:
+    def _names(of: SortedDict[bytes, Record] | SortedSet[bytes], key: bytes, end: bytes) -> Iterator[bytes]:
         names: Iterator[bytes] = of.irange(key, end or None, inclusive=(True, False))
         return names
 
@@ -106,6 +119,8 @@ class Store:
         main = self.revision + 1
         create, version = (old.create, old.version + 1) if old is not None else (main, 1)
         record = Record.put(key, main, len(self._changes), create, version, value, lease)
+        if old is None:
+            self.ended.discard(key)
         self.live[key] = record
         self._add(record)
         return record
@@ -114,6 +129,7 @@ class Store:
         """A tombstone for `key`; the version it ended, None if the key was not there."""
         old: Record | None = self.live.pop(key, None)
         if old is not None:
+            self.ended.add(key)
             self._add(Record.tombstone(key, self.revision + 1, len(self._changes)))
         return old
 
@@ -125,6 +141,8 @@ class Store:
         index = self.keys.get(record.key)
         if index is None:
             index = self.keys[record.key] = KeyIndex()
+        elif (before := index.versions[-1]).version:
+            self._superseded.append((record.main, before))
         index.versions.append(record)
         self.history.append(record)
         self.size += len(record.kv) + RECORD_OVERHEAD
@@ -134,50 +152,91 @@ class Store:
         changes, self._changes = self._changes, []
         if changes:
             self.revision += 1
+            self._bury(changes)
         return changes
+
+    def _bury(self, changes: list[Record]) -> None:
+        """A tombstone may go one revision later: a watch may still start at its own."""
+        self._superseded.extend((record.main + 1, record) for record in changes if not record.version)
 
     # Forgetting
 
     def compact(self, revision: int) -> None:
-        """Forget versions that were overwritten or deleted before `revision`. Raises Compacted, FutureRevision."""
+        """From now on nobody reads before `revision`. Raises Compacted, FutureRevision.
+
+        What that makes superfluous is still there: `scrub` takes it away, a little at a time.
+        """
         if revision <= self.compacted:
             raise errors.Compacted
         if revision > self.revision:
             raise errors.FutureRevision
         self.compacted = revision
-        end = bisect_left(self.history, (revision, 1 << 62), key=lambda r: (r.main, r.sub))
-        gone: set[int] = set()
-        for key in {record.key for record in self.history[:end]}:
-            index = self.keys[key]
-            forgotten = index.compact(revision)
-            gone.update(map(id, forgotten))
-            self.size -= sum(len(record.kv) + RECORD_OVERHEAD for record in forgotten)
+
+    @property
+    def littered(self) -> bool:
+        """Is there something to `scrub`?"""
+        return bool(self._superseded) and self._superseded[0][0] <= self.compacted
+
+    def scrub(self, most: int) -> None:
+        """Take away at most so many versions that no read from the compacted revision on can see."""
+        gone: list[Record] = []
+        while self.littered and len(gone) < most:
+            _, record = self._superseded.popleft()
+            index = self.keys[record.key]
+            del index.versions[0]  # versions of a key are superseded in their order
             if not index.versions:
-                del self.keys[key]
-        if gone:
-            self.history[:end] = [record for record in self.history[:end] if id(record) not in gone]
+                del self.keys[record.key]
+                self.ended.discard(record.key)
+            self.size -= len(record.kv) + RECORD_OVERHEAD
+            gone.append(record)
+        self.history.discard(gone)
 
     # As a whole
 
-    def since(self, revision: int) -> int:
-        """The place in `history` of the first record of `revision` or later."""
-        return bisect_left(self.history, revision, key=lambda r: r.main)
-
     def hash(self, revision: int = 0) -> int:
-        """A checksum of everything up to `revision` that a read at it, or later, can see. Members that applied
-        the same log and were compacted alike have the same."""
-        upto = revision or self.revision
-        crc = zlib.crc32(encode.varint(self.compacted))
-        for record in self.history:
-            if record.main <= upto:
-                crc = zlib.crc32(record.kv, zlib.crc32(encode.varint(record.sub), crc))
-        return crc
+        """A checksum of the records up to `revision` that a read at it can see, and of those between the compacted
+        revision and it. Members that applied the same log and were compacted at the same revision have the same,
+        upstream's too (`server/storage/mvcc/hash.go`)."""
+        return hash_of(self.history, self.compacted, revision or self.revision)
 
-    def restore(self, revision: int, compacted: int, records: list[Record]) -> None:
+    def restore(self, revision: int, compacted: int, records: Iterable[Record]) -> None:
         """Fill an empty store from a snapshot."""
-        for record in records:
-            self._remember(record)
-        self.live = SortedDict(
-            (key, index.versions[-1]) for key, index in self.keys.items() if index.versions[-1].version
-        )
+        for _, transaction in groupby(records, key=lambda record: record.main):
+            changes = list(transaction)
+            for record in changes:
+                self._remember(record)
+            self._bury(changes)
+        newest = ((key, index.versions[-1]) for key, index in self.keys.items())
+        living = {key: record for key, record in newest if record.version}
+        self.live = SortedDict(living)
+        self.ended = SortedSet(key for key in self.keys if key not in living)
         self.revision, self.compacted = revision, compacted
+
+
+#: What a record's revision looks like as a key of upstream's store, and what a tombstone has behind it.
+REVISION_KEY = struct.Struct(">qcq")
+TOMBSTONE_MARK = b"t"
+
+
+def revision_key(record: Record) -> bytes:
+    """A record's name in upstream's store: main and sub revision, in the order of time."""
+    key = REVISION_KEY.pack(record.main, b"_", record.sub)
+    return key if record.version else key + TOMBSTONE_MARK
+
+
+def hash_of(records: Iterable[Record], compacted: int, revision: int) -> int:
+    """See `Store.hash`. Takes a second for a million records; `records` may be read in another thread."""
+    crc = crc32c.extend(0, b"key")
+    upto = [record for record in records if record.main <= revision]
+    seen = {record.key: record for record in upto}  # the last of each key
+    # Where nothing is seen at all, upstream takes whatever it still has.
+    anything = any(record.version for record in seen.values())
+    for record in upto:
+        if record.main <= compacted:
+            if anything and (seen[record.key] is not record or not record.version):
+                continue
+            if record.main == compacted and not record.version:
+                continue
+        crc = crc32c.extend(crc, revision_key(record))
+        crc = crc32c.extend(crc, encode.upstream_value(record.key, record.kv, not record.version))
+    return crc

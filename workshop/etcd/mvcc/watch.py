@@ -22,6 +22,8 @@ from workshop.etcd.mvcc.store import Store
 ROOM = 1 << 20
 #: Bytes of events that one catching-up answer holds, about; a revision is never split.
 BATCH = 1 << 18
+#: Records that one turn of catching up reads at most: some 10 ms.
+SCAN = 20_000
 #: The watch id of answers that concern no watcher, or all of a stream.
 NO_WATCHER = -1
 
@@ -58,13 +60,13 @@ class Stream:
         self.waiting_bytes = 0
         self.behind = False
         self.progress_wanted = False
-        self._wake = wake
+        self.wake = wake
         self._next_id = 0
 
     def send(self, answer: bytes) -> None:
         self.outbox.append(answer)
         self.waiting_bytes += len(answer)
-        self._wake()
+        self.wake()
 
     def take(self) -> bytes:
         """The next answer to put on the wire."""
@@ -187,27 +189,30 @@ class WatchHub:
     def catch_up(self, stream: Stream) -> None:
         """Send watchers that are behind what there is room for. Called when the outbox has become empty."""
         behind = False
+        budget = SCAN
         for watcher in list(stream.watchers.values()):
-            while not watcher.synced and stream.waiting_bytes <= ROOM:
+            while not watcher.synced and stream.waiting_bytes <= ROOM and budget > 0:
                 if watcher.next < self._store.compacted:
                     self._cancel_compacted(watcher)
                     break
-                self._catch_up(watcher)
+                budget -= self._catch_up(watcher, budget)
             behind = behind or not watcher.synced
         stream.behind = behind and any(not watcher.synced for watcher in stream.watchers.values())
+        if stream.behind and not stream.outbox:
+            stream.wake()  # nothing for them in what was read: go on soon
         if stream.progress_wanted and not stream.behind:
             stream.progress_wanted = False
             self.request_progress(stream)
 
-    def _catch_up(self, watcher: Watcher) -> None:
-        history = self._store.history
+    def _catch_up(self, watcher: Watcher, most: int) -> int:
+        """Read on for one watcher; how many records that were."""
         records: list[Record] = []
-        size, last = 0, self._store.revision
-        for place in range(self._store.since(watcher.next), len(history)):
-            record = history[place]
-            if size > BATCH and record.main != history[place - 1].main:
+        size, last, main, read = 0, self._store.revision, 0, 0
+        for record in self._store.history.since(watcher.next):
+            if (size > BATCH or read >= most) and record.main != main:
                 last = record.main - 1
                 break
+            main, read = record.main, read + 1
             if watcher.wants(record):
                 records.append(record)
                 size += len(record.kv)
@@ -215,6 +220,7 @@ class WatchHub:
             self._send(watcher, records, {})
         watcher.next = last + 1
         watcher.synced = last == self._store.revision
+        return read
 
     def _cancel_compacted(self, watcher: Watcher) -> None:
         self._forget(watcher)

@@ -8,6 +8,7 @@ from random import Random
 
 from workshop.clock import Clock
 from workshop.etcd import encode
+from workshop.etcd.compactor import Scrubber
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node
@@ -40,6 +41,7 @@ class Member:
     client_urls: list[str]
     node: Node
     hub: WatchHub
+    scrubber: Scrubber
     header: encode.Header
     limits: Limits
     clock: Clock

@@ -52,7 +52,11 @@ class KV:
         return await self._write(state.TXN, request, data)
 
     async def compact(self, data: bytes, call: Call) -> bytes:
-        return await self._write(state.COMPACT, pb.CompactionRequest.FromString(data), data)
+        request = pb.CompactionRequest.FromString(data)
+        answer = await self._write(state.COMPACT, request, data)
+        if request.physical:
+            await self._member.scrubber.clean()
+        return answer
 
     async def _write(self, kind: int, request: Message, data: bytes) -> bytes:
         member = self._member

@@ -53,5 +53,6 @@ class Watch:
             something.clear()
             while stream.outbox:
                 await call.write(stream.take())
-                if stream.behind and not stream.outbox:
-                    self._member.hub.catch_up(stream)
+            if stream.behind:
+                await asyncio.sleep(0)  # others' turn, if nothing was written
+                self._member.hub.catch_up(stream)

@@ -1,0 +1,67 @@
+"""All records in the order of their revisions, kept so that old ones can be taken out a few at a time.
+
+    runs    [[1.0 2.0 3.0 …] [600.0 601.0 601.1 …] …]     at most RUN records each
+
+Adding goes to the last run. Taking out makes new runs of those concerned, so whoever holds a run (a snapshot that
+is being written) may go on reading it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+from workshop.etcd.mvcc.key_index import Record
+
+#: Records in a run.
+RUN = 512
+
+
+def _first(run: list[Record]) -> tuple[int, int]:
+    return run[0].main, run[0].sub
+
+
+class History:
+    """Append at the end, read from a revision on, discard anywhere."""
+
+    def __init__(self) -> None:
+        self._runs: list[list[Record]] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, record: Record) -> None:
+        if not self._runs or len(self._runs[-1]) >= RUN:
+            self._runs.append([])
+        self._runs[-1].append(record)
+        self._size += 1
+
+    def __iter__(self) -> Iterator[Record]:
+        """All of them as they are now, whatever happens meanwhile."""
+        runs = list(self._runs)
+        if runs:
+            runs[-1] = list(runs[-1])
+        return (record for run in runs for record in run)
+
+    def since(self, revision: int) -> Iterator[Record]:
+        """Those of `revision` and later; nothing may change meanwhile."""
+        place = max(bisect_left(self._runs, (revision, 0), key=_first) - 1, 0)
+        for run in self._runs[place:]:
+            for record in run:
+                if record.main >= revision:
+                    yield record
+
+    def discard(self, records: Iterable[Record]) -> None:
+        """Take records out that are in it."""
+        by_run: dict[int, set[int]] = {}
+        for record in records:
+            place = bisect_right(self._runs, (record.main, record.sub), key=_first) - 1
+            by_run.setdefault(place, set()).add(id(record))
+        for place, gone in sorted(by_run.items(), reverse=True):
+            left = [record for record in self._runs[place] if id(record) not in gone]
+            self._size -= len(self._runs[place]) - len(left)
+            if left:
+                self._runs[place] = left
+            else:
+                del self._runs[place]
