@@ -6,6 +6,7 @@ Read in this order:
 - `server/`            HTTP: what a request is, what its path asks for, how errors become a Status
 - `authentication/`    who?            `authorization/`  may he?
 - `registry/`          reading, writing, deleting: one path for all kinds
+- `audit/`  who did what    `flowcontrol/`  whose turn it is when there is too much to do
 - `admission/`         the last word on a write    `allocators/`  addresses and ports of Services
 - `cacher.py`          the watch cache: one etcd watch feeds all readers and watchers
 - `handlers/`          the verbs, watch, patches, subresources, discovery, health; what kubelets answer
@@ -14,7 +15,7 @@ Read in this order:
 - `bootstrap/`         what a new cluster holds
 - `assembly.py`        all of it put together, without a socket; `run.py` the process, `options.py` its flags
 
-Left out for now: aggregation, CustomResourceDefinitions, webhooks and policies, priority and fairness, audit, SPDY
+Left out for now: aggregation, CustomResourceDefinitions, webhooks and policies, SPDY
 (WebSocket serves every client since 1.31), protobuf answers.
 Upstream: `cmd/kube-apiserver`, `pkg/controlplane`, `staging/src/k8s.io/apiserver`.
 """

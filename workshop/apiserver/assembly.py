@@ -18,6 +18,10 @@ from .audit.link import Audit, Sink
 from .audit.policy import Policy
 from .cacher import Cacher
 from .dispatch import Dispatch
+from .flowcontrol.control import Control
+from .flowcontrol.estimate import list_seats
+from .flowcontrol.follow import follow as follow_levels
+from .flowcontrol.link import FlowControl
 from .handlers.discovery import Discovery
 from .handlers.health import Health
 from .handlers.node_proxy import KubeletAccess, NodeProxy
@@ -31,6 +35,7 @@ from .registry.strategies import Strategies
 from .registry.writer import Writer
 from .security import Security
 from .server.app import Application
+from .server.http import Request
 from .storage.interface import Storage, StorageError
 
 
@@ -40,6 +45,9 @@ class Settings:
 
     event_ttl: int = 3600
     min_request_timeout: float = 1800
+    request_timeout: float = 60
+    seats: int = 600
+    """How many requests are worked on at a time, in all priority levels; 0 turns priority and fairness off."""
     loopback_endpoints: bool = False
     kubelets: KubeletAccess = field(default_factory=KubeletAccess)
 
@@ -57,7 +65,8 @@ class ApiServer:
         audit: tuple[Policy, Sink] | None = None,
     ) -> None:
         """`audit`: which requests are recorded, and where the records go."""
-        self._storage, self._settings = storage, settings
+        self._storage, self._settings, self._clock = storage, settings, clock
+        self._flows = Control(settings.seats, clock) if settings.seats else None
         self.cacher = Cacher(storage, clock)
         self.served = Registry()
         self.security = Security(options, storage, self.cacher, self.served, clock, random)
@@ -94,9 +103,32 @@ class ApiServer:
             chain.held_until(self.started),
             *([recorder.link] if recorder else []),
             chain.impersonated(self.security.authorizer),
+            *self._flow_control(clock),
             chain.authorized(self.security.authorizer),
         ]
         self.app = Application(chain.build(dispatch, self.chain))
+
+    def _flow_control(self, clock: Clock) -> list[chain.Link]:
+        """The link of priority and fairness, if it is on."""
+        if self._flows is None:
+            return []
+        self.health.more_metrics.append(self._flows.metrics)
+        self.health.debug["api_priority_and_fairness/dump_priority_levels"] = self._flows.dump_priority_levels
+        self.health.debug["api_priority_and_fairness/dump_queues"] = self._flows.dump_queues
+        return [FlowControl(self._flows, self._seats, self._settings.request_timeout / 4, clock).link]
+
+    def _seats(self, request: Request) -> int:
+        """How many seats a request takes: lists, and watches that begin with a list, by what their answer weighs."""
+        info = request.info
+        found = self.served.find(info.group, info.version, info.resource) if info.is_resource else None
+        if info.verb not in ("list", "watch") or found is None or not found.persisted:
+            return 1
+        if info.verb == "watch" and not request.flag("sendInitialEvents") and request.option("resourceVersion") > "0":
+            return 1
+        items = self.cacher.shelf(found.storage_key()).items
+        mean = len(items.peekitem(0)[1].raw) if items else 0
+        limit = request.option("limit")
+        return list_seats(len(items), mean, int(limit) if limit.isdigit() else 0, bool(info.name))
 
     def _health(self) -> Health:
         health = Health()
@@ -155,6 +187,8 @@ class ApiServer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.cacher.run())
             group.create_task(self.security.follow())
+            if self._flows is not None:
+                group.create_task(follow_levels(self._flows, self.cacher, self.security.context, self._clock))
 
     async def close(self) -> None:
         await self._node_proxy.close()

@@ -5,11 +5,11 @@
     (wait for the indexes of a server that has just begun)
     audit              write down who asks what
     impersonation      as whom?                  403
+    flow control       is there a seat?          429
     authorization      may he?                   403
     dispatch           discovery, health, or a resource's verb
 
 What happens to a body behind the dispatch (decoding, defaulting, admission, validation) stands in registry/writer.py.
-Priority and fairness has its place before authorization.
 
 Upstream: apiserver/pkg/server/config.go, DefaultBuildHandlerChain.
 """

@@ -18,11 +18,11 @@ from workshop.component import FlagParser
 WITHOUT_EFFECT = (
     "storage-media-type", "kubelet-preferred-address-types", "proxy-client-cert-file", "proxy-client-key-file",
     "feature-gates", "runtime-config", "profiling", "endpoint-reconciler-type", "storage-backend", "logging-format",
-    "max-requests-inflight", "max-mutating-requests-inflight", "watch-cache", "default-watch-cache-size",
+    "watch-cache", "default-watch-cache-size",
     "service-account-lookup", "kubelet-timeout",
-    "enable-priority-and-fairness", "enable-aggregator-routing", "goaway-chance", "tls-min-version",
+    "enable-aggregator-routing", "goaway-chance", "tls-min-version",
     "tls-cipher-suites", "cors-allowed-origins", "contention-profiling", "delete-collection-workers",
-    "request-timeout", "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
+    "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
     "apiserver-count", "emulated-version", "kubernetes-service-node-port", "external-hostname", "cert-dir",
 )  # fmt: skip
 
@@ -81,6 +81,12 @@ def parser() -> FlagParser:
     p.add_argument("--kubelet-certificate-authority", default="", help="authority of kubelets' certificates")
     p.boolean("--allow-privileged", False, "allow privileged containers")
     p.add_argument("--min-request-timeout", type=int, default=1800, help="shortest watch, in seconds")
+    p.duration(
+        "--request-timeout", 60.0, "how long a request may take; a quarter of it may be spent waiting for a seat"
+    )
+    p.add_argument("--max-requests-inflight", type=int, default=400, help="seats for requests, with the next flag")
+    p.add_argument("--max-mutating-requests-inflight", type=int, default=200, help="seats that are added to these")
+    p.boolean("--enable-priority-and-fairness", True, "serve requests by priority levels and fairly")
     p.add_argument("--encryption-provider-config", default="", help="which resources are encrypted in etcd, and how")
     p.add_argument("--audit-policy-file", default="", help="which requests are recorded, and how much of each")
     p.add_argument("--audit-log-path", default="", help="file of audit records; - is standard output")

@@ -45,6 +45,8 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     settings = Settings(
         event_ttl=int(flags.event_ttl),
         min_request_timeout=flags.min_request_timeout,
+        request_timeout=flags.request_timeout,
+        seats=flags.enable_priority_and_fairness * (flags.max_requests_inflight + flags.max_mutating_requests_inflight),
         loopback_endpoints=flags.allow_loopback_endpoints,
         kubelets=KubeletAccess(
             flags.kubelet_client_certificate, flags.kubelet_client_key, flags.kubelet_certificate_authority

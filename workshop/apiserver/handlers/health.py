@@ -24,6 +24,8 @@ class Health:
         self.live: dict[str, Check] = {"ping": _well, "log": _well}
         self.ready: dict[str, Check] = {}
         self.requests: dict[tuple[str, str, int], int] = {}
+        self.more_metrics: list[Callable[[], list[str]]] = []
+        self.debug: dict[str, Callable[[], str]] = {}
 
     async def handle(self, request: Request) -> Response | None:
         """The answer; None if the path is not one of these."""
@@ -32,6 +34,8 @@ class Health:
                 return json_response(version())
             case ["metrics"]:
                 return text_response(self._metrics())
+            case ["debug", *name] if "/".join(name) in self.debug:
+                return text_response(self.debug["/".join(name)]())
             case ["healthz" | "livez" | "readyz" as kind]:
                 return await self._report(request, kind)
             case ["healthz" | "livez" | "readyz" as kind, name]:
@@ -77,6 +81,8 @@ class Health:
             f'{name}{{verb="{verb.upper()}",resource="{resource}",code="{code}"}} {count}'
             for (verb, resource, code), count in sorted(self.requests.items())
         ]
+        for more in self.more_metrics:
+            lines += more()
         return "\n".join(lines) + "\n"
 
 

@@ -36,7 +36,7 @@ class Application:
         response = await self._answer(request)
         if isinstance(response, Served):
             return
-        response.headers.append(("Audit-Id", request.id))
+        response.headers += [("Audit-Id", request.id), *request.response_headers]
         response.headers += [("Warning", f'299 - "{_escaped(text)}"') for text in dict.fromkeys(request.warnings)]
         if request.is_websocket:
             await _refuse(response, send)

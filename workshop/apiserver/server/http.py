@@ -41,6 +41,7 @@ class Request:
         self.user = ANONYMOUS
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}
+        self.response_headers: list[tuple[str, str]] = []
         self.record: Record | None = None
 
     @cached_property
