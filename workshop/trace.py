@@ -1,6 +1,8 @@
 """Trace events: one line of JSON a step, sent to whoever listens on a socket in the state directory.
 
     trace.emit("etcd.commit", revision=7, keys=["/registry/pods/default/web"])
+    with trace.step("apiserver.link", link="authentication") as told:
+        told["user"] = "jane"                # told when the block ends, with how long it took
     with trace.span("controller.reconcile", controller="replicaset", key="default/web"):
         trace.read(pod)                      # the versions it looked at …
         trace.wrote("POST", path, created)   # … and those it made: told together when the block ends
@@ -22,9 +24,10 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from workshop.clock import SYSTEM
@@ -39,6 +42,7 @@ MAX_READS = 200
 
 _sink: Sink | None = None
 _span: ContextVar[Span | None] = ContextVar("span", default=None)
+_within: ContextVar[Mapping[str, Any]] = ContextVar("within", default=MappingProxyType({}))
 
 
 def install(sink: Sink | None) -> None:
@@ -55,7 +59,49 @@ def enabled() -> bool:
 def emit(event: str, /, **fields: Any) -> None:
     """Tell the listener, if there is one, that `event` happened. Fields are plain JSON values."""
     if _sink is not None:
-        _sink(event, fields)
+        _sink(event, {**_within.get(), **fields})
+
+
+@contextlib.contextmanager
+def within(**fields: Any) -> Iterator[None]:
+    """Add `fields` to all that is told inside the block, in its tasks too: which request it belongs to, say."""
+    if _sink is None:
+        yield
+        return
+    token = _within.set({**_within.get(), **fields})
+    try:
+        yield
+    finally:
+        _within.reset(token)
+
+
+class step:
+    """Tell `event` when the block ends: how long it took (`micros`), and why it failed, if it did (`error`, `code`).
+
+        with trace.step("apiserver.link", link="authentication") as told:
+            told["user"] = (await authenticate()).name
+
+    Upper case would suit a class; it reads as the function that it stands for.
+    """
+
+    __slots__ = ("_begun", "_event", "_fields")
+
+    def __init__(self, event: str, /, **fields: Any) -> None:
+        self._event, self._fields, self._begun = event, fields, 0.0
+
+    def __enter__(self) -> dict[str, Any]:
+        if _sink is not None:
+            self._begun = SYSTEM.monotonic()
+        return self._fields
+
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        if _sink is None or not self._begun:
+            return
+        if error is not None:
+            self._fields["error"] = str(error) or type(error).__name__
+            if isinstance(code := getattr(error, "code", None), int):
+                self._fields["code"] = code
+        emit(self._event, micros=round((SYSTEM.monotonic() - self._begun) * 1e6), **self._fields)
 
 
 class Span:

@@ -65,12 +65,13 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             try:
-                request.user = await authenticator.authenticate(request.certificate, request.headers)
+                with trace.step("apiserver.link", link="authentication") as told:
+                    request.user = await authenticator.authenticate(request.certificate, request.headers)
+                    told["user"], told["groups"] = request.user.name, request.user.groups
             except ApiError:
                 if audit is not None:
                     audit.refused(request)
                 raise
-            trace.emit("apiserver.authentication", path=request.path, user=request.user.name)
             return await inner(request)
 
         return handle
@@ -81,7 +82,9 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
 def impersonated(authorizer: Authorizer) -> Link:
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
-            request.user = await impersonate(caller := request.user, request.headers, authorizer)
+            with trace.step("apiserver.link", link="impersonation") as told:
+                request.user = await impersonate(caller := request.user, request.headers, authorizer)
+                told["user"] = request.user.name if request.user is not caller else ""
             if request.record is not None and request.user is not caller:
                 request.record.impersonated(request.user)
             return await inner(request)
@@ -112,12 +115,13 @@ def authorized(authorizer: Authorizer) -> Link:
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             attributes = attributes_of(request)
-            decision, reason = await authorizer.authorize(attributes)
+            with trace.step("apiserver.link", link="authorization") as told:
+                decision, reason = await authorizer.authorize(attributes)
+                told["decision"], told["reason"] = decision.value, reason
             if request.record is not None:
                 allowed = decision is Decision.ALLOW
                 request.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
                 request.annotations["authorization.k8s.io/reason"] = reason
-            trace.emit("apiserver.authorization", path=request.path, user=request.user.name, decision=decision.value)
             if decision is not Decision.ALLOW:
                 raise forbidden(attributes, reason)
             return await inner(request)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from workshop import hooks
+from workshop import hooks, trace
+from workshop.api.meta import copy
 from workshop.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -39,6 +40,7 @@ from workshop.apiserver.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from workshop.apiserver.glass import changed
 from workshop.apiserver.interfaces import AdmissionRequest, Context
 
 ORDER: tuple[type[Plugin], ...] = (
@@ -90,13 +92,18 @@ class Chain:
         """Let every plugin change `request.object` in place. Raises ApiError."""
         for plugin in self.plugins:
             if plugin.sees(request):
-                await plugin.admit(request)
+                with trace.step("apiserver.link", link="mutating admission", plugin=plugin.name) as told:
+                    before = copy(request.object) if trace.enabled() else None
+                    await plugin.admit(request)
+                    if before is not None:
+                        told["changed"] = changed(before, request.object)
 
     async def validate(self, request: AdmissionRequest) -> None:
         """Let every plugin judge the request as it is now. Raises ApiError."""
         for plugin in self.plugins:
             if plugin.sees(request):
-                await plugin.validate(request)
+                with trace.step("apiserver.link", link="validating admission", plugin=plugin.name):
+                    await plugin.validate(request)
 
 
 def chain(context: Context, enable: Iterable[str] = (), disable: Iterable[str] = ()) -> Chain:

@@ -61,7 +61,9 @@ class FlowControl:
             if state.level.exempt:
                 state.queues.dispatched += 1
                 return await inner(request)
-            ticket = await self._seat(request, schema.name, schema.flow(request.user, info), state)
+            with trace.step("apiserver.link", link="flow control", schema=schema.name, level=schema.level) as told:
+                ticket = await self._seat(request, schema.name, schema.flow(request.user, info), state)
+                told["decision"] = "seat" if ticket else "refused"
             if ticket is None:
                 wait = self._retry_after.setdefault(schema.level, RetryAfter()).refused(self._clock.monotonic())
                 answer = text_response("Too many requests, please try again later.\n", 429)
@@ -81,8 +83,7 @@ class FlowControl:
         queues = state.queues
         try:
             ticket = queues.arrive(f"{schema}\0{flow}", self._seats(request), self._clock.monotonic(), turn.set)
-        except Full as full:
-            trace.emit("apiserver.flowcontrol", id=request.id, level=state.level.name, decision=full.reason)
+        except Full:
             return None
         finally:
             self._control.note(state)
@@ -100,5 +101,4 @@ class FlowControl:
                 raise
             finally:
                 self._control.note(state)
-        trace.emit("apiserver.flowcontrol", id=request.id, level=state.level.name, schema=schema, flow=flow)
         return ticket

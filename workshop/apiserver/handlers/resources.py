@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workshop import trace
 from workshop.api import codec, decode, errors, protobuf
 from workshop.api.meta import Obj
 from workshop.api.patch.request import check_options
@@ -57,14 +58,18 @@ class Resources:
     async def get(self, request: Request, resource: Resource) -> Response:
         form = accepted(request.header("accept"))
         info = request.info
-        stored = await self.reader.get(resource, info.namespace, info.name, request.option("resourceVersion"))
+        with trace.step("apiserver.link", link="read") as told:
+            stored = await self.reader.get(resource, info.namespace, info.name, request.option("resourceVersion"))
+            told["revision"], told["bytes"] = stored.revision, len(stored.raw)
         if not form.form:
             return json_response(served(resource, stored))
         return forms.one(request, resource, served_obj(resource, stored), form, self.clock.now())
 
     async def list(self, request: Request, resource: Resource) -> Response:
         form = accepted(request.header("accept"))
-        page = await self.reader.list(selection(request, resource), list_options(request))
+        with trace.step("apiserver.link", link="read") as told:
+            page = await self.reader.list(selection(request, resource), list_options(request))
+            told["revision"], told["objects"] = page.revision, len(page.items)
         return forms.many(request, resource, page, form, self.clock.now())
 
     async def create(self, request: Request, resource: Resource) -> Response:
@@ -172,6 +177,15 @@ def read_body(
     body: bytes, content_type: str, api_version: str, kind: str, field_validation: str
 ) -> tuple[Obj, list[str]]:
     """A body as an object of `kind`, and warnings. Raises ApiError 400 and 415."""
+    with trace.step("apiserver.link", link="decoding", type=content_type, bytes=len(body)) as told:
+        obj, warnings = _read_body(body, content_type, api_version, kind, field_validation)
+        told["warnings"] = warnings
+    return obj, warnings
+
+
+def _read_body(
+    body: bytes, content_type: str, api_version: str, kind: str, field_validation: str
+) -> tuple[Obj, list[str]]:
     media = body_type(content_type)
     if media == JSON:
         return decode.decode_kind(api_version, kind, body, field_validation)

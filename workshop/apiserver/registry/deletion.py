@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 
+from workshop import trace
 from workshop.api import errors
 from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource
@@ -68,14 +69,19 @@ class Deleter:
         if marked is None:
             if options.dry_run:
                 return new, True
-            gone = await self._storage.delete(stored.key, stored.revision)
+            with trace.step("apiserver.link", link="etcd", key=stored.key) as told:
+                gone = await self._storage.delete(stored.key, stored.revision)
+                told["revision"] = gone.mod_revision
             await strategy.release(old)
             last = {**new, "metadata": {**new["metadata"], "resourceVersion": str(gone.mod_revision)}}
             tell("delete", last, "", user)
             return last, True
         if options.dry_run or not marked:
             return new, False
-        revision = await self._storage.update(stored.key, to_storage(resource, new), stored.revision)
+        with trace.step("apiserver.link", link="etcd", key=stored.key) as told:
+            told["revision"] = revision = await self._storage.update(
+                stored.key, to_storage(resource, new), stored.revision
+            )
         marked_obj = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
         tell("mark for deletion", marked_obj, "", user)
         return marked_obj, False

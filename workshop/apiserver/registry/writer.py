@@ -22,6 +22,7 @@ from workshop.api.meta import Obj, copy
 from workshop.api.patch import managed_fields
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher, Stored
+from workshop.apiserver.glass import changed
 from workshop.apiserver.interfaces import AdmissionRequest, UserInfo
 from workshop.apiserver.storage.interface import Conflict, KeyExists, Storage
 from workshop.clock import Clock, rfc3339
@@ -133,7 +134,7 @@ class Writer:
             metadata.pop(field, None)
         metadata["creationTimestamp"] = rfc3339(self._clock.now())
         metadata["uid"] = str(UUID(int=self._random.getrandbits(128), version=4))
-        obj = defaults.apply(resource, obj)
+        obj = _defaulted(resource, obj)
         if not applying:  # what admission and the server add is managed by nobody
             obj = self._tracked(resource, None, obj, options, "")
         metadata = obj["metadata"]
@@ -146,9 +147,10 @@ class Writer:
         strategy.prepare_for_create(obj, write)
         pool = await strategy.allocate(obj, None, write)
         try:
-            problems = validation.validate(resource, obj, self._allow_loopback)
-            if problems:
-                raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems.causes())
+            with trace.step("apiserver.link", link="validation"):
+                problems = validation.validate(resource, obj, self._allow_loopback)
+                if problems:
+                    raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems.causes())
             await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
             if options.dry_run:
@@ -156,8 +158,9 @@ class Writer:
                     raise KeyExists(self._key(resource, obj))
                 await _commit(pool)
                 return Written(obj, created=True)
-            raw = to_storage(resource, obj)
-            revision = await self._storage.create(self._key(resource, obj), raw, self._ttl(resource))
+            key, raw = self._key(resource, obj), to_storage(resource, obj)
+            with trace.step("apiserver.link", link="etcd", key=key, bytes=len(raw)) as told:
+                told["revision"] = revision = await self._storage.create(key, raw, self._ttl(resource))
         except BaseException:
             await _rollback(pool)
             raise
@@ -258,7 +261,7 @@ class Writer:
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             _keep(metadata, before, field)
         write = Write(resource, options, subresource)
-        new = defaults.apply(resource, new)
+        new = _defaulted(resource, new)
         if not applying:
             new = self._tracked(resource, old, new, options, subresource)
         request = AdmissionRequest(
@@ -270,9 +273,10 @@ class Writer:
         strategy.prepare_for_update(new, old, write)
         pool = await strategy.allocate(new, old, write) if not subresource else None
         try:
-            problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
-            if problems:
-                raise errors.invalid(_qualified_kind(resource), name, problems.causes())
+            with trace.step("apiserver.link", link="validation"):
+                problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
+                if problems:
+                    raise errors.invalid(_qualified_kind(resource), name, problems.causes())
             await self.admission.validate(request)
             if not subresource:
                 options.warnings.extend(strategy.warnings(new, old))
@@ -311,7 +315,8 @@ class Writer:
                 raise _Stale
             return Written(new)
         raw = to_storage(resource, new)
-        revision = await self._storage.update(key, raw, current.revision, self._ttl(resource))
+        with trace.step("apiserver.link", link="etcd", key=key, bytes=len(raw)) as told:
+            told["revision"] = revision = await self._storage.update(key, raw, current.revision, self._ttl(resource))
         return Written(_versioned(new, revision))
 
     # --- what both share
@@ -333,6 +338,15 @@ class Writer:
 
     def _ttl(self, resource: Resource) -> int:
         return self._event_ttl if resource.plural == "events" and resource.kind == "Event" else 0
+
+
+def _defaulted(resource: Resource, obj: Obj) -> Obj:
+    with trace.step("apiserver.link", link="defaulting") as told:
+        before = copy(obj) if trace.enabled() else None
+        obj = defaults.apply(resource, obj)
+        if before is not None:
+            told["changed"] = changed(before, obj)
+        return obj
 
 
 def tell(verb: str, obj: Obj, subresource: str, user: UserInfo, manager: str = "") -> None:

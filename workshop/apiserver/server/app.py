@@ -6,11 +6,13 @@ Whatever happens inside, the client gets a Status and the process lives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from workshop import trace
 from workshop.api import errors
 from workshop.apiserver.storage.interface import StorageError, TooLarge, Unavailable
 from workshop.serving import Receive, Scope, Send
@@ -33,7 +35,13 @@ class Application:
         request = Request(scope, receive, send)
         if request.is_websocket:
             await receive()  # websocket.connect
-        response = await self._answer(request)
+        with trace.within(request=request.id) if trace.enabled() else contextlib.nullcontext():
+            await self._serve(request, receive, send)
+
+    async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
+        with trace.step("apiserver.answer", method=request.method, path=request.path) as told:
+            response = await self._answer(request)
+            told["code"], told["bytes"] = response.status, len(response.body)
         if isinstance(response, Served):
             return
         response.headers += [("Audit-Id", request.id), *request.response_headers]
@@ -47,7 +55,13 @@ class Application:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            request.info = info.parse(request)
+            request.info = asked = info.parse(request)
+            if trace.enabled():
+                trace.emit(
+                    "apiserver.request", method=request.method, path=request.path, verb=asked.verb,
+                    resource=asked.resource, subresource=asked.subresource, namespace=asked.namespace,
+                    name=asked.name, agent=request.header("user-agent"),
+                )  # fmt: skip
             return await self._chain(request)
         except errors.ApiError as error:
             return error_response(error)
