@@ -204,6 +204,7 @@ class Registry:
         self._custom: dict[str, tuple[Resource, ...]] = {}
         self._found: dict[tuple[str, str, str], Resource] = {}
         self._groups: frozenset[str] = frozenset()
+        self._own_groups = frozenset(r.group for r in self._built_in)
         self.generation = 0
         self._index()
 
@@ -224,6 +225,9 @@ class Registry:
 
     def has_group(self, group: str) -> bool:
         return group in self._groups
+
+    def is_built_in(self, group: str) -> bool:
+        return group in self._own_groups
 
     def put(self, name: str, resources: Iterable[Resource]) -> None:
         """What the definition `name` serves now, its versions in discovery's order; nothing takes it away."""

@@ -22,6 +22,10 @@ from .flowcontrol.control import Control
 from .flowcontrol.estimate import list_seats
 from .flowcontrol.follow import follow as follow_levels
 from .flowcontrol.link import FlowControl
+from .extensions.controller import DefinitionController
+from .extensions.conversion import Conversion
+from .extensions.presenting import Presenter
+from .extensions.strategies import CustomResources, Definitions
 from .handlers.discovery import Discovery
 from .handlers.health import Health
 from .handlers.node_proxy import KubeletAccess, NodeProxy
@@ -31,12 +35,14 @@ from .handlers.watch import Watches
 from .registry.deletion import Deleter
 from .registry.reader import Reader
 from .registry.services import Services
-from .registry.strategies import Strategies
+from .registry.strategies import CUSTOM, Strategies
 from .registry.writer import Writer
 from .security import Security
 from .server.app import Application
 from .server.http import Request
 from .storage.interface import Storage, StorageError
+from .webhooks import addresses
+from .webhooks.client import WebhookClient
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,24 @@ class ApiServer:
         self.security = Security(options, storage, self.cacher, self.served, clock, random)
         self.started = asyncio.Event()
         admission = self.security.admission
-        strategies = Strategies({"services": lambda resource: Services(resource, self.security.services)})
-        reader = Reader(storage, self.cacher)
-        writer = Writer(
-            storage, self.cacher, admission, strategies, clock, random, settings.event_ttl, settings.loopback_endpoints
+        strategies = Strategies(
+            {
+                "services": lambda resource: Services(resource, self.security.services),
+                "customresourcedefinitions.apiextensions.k8s.io": Definitions,
+                CUSTOM: CustomResources,
+            }
         )
-        deleter = Deleter(storage, admission, strategies, clock)
-        watches = Watches(self.cacher, clock, random, settings.min_request_timeout)
+        context = self.security.context
+        self.webhooks = WebhookClient(addresses.Services(context.get, context.list, random))
+        presenter = Presenter(Conversion(self.webhooks, random.getrandbits))
+        reader = Reader(storage, self.cacher, presenter)
+        writer = Writer(
+            storage, self.cacher, admission, strategies, presenter, clock, random, settings.event_ttl,
+            settings.loopback_endpoints,
+        )  # fmt: skip
+        deleter = Deleter(storage, admission, strategies, presenter, clock)
+        watches = Watches(self.cacher, presenter, clock, random, settings.min_request_timeout)
+        self.definitions = DefinitionController(self.cacher, self.served, writer, deleter, clock)
         resources = Resources(reader, writer, deleter, watches, clock)
         self._node_proxy = NodeProxy(reader, writer, settings.kubelets)
         self.health = self._health()
@@ -93,6 +110,7 @@ class ApiServer:
             issuer=self.security.issuer,
             documents=self.security.documents(),
             writer=writer,
+            definitions=self.definitions,
             components=self._components,
             clock=clock,
         )
@@ -180,6 +198,7 @@ class ApiServer:
         await self.cacher.ready.wait()
         await self.cacher.consistent()
         await self.security.indexed.wait()
+        await self.definitions.told.wait()
         self.started.set()
 
     async def follow(self) -> None:
@@ -189,9 +208,11 @@ class ApiServer:
             group.create_task(self.security.follow())
             if self._flows is not None:
                 group.create_task(follow_levels(self._flows, self.cacher, self.security.context, self._clock))
+            group.create_task(self.definitions.run())
 
     async def close(self) -> None:
         await self._node_proxy.close()
+        await self.webhooks.close()
 
 
 async def _loopback_endpoints() -> str:

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from workshop.api import errors
+from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
 from workshop.api.resources import Registry, Resource
 from workshop.clock import Clock
 
 from .authentication.issuer import TokenIssuer
+from .extensions.controller import DefinitionController
 from .handlers import forms
 from .handlers.discovery import Discovery
 from .handlers.health import Health
@@ -45,6 +47,7 @@ class Dispatch:
         issuer: TokenIssuer | None,
         documents: Mapping[str, tuple[bytes, str]],
         writer: Writer,
+        definitions: DefinitionController,
         components: Callable[[], Awaitable[list[Obj]]],
         clock: Clock,
     ) -> None:
@@ -53,13 +56,19 @@ class Dispatch:
         self._node_proxy, self._discovery, self._health = node_proxy, discovery, health
         self._reviews, self._issuer, self._documents = reviews, issuer, documents
         self._writer, self._components, self._clock = writer, components, clock
+        self._definitions = definitions
 
     async def __call__(self, request: Request) -> Response:
         info = request.info
         if info.is_resource:
             found = self._served.find(info.group, info.version, info.resource)
+            if found is None and "." in info.group:
+                await self._definitions.caught_up()  # another server may have told the client of it
+                found = self._served.find(info.group, info.version, info.resource)
+            if found is not None and found.definition is not None:
+                found = self._custom(request, found, found.definition)
             if found is None:
-                if not self._served.has_group(info.group):
+                if not self._served.is_built_in(info.group):
                     return text_response("404 page not found\n", 404)
                 raise errors.no_such_path()
             return await self._resource(request, found)
@@ -74,6 +83,23 @@ class Dispatch:
                 '{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}'
             )
         return text_response("404 page not found\n", 404)
+
+    @staticmethod
+    def _custom(request: Request, res: Resource, kind: CustomKind) -> Resource | None:
+        """A custom resource that can be asked so; None is as if it were not there."""
+        info = request.info
+        across = info.verb in ("list", "watch", "deletecollection")
+        if bool(info.namespace) != res.namespaced and not (res.namespaced and across):
+            return None
+        if kind.deprecation:
+            request.warnings.append(kind.deprecation)
+        if info.verb == "create" and kind.terminating:
+            error = errors.method_not_supported(res, info.verb)
+            error.status["message"] = "create not allowed while custom resource definition is terminating"
+            raise error
+        if info.subresource and res.subresource(info.subresource) is None:
+            raise errors.not_found(res, info.name)
+        return res
 
     async def _resource(self, request: Request, res: Resource) -> Response:
         sub = request.info.subresource

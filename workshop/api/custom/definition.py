@@ -8,19 +8,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from workshop.api import conditions
+from workshop.api.conditions import is_true
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
-from workshop.api.resources import ALL_VERBS, Resource, Subresource, storage_version_hash
+from workshop.api.resources import Resource, Subresource, storage_version_hash
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 DOOR_VERBS = ("get", "patch", "update")
 _KUBE_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
-
-
-def is_true(crd: Obj, condition: str) -> bool:
-    found = conditions.get(crd, condition)
-    return found is not None and found.get("status") == "True"
 
 
 def priority(version: str) -> tuple[Any, ...]:
@@ -62,7 +57,6 @@ def resource_of(crd: Obj, version: Obj) -> Resource:
         plural=names["plural"],
         singular=names.get("singular") or names["kind"].lower(),
         namespaced=spec["scope"] == "Namespaced",
-        verbs=ALL_VERBS if not is_true(crd, "Terminating") else ("delete", "deletecollection", "get", "list", "watch"),
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources=tuple(subresources),

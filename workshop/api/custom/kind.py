@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from workshop.api import decode, errors, names
+from workshop.api.conditions import is_true
 from workshop.api.custom import jsonpath, lists, structural, values
 from workshop.api.meta import Obj, copy
 from workshop.api.patch import typed
@@ -49,6 +50,7 @@ class CustomKind:
         self.selectable = tuple(f["jsonPath"].removeprefix(".") for f in version.get("selectableFields") or ())
         self.columns: list[Obj] = version.get("additionalPrinterColumns") or []
         self.webhook: Obj | None = (spec.get("conversion") or {}).get("webhook")
+        self.terminating = is_true(crd, "Terminating")
         self._identity = (meta.get("uid"), meta.get("generation"), self.name, _state(crd))
 
     def __eq__(self, other: object) -> bool:
@@ -87,9 +89,9 @@ class CustomKind:
             why = (
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {go}"
             )
-            raise self._unrecognized(why, text)
+            raise self.unrecognized(why, text)
         if not value.get("kind") or not isinstance(value["kind"], str):
-            raise self._unrecognized(f"Object 'Kind' is missing in '{text}'", text)
+            raise self.unrecognized(f"Object 'Kind' is missing in '{text}'", text)
         given = value.get("apiVersion") or ""
         if given != self.api_version:
             told = f"the API version in the data ({given}) does not match the expected API version ({self.api_version})"
@@ -103,7 +105,7 @@ class CustomKind:
             raise structural.bad_request(self.api_version, self.kind, said)
         return obj, complaints if field_validation == "Warn" else []
 
-    def _unrecognized(self, why: str, text: str) -> errors.ApiError:
+    def unrecognized(self, why: str, text: str) -> errors.ApiError:
         lead = f"the object provided is unrecognized (must be of type {self.kind})"
         return errors.bad_request(f"{lead}: {why} ({decode._snippet(text)})")
 
@@ -160,13 +162,6 @@ class CustomKind:
             lists.check(before, "", self.schema, old)
         if not before:
             lists.check(found, "", self.schema, obj)
-        if self.has_rules:
-            if any(error.reason.removeprefix("FieldValue") in BLOCKING for error in found):
-                found.append(FieldError(values.NOWHERE, "FieldValueInvalid", f"Invalid value: null: {UNCHECKED}"))
-            else:
-                from workshop.api.custom import rules  # CEL is loaded by who needs it
-
-                rules.check(found, self, obj, None if old is values.MISSING else old)
         return found
 
     def _type_meta(self, obj: Obj) -> ErrorList:

@@ -101,9 +101,9 @@ class _Judge:
     def string(self, name: str, value: str, schema: Schema, format: str) -> None:
         if (most := schema.get("maxLength")) is not None and len(value) > most:
             self.errors.too_long(self.at(name), most)
-        if (least := schema.get("minLength")) is not None and len(value) < least:
+        elif (least := schema.get("minLength")) is not None and len(value) < least:
             self.invalid(name, value, f"should be at least {least} chars long")
-        if (pattern := schema.get("pattern")) and not go_pattern(pattern).search(value):
+        elif (pattern := schema.get("pattern")) and not go_pattern(pattern).search(value):
             self.invalid(name, value, f"should match '{pattern}'")
         if format and schema.get("type") in (None, "", "string") and not formats.holds(format, value):
             self.wrong_type(name, schema["format"], value)

@@ -70,15 +70,16 @@ def blank_of(types: Types) -> dict[str, Any]:
     return typed.blank(types) if isinstance(types, Schema) else {}
 
 
-def reset_fields(subresource: str, has_status: bool = True) -> Trie:
+def reset_fields(subresource: str, has_status: bool = True, custom: bool = False) -> Trie:
     """What a request cannot set, and so does not come to manage: the status in the main resource, the spec in the
-    status subresource (upstream: GetResetFields of each strategy)."""
+    status subresource, and there of a custom resource the metadata too (upstream: GetResetFields of each strategy)."""
     if subresource == "status":
-        return _SPEC
+        return _CUSTOM if custom else _SPEC
     return _STATUS if has_status and not subresource else EMPTY
 
 
 _SPEC = fieldset.of(("spec",))
+_CUSTOM = fieldset.of(("spec",), ("metadata",))
 _STATUS = fieldset.of(("status",))
 
 

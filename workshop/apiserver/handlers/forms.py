@@ -17,6 +17,8 @@ from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import Accepted
 
 encode = msgspec.json.encode
+encode_sorted = msgspec.json.Encoder(order="sorted").encode
+"""Custom resources are maps in upstream, and Go writes those by name."""
 
 
 def partial(obj: Obj) -> Obj:
@@ -32,7 +34,7 @@ def one(request: Request, resource: Resource, obj: Obj, form: Accepted, now: flo
     if form.form:
         why = f"you requested {form.form}, but the requested object is not a list (*{_go_type(resource)})"
         raise errors.failure(406, "NotAcceptable", why)
-    return json_response(obj, status)
+    return json_response(encode_sorted(obj) if resource.custom else obj, status)
 
 
 def _go_type(resource: Resource) -> str:

@@ -5,11 +5,13 @@ Upstream: apiserver/pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-from workshop.api import decode, errors, schema
+from workshop.api import decode, errors
+from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
-from workshop.api.patch import apply, managed_fields, request
+from workshop.api.patch import apply, managed_fields, request, typed
 from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource
+from workshop.api.schema import Schema
 from workshop.apiserver.registry.options import WriteOptions
 from workshop.apiserver.registry.writer import Change
 from workshop.clock import Clock
@@ -17,12 +19,15 @@ from workshop.clock import Clock
 
 def change(patch: Patch, resource: Resource, options: WriteOptions, name: str) -> Change:
     """The change that JSON, merge and strategic patches make; unknown fields as `fieldValidation` says."""
-    types = schema.for_kind(resource.api_version, resource.kind)
+    types = typed.types_of(resource)
 
     async def patched(old: Obj | None) -> Obj:
         if old is None:
             raise errors.not_found(resource, name)
-        return read(patch, request.change(patch, old, types), resource.api_version, resource.kind, options)
+        changed = request.change(patch, old, types if isinstance(types, Schema) else None)
+        if resource.definition is not None:
+            return _custom(patch, resource.definition, changed, options)
+        return read(patch, changed, resource.api_version, resource.kind, options)
 
     return patched
 
@@ -42,20 +47,41 @@ def read(patch: Patch, new: Obj, api_version: str, kind: str, options: WriteOpti
     return obj
 
 
+def _custom(patch: Patch, kind: CustomKind, new: Obj, options: WriteOptions) -> Obj:
+    """The patched custom resource, read by its definition."""
+    try:
+        obj, unknown = kind.decode(new, "Warn")
+    except errors.ApiError as error:
+        lead = f" cannot be handled as a {kind.kind}: "
+        raise request.refused(patch, new, error.message.partition(lead)[2] or error.message) from None
+    complaints = [*patch.twice, *unknown]
+    if options.field_validation == "Strict" and complaints:
+        raise request.refused(patch, new, "strict decoding error: " + ", ".join(complaints))
+    if options.field_validation != "Ignore":
+        options.warnings.extend(c for c in complaints if c not in options.warnings)
+    return obj
+
+
+def _decoded(resource: Resource, value: Obj, field_validation: str) -> tuple[Obj, list[str]]:
+    if resource.definition is not None:
+        return resource.definition.decode(value, field_validation)
+    return decode.decode_value(resource.api_version, resource.kind, value, field_validation)
+
+
 def applied(
     patch: Patch, resource: Resource, options: WriteOptions, clock: Clock, subresource: str, name: str
 ) -> Change:
     """Server-side apply: fields that `options.manager` names are his, and what he no longer names goes."""
-    types = schema.for_kind(resource.api_version, resource.kind)
+    types = typed.types_of(resource)
     request.check_applied(patch.body, resource.api_version, resource.kind, name)
     apply.check(patch.body, managed_fields.root_of(types))  # before fields that nobody knows are dropped
-    _, warnings = decode.decode_value(resource.api_version, resource.kind, patch.body, options.field_validation)
+    _, warnings = _decoded(resource, patch.body, options.field_validation)
     options.warnings.extend(warnings)
-    reset = managed_fields.reset_fields(subresource, resource.subresource("status") is not None)
+    reset = managed_fields.reset_fields(subresource, resource.subresource("status") is not None, resource.custom)
 
     async def merged(old: Obj | None) -> Obj:
         # The patch as it was sent: read by its schema it would also say the zero values that Go writes out.
         new = apply.apply(old, patch.body, options.manager, options.force, types, clock.now(), subresource, reset)
-        return decode.decode_value(resource.api_version, resource.kind, new, "Ignore")[0]
+        return _decoded(resource, new, "Ignore")[0]
 
     return merged

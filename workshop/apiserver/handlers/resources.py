@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workshop import trace
-from workshop.api import codec, decode, errors, protobuf
+from workshop.api import codec, decode, errors, json_syntax, protobuf
 from workshop.api.meta import Obj
 from workshop.api.patch.request import check_options
 from workshop.api.patch.request import read as read_patch
@@ -76,10 +76,9 @@ class Resources:
         form, options = accepted(request.header("accept")), write_options(request)
         if resource.namespaced and not request.info.namespace:
             raise errors.not_allowed()
-        obj, warnings = read_body(
-            await request.body(), request.header("content-type"), resource.api_version, resource.kind,
-            options.field_validation,
-        )  # fmt: skip
+        obj, warnings = read_object(
+            resource, await request.body(), request.header("content-type"), options.field_validation
+        )
         request.warnings.extend(warnings)
         request.sent(obj)
         made = await self.writer.create(resource, request.info.namespace, obj, options)
@@ -87,10 +86,9 @@ class Resources:
 
     async def update(self, request: Request, resource: Resource, subresource: str = "") -> Response:
         form, options, info = accepted(request.header("accept")), write_options(request), request.info
-        body, warnings = read_body(
-            await request.body(), request.header("content-type"), resource.api_version, resource.kind,
-            options.field_validation,
-        )  # fmt: skip
+        body, warnings = read_object(
+            resource, await request.body(), request.header("content-type"), options.field_validation
+        )
         request.warnings.extend(warnings)
         request.sent(body)
         if not body.get("metadata", {}).get("name"):
@@ -118,7 +116,10 @@ class Resources:
         form, info = accepted(request.header("accept")), request.info
         options = write_options(request)
         patch = read_patch(
-            request.header("content-type"), await request.body(), field_validation=options.field_validation
+            request.header("content-type"),
+            await request.body(),
+            custom=resource.custom,
+            field_validation=options.field_validation,
         )
         request.sent(patch.body)
         check_options(
@@ -171,6 +172,20 @@ def success(resource: Resource, obj: Obj) -> Obj:
     if resource.group:
         details["group"] = resource.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def read_object(resource: Resource, body: bytes, content_type: str, field_validation: str) -> tuple[Obj, list[str]]:
+    """A body as an object of the resource's kind, and warnings. Raises ApiError 400 and 415."""
+    kind = resource.definition
+    if kind is None:
+        return read_body(body, content_type, resource.api_version, resource.kind, field_validation)
+    media, text = body_type(content_type, (JSON, YAML)), body.decode(errors="replace")
+    try:
+        value = decode.loads(body) if media == JSON else codec.load_yaml(body)
+    except (ValueError, RecursionError) as error:
+        why = json_syntax.complaint(text) if media == JSON else str(error)
+        raise kind.unrecognized(f"couldn't get version/kind; json parse error: {why}", text) from None
+    return kind.decode(value, field_validation, text)
 
 
 def read_body(

@@ -12,6 +12,7 @@ Upstream: pkg/registry/core/pod/storage/{storage,eviction}.go, pkg/registry/apps
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from workshop.api import conditions, errors, labels, schema
@@ -21,6 +22,7 @@ from workshop.api.patch import request as patch_request
 from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.cacher import Cacher
+from workshop.apiserver.extensions import scale as custom_scale
 from workshop.apiserver.interfaces import AdmissionRequest
 from workshop.apiserver.registry.options import DeleteOptions, WriteOptions, write_options
 from workshop.apiserver.registry.reader import Selection, served_obj
@@ -70,9 +72,13 @@ class Subresources:
 
     async def _scale(self, request: Request, res: Resource) -> Response:
         info, form = request.info, accepted(request.header("accept"))
+        kind = res.definition
+        shown = scale_of if kind is None else partial(custom_scale.scale_of, kind)
         if info.verb == "get":
             stored = await self._resources.reader.get(res, info.namespace, info.name, request.option("resourceVersion"))
-            return forms.one(request, res, scale_of(served_obj(res, stored)), form, self._resources.clock.now())
+            if kind is not None:
+                custom_scale.check(kind, stored.obj)
+            return forms.one(request, res, shown(served_obj(res, stored)), form, self._resources.clock.now())
         options = write_options(request)
         body, header = await request.body(), request.header("content-type")
         if info.verb == "update":
@@ -90,7 +96,7 @@ class Subresources:
             def scaled(current: Obj) -> Obj:
                 return given
         else:
-            patch = patch_request.read(header, body, field_validation=options.field_validation)
+            patch = patch_request.read(header, body, custom=res.custom, field_validation=options.field_validation)
 
             def scaled(current: Obj) -> Obj:
                 return _patched_scale(patch, current, options)
@@ -98,7 +104,7 @@ class Subresources:
         async def change(old: Obj | None) -> Obj:
             if old is None:
                 raise errors.not_found(res, info.name)
-            new = scaled(scale_of(old))
+            new = scaled(shown(old))
             replicas = new.get("spec", {}).get("replicas", 0)
             if replicas < 0:
                 text = f"Invalid value: {replicas}: must be greater than or equal to 0"
@@ -108,10 +114,12 @@ class Subresources:
             version = new.get("metadata", {}).get("resourceVersion")
             if version and version != old["metadata"]["resourceVersion"]:
                 raise errors.conflict(res, info.name)
+            if kind is not None:
+                return custom_scale.scaled(kind, old, replicas)
             return {**old, "spec": {**old["spec"], "replicas": replicas}}
 
         written = await self._resources.writer.update(res, info.namespace, info.name, change, options, "scale")
-        return forms.one(request, res, scale_of(written.obj), form, self._resources.clock.now())
+        return forms.one(request, res, shown(written.obj), form, self._resources.clock.now())
 
     # --- binding
 

@@ -16,6 +16,7 @@ import msgspec
 from workshop.api import errors
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher, Change, Stored, event_line
+from workshop.apiserver.extensions.presenting import Presenter
 from workshop.apiserver.registry.convert import same_store
 from workshop.apiserver.registry.options import list_options
 from workshop.apiserver.registry.reader import Selection, served, served_obj, version_number
@@ -32,8 +33,16 @@ encode = msgspec.json.encode
 
 
 class Watches:
-    def __init__(self, cacher: Cacher, clock: Clock, random: Random, min_timeout: float = MIN_REQUEST_TIMEOUT) -> None:
-        self._cacher, self._clock, self._random, self._min_timeout = cacher, clock, random, min_timeout
+    def __init__(
+        self,
+        cacher: Cacher,
+        presenter: Presenter,
+        clock: Clock,
+        random: Random,
+        min_timeout: float = MIN_REQUEST_TIMEOUT,
+    ) -> None:
+        self._cacher, self._presenter = cacher, presenter
+        self._clock, self._random, self._min_timeout = clock, random, min_timeout
 
     async def serve(self, request: Request, selection: Selection, form: Accepted) -> Response:
         """Raises ApiError 400, 410, 422, 504; later errors are ERROR events of the stream."""
@@ -82,12 +91,14 @@ class Watches:
         try:
             if list_first:
                 shelf = self._cacher.shelf(prefix)
-                existing = [s for s in shelf.under(selection.prefix) if selection.matches(s)]
+                items = await self._presenter.served(selection.resource, list(shelf.under(selection.prefix)))
+                existing = [s for s in items if selection.matches(s)]
                 for stored in existing:
                     yield encoder.line("ADDED", stored)
                 if mark_end:
                     yield encoder.bookmark(start, {INITIAL_EVENTS_END: "true"})
             if past:
+                past = await self._presenter.changes(selection.resource, past)
                 lines = [line for change in past if (line := encoder.change(change))]
                 if lines:
                     yield b"".join(lines)
@@ -98,7 +109,9 @@ class Watches:
                 if watcher.cut:
                     return
                 # What the cache has come to by now is in `changes`; it may go further while they are being sent.
-                revision, lines = self._cacher.revision, [line for c in changes if (line := encoder.change(c))]
+                revision = self._cacher.revision
+                changes = await self._presenter.changes(selection.resource, changes)
+                lines = [line for c in changes if (line := encoder.change(c))]
                 if self._clock.monotonic() >= mark:
                     mark = self._clock.monotonic() + BOOKMARK_EVERY
                     lines += [encoder.bookmark(revision)] if bookmarks else []

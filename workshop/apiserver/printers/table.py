@@ -9,6 +9,7 @@ from typing import Any
 
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
+from workshop.apiserver.printers import custom
 from workshop.apiserver.printers.cells import PRINTERS
 
 DEFAULT_COLUMNS = [["Name", "string", "name", 0], ["Created At", "date", "", 0]]
@@ -30,6 +31,8 @@ def table(
 ) -> Obj:
     """The Table of `objects`. `include_object` is the query parameter: None, Metadata or Object. The caller sets the
     list's metadata. A watch sends the columns with its first row only (`columns=False` leaves them out)."""
+    if resource.definition is not None:
+        return custom.table(resource.definition, objects, now, include_object, columns)
     definitions = _columns().get(f"{resource.group_resource}/{resource.version}")
     cells = PRINTERS.get(resource.group_resource)
     if definitions is None or cells is None:
@@ -38,7 +41,9 @@ def table(
         {"name": name, "type": kind, "format": format, "description": "", "priority": priority}
         for name, kind, format, priority in definitions
     ]
-    rows = [{"cells": cells(obj, now), **_conditions(obj), **_object(obj, include_object)} for obj in objects]
+    rows = [
+        {"cells": cells(obj, now), **_conditions(obj), **custom.shown_object(obj, include_object)} for obj in objects
+    ]
     head: Obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}}
     return {**head, "columnDefinitions": made if columns else None, "rows": rows}
 
@@ -50,12 +55,3 @@ def _conditions(obj: Obj) -> Obj:
         return {}
     message = "The pod has completed successfully." if phase == "Succeeded" else "The pod failed."
     return {"conditions": [{"type": "Completed", "status": "True", "reason": phase, "message": message}]}
-
-
-def _object(obj: Obj, include: str) -> Obj:
-    if include == "None":
-        return {}
-    if include == "Object":
-        return {"object": obj}
-    head = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-    return {"object": {**head, "metadata": obj["metadata"]}}

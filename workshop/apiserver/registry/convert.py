@@ -126,5 +126,5 @@ def convert(obj: Obj, to: str) -> Obj:
 
 
 def same_store(resource: Resource) -> bool:
-    """True where the stored bytes are in the very version that `resource` serves."""
-    return resource.api_version == resource.storage_api_version
+    """True where the stored bytes are in the very version that `resource` serves, as a presented custom resource's."""
+    return resource.definition is not None or resource.api_version == resource.storage_api_version

@@ -23,7 +23,7 @@ from workshop.clock import Clock, parse_rfc3339, rfc3339
 
 from .encoding import to_storage
 from .options import DeleteOptions
-from .reader import served_obj
+from .reader import Presenter, served_obj
 from .strategies import Strategies
 from .writer import AdmissionChain, tell
 
@@ -33,8 +33,11 @@ TRIES = 50
 
 
 class Deleter:
-    def __init__(self, storage: Storage, admission: AdmissionChain, strategies: Strategies, clock: Clock) -> None:
+    def __init__(
+        self, storage: Storage, admission: AdmissionChain, strategies: Strategies, presenter: Presenter, clock: Clock
+    ) -> None:
         self._storage, self._admission, self._strategies, self._clock = storage, admission, strategies, clock
+        self._presenter = presenter
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, options: DeleteOptions, user: UserInfo
@@ -45,7 +48,7 @@ class Deleter:
             kv = await self._storage.get(key)
             if kv is None:
                 raise errors.not_found(resource, name)
-            stored = Stored(kv.key, kv.value, kv.mod_revision)
+            stored = await self._presenter.one(resource, Stored(kv.key, kv.value, kv.mod_revision))
             try:
                 return await self._once(resource, stored, options, user)
             except (Conflict, NotFound):
@@ -64,6 +67,8 @@ class Deleter:
         await self._admission.validate(request)
         strategy = self._strategies.of(resource)
         new = copy(old)
+        if "deletionTimestamp" not in metadata:
+            strategy.prepare_for_delete(new, self._clock.now())
         grace = strategy.grace_seconds(old, options)
         marked = mark(new, options, grace, self._clock.now(), strategy.default_propagation(), resource)
         if marked is None:
@@ -78,9 +83,10 @@ class Deleter:
             return last, True
         if options.dry_run or not marked:
             return new, False
+        raw = to_storage(resource, await self._presenter.stored(resource, new))
         with trace.step("apiserver.link", link="etcd", key=stored.key) as told:
             told["revision"] = revision = await self._storage.update(
-                stored.key, to_storage(resource, new), stored.revision
+                stored.key, raw, stored.revision
             )
         marked_obj = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
         tell("mark for deletion", marked_obj, "", user)

@@ -15,10 +15,13 @@ from workshop.api.resources import Resource
 from .convert import convert
 
 _encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 def to_storage(resource: Resource, obj: Obj) -> bytes:
     """The bytes to store: in the storage version, kind first."""
+    if resource.definition is not None:  # presented in its storage version already; in the order of Go's maps
+        return _encode_sorted({**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}})
     obj = convert(obj, resource.storage_api_version)
     metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
     ordered: dict[str, Any] = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}

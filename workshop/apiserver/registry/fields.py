@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from workshop.api import errors, fields
+from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
@@ -58,9 +59,9 @@ def _event(obj: Obj, path: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def extractor(stored: str, custom: tuple[str, ...] = ()) -> Callable[[Obj], dict[str, str]]:
+def extractor(stored: str) -> Callable[[Obj], dict[str, str]]:
     """A function from a stored object of `stored` (a `.group_resource`) to its selectable fields."""
-    paths = PATHS.get(stored, ()) + custom
+    paths = PATHS.get(stored, ())
     read = _event if stored == "events" else _value
 
     def fields_of(obj: Obj) -> dict[str, str]:
@@ -73,18 +74,31 @@ def extractor(stored: str, custom: tuple[str, ...] = ()) -> Callable[[Obj], dict
     return fields_of
 
 
-def parse(resource: Resource, text: str, custom: tuple[str, ...] = ()) -> fields.Selector:
+@lru_cache(maxsize=128)
+def custom_extractor(kind: CustomKind) -> Callable[[Obj], dict[str, str]]:
+    """The same for a custom resource: what its definition makes selectable."""
+
+    def fields_of(obj: Obj) -> dict[str, str]:
+        metadata = obj["metadata"]
+        found = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
+        return found | kind.fields_of(obj)
+
+    return fields_of
+
+
+def parse(resource: Resource, text: str) -> fields.Selector:
     """A field selector over fields that `resource` has, in terms of the stored kind. Raises ApiError 400."""
     try:
         selector = fields.parse(text)
     except ValueError as error:
         raise errors.bad_request(str(error)) from None
-    known = {"metadata.name", *PATHS.get(resource.group_resource, ()), *custom}
+    custom = resource.definition.selectable if resource.definition is not None else None
+    known = {"metadata.name", *PATHS.get(resource.group_resource, ()), *(custom or ())}
     if resource.namespaced:
         known.add("metadata.namespace")
     for path in (term.field for term in selector.terms):
         if path not in known:
-            if not PATHS.get(resource.group_resource):
+            if custom is None and not PATHS.get(resource.group_resource):
                 raise errors.bad_request(
                     f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
                 )

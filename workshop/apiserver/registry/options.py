@@ -144,16 +144,16 @@ def parse_body(body: bytes, kind: str) -> dict[str, Any]:
     return value
 
 
-def selection(request: Request, resource: Resource, custom: tuple[str, ...] = ()) -> Selection:
+def selection(request: Request, resource: Resource) -> Selection:
     """Namespace and selectors of a list, a watch or a deletecollection. Raises ApiError 400."""
     try:
         by_labels = labels.parse(request.option("labelSelector"))
     except ValueError as error:
         raise errors.bad_request(str(error)) from None
-    by_fields = fields.parse(resource, request.option("fieldSelector"), custom)
+    by_fields = fields.parse(resource, request.option("fieldSelector"))
     if request.info.verb == "watch" and request.info.name:  # `/api/v1/watch/namespaces/x/pods/NAME`
         by_fields = Fields((*by_fields.terms, Term("metadata.name", request.info.name)))
-    return Selection(resource, request.info.namespace if resource.namespaced else "", by_labels, by_fields, custom)
+    return Selection(resource, request.info.namespace if resource.namespaced else "", by_labels, by_fields)
 
 
 def list_options(request: Request) -> ListOptions:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from workshop.api import errors, fields, json_syntax, labels
 from workshop.api.meta import Obj
@@ -24,7 +25,7 @@ from workshop.apiserver.storage.encryption import MARK
 from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
 
 from .convert import convert, same_store
-from .fields import extractor
+from .fields import custom_extractor, extractor
 
 INCONSISTENT = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -45,7 +46,6 @@ class Selection:
     namespace: str = ""
     labels: labels.Selector = EVERYTHING
     fields: fields.Selector = fields.EVERYTHING
-    custom_fields: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -58,8 +58,12 @@ class Selection:
     def matches(self, stored: Stored) -> bool:
         if self.everything:
             return True
-        of_labels, of_fields = stored.attributes(extractor(stored_name(self.resource), self.custom_fields))
+        of_labels, of_fields = stored.attributes(self._extractor())
         return self.labels.matches(of_labels) and self.fields.matches(of_fields)
+
+    def _extractor(self) -> Callable[[Obj], dict[str, str]]:
+        kind = self.resource.definition
+        return extractor(stored_name(self.resource)) if kind is None else custom_extractor(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +111,19 @@ def version_number(text: str) -> int:
     return int(text)
 
 
+class Presenter(Protocol):
+    """Custom resources in the version that is asked for; others as they are (extensions/presenting.py)."""
+
+    async def served(self, resource: Resource, items: Iterable[Stored]) -> list[Stored]: ...
+
+    async def one(self, resource: Resource, item: Stored) -> Stored: ...
+
+    async def stored(self, resource: Resource, obj: Obj) -> Obj: ...
+
+
 class Reader:
-    def __init__(self, storage: Storage, cacher: Cacher) -> None:
-        self._storage, self._cacher = storage, cacher
+    def __init__(self, storage: Storage, cacher: Cacher, presenter: Presenter) -> None:
+        self._storage, self._cacher, self._presenter = storage, cacher, presenter
 
     async def get(self, resource: Resource, namespace: str, name: str, version: str = "") -> Stored:
         """One object. With a resourceVersion from the cache, else from etcd. Raises ApiError 404."""
@@ -122,7 +136,7 @@ class Reader:
             found = Stored(kv.key, kv.value, kv.mod_revision) if kv else None
         if found is None:
             raise errors.not_found(resource, name)
-        return found
+        return await self._presenter.one(resource, found)
 
     async def list(self, selection: Selection, options: ListOptions) -> Page:
         """A page in key order. Raises ApiError 400, 410, 504."""
@@ -133,7 +147,7 @@ class Reader:
             if revision > 0:
                 return await self._at(selection, options, revision, start)
             await self._cacher.consistent()
-            return self._from_cache(selection, options, start)
+            return await self._from_cache(selection, options, start)
         if options.match == "Exact" or (options.version not in ("", "0") and options.limit and not options.match):
             return await self._at(selection, options, version_number(options.version), None)
         if not options.version:
@@ -144,15 +158,17 @@ class Reader:
             await self._cacher.wait_until(version_number(options.version))
         else:
             await self._cacher.ready.wait()
-        return self._from_cache(selection, options, None)
+        return await self._from_cache(selection, options, None)
 
-    def _from_cache(self, selection: Selection, options: ListOptions, start: str | None) -> Page:
+    async def _from_cache(self, selection: Selection, options: ListOptions, start: str | None) -> Page:
         shelf = self._cacher.shelf(selection.resource.storage_key())
         candidates: Iterable[Stored] = shelf.under(selection.prefix)
         if start is not None:
             candidates = (s for s in candidates if s.key > start)
-        matching: Iterator[Stored] = (s for s in candidates if selection.matches(s))
         revision = self._cacher.revision
+        if selection.resource.definition is not None:
+            candidates = await self._presenter.served(selection.resource, candidates)
+        matching: Iterator[Stored] = (s for s in candidates if selection.matches(s))
         if not options.limit:
             return Page(list(matching), revision)
         items = list(islice(matching, options.limit + 1))
@@ -173,13 +189,12 @@ class Reader:
                 raise errors.gone_expired() from None
             except FutureRevision:
                 raise errors.resource_version_too_large(revision, self._cacher.revision) from None
-            for kv in found.items:
-                stored = _stored(kv)
+            for stored in await self._presenter.served(selection.resource, map(_stored, found.items)):
                 if selection.matches(stored):
                     if limit and len(items) == limit:
                         rest = None
                         if selection.everything:
-                            rest = found.remaining + sum(1 for other in found.items if other.key >= kv.key)
+                            rest = found.remaining + sum(1 for other in found.items if other.key >= stored.key)
                         return Page(items, revision, _encode_token(revision, items[-1].key, selection.prefix), rest)
                     items.append(stored)
             if not found.more:

@@ -256,6 +256,10 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
 }
 
 
+CUSTOM = "custom"
+"""Under this name `special` has the strategy of custom resources."""
+
+
 class Strategies:
     """The strategy of each kind; `special` adds those that need more than the kind (Services, their allocator)."""
 
@@ -265,6 +269,8 @@ class Strategies:
 
     def of(self, resource: Resource) -> Strategy:
         key = (resource.group_resource, resource.version)
+        if resource.definition is not None:  # as the definition says now
+            return self._classes[CUSTOM](resource)
         found = self._made.get(key)
         if found is None:
             found = self._made[key] = self._classes.get(resource.group_resource, Strategy)(resource)

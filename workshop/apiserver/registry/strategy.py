@@ -128,6 +128,9 @@ class Strategy:
     async def release(self, obj: Obj) -> None:
         """Called once the object has gone from the store."""
 
+    def prepare_for_delete(self, obj: Obj, now: float) -> None:
+        """Change `obj` in place when somebody asks for its deletion for the first time."""
+
     def grace_seconds(self, obj: Obj, options: DeleteOptions) -> int | None:
         """Seconds between the wish to delete and the deletion; None where a kind has no such grace."""
         return None

@@ -17,9 +17,9 @@ from typing import Protocol
 from uuid import UUID
 
 from workshop import trace
-from workshop.api import defaults, errors, schema, validation
+from workshop.api import defaults, errors, validation
 from workshop.api.meta import Obj, copy
-from workshop.api.patch import managed_fields
+from workshop.api.patch import managed_fields, typed
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher, Stored
 from workshop.apiserver.glass import changed
@@ -29,7 +29,7 @@ from workshop.clock import Clock, rfc3339
 
 from .encoding import to_storage
 from .options import WriteOptions
-from .reader import served_obj
+from .reader import Presenter, served_obj
 from .strategies import Strategies
 from .strategy import Pool, Strategy, Write
 
@@ -64,12 +64,14 @@ class Writer:
         cacher: Cacher,
         admission: AdmissionChain,
         strategies: Strategies,
+        presenter: Presenter,
         clock: Clock,
         random: Random,
         event_ttl: int = 3600,
         allow_loopback: bool = False,
     ) -> None:
         self._storage, self._cacher, self.admission, self.strategies = storage, cacher, admission, strategies
+        self._presenter = presenter
         self._clock, self._random, self._event_ttl = clock, random, event_ttl
         self._allow_loopback = allow_loopback
 
@@ -150,7 +152,7 @@ class Writer:
             with trace.step("apiserver.link", link="validation"):
                 problems = validation.validate(resource, obj, self._allow_loopback)
                 if problems:
-                    raise errors.invalid(_qualified_kind(resource), metadata.get("name", ""), problems.causes())
+                    raise errors.invalid(_qualified_kind(resource, obj), metadata.get("name", ""), problems.causes())
             await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
             if options.dry_run:
@@ -158,7 +160,8 @@ class Writer:
                     raise KeyExists(self._key(resource, obj))
                 await _commit(pool)
                 return Written(obj, created=True)
-            key, raw = self._key(resource, obj), to_storage(resource, obj)
+            key = self._key(resource, obj)
+            raw = to_storage(resource, await self._presenter.stored(resource, obj))
             with trace.step("apiserver.link", link="etcd", key=key, bytes=len(raw)) as told:
                 told["revision"] = revision = await self._storage.create(key, raw, self._ttl(resource))
         except BaseException:
@@ -206,10 +209,11 @@ class Writer:
                 except KeyExists:
                     fresh = False
                     continue
-            old = served_obj(resource, current)
+            shown = await self._presenter.one(resource, current)
+            old = served_obj(resource, shown)
             try:
                 return await self._update_once(
-                    resource, strategy, key, current, old, change, options, subresource, applying, uid, fresh
+                    resource, strategy, key, shown, old, change, options, subresource, applying, uid, fresh
                 )
             except _Stale as stale:
                 if not fresh:  # the cache may be behind: only what etcd says now is a reason to refuse
@@ -276,7 +280,7 @@ class Writer:
             with trace.step("apiserver.link", link="validation"):
                 problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
                 if problems:
-                    raise errors.invalid(_qualified_kind(resource), name, problems.causes())
+                    raise errors.invalid(_qualified_kind(resource, new), name, problems.causes())
             await self.admission.validate(request)
             if not subresource:
                 options.warnings.extend(strategy.warnings(new, old))
@@ -314,7 +318,7 @@ class Writer:
             if not fresh:  # nothing to do for what the cache knows; somebody may have written since
                 raise _Stale
             return Written(new)
-        raw = to_storage(resource, new)
+        raw = to_storage(resource, await self._presenter.stored(resource, new))
         with trace.step("apiserver.link", link="etcd", key=key, bytes=len(raw)) as told:
             told["revision"] = revision = await self._storage.update(key, raw, current.revision, self._ttl(resource))
         return Written(_versioned(new, revision))
@@ -328,8 +332,8 @@ class Writer:
     def _tracked(self, resource: Resource, old: Obj | None, new: Obj, options: WriteOptions, subresource: str) -> Obj:
         door = "" if subresource in _STATUS_STAYS else subresource
         entries = managed_fields.track_update(
-            old, new, options.manager, schema.for_kind(resource.api_version, resource.kind), self._clock.now(),
-            subresource, managed_fields.reset_fields(door, resource.subresource("status") is not None),
+            old, new, options.manager, typed.types_of(resource), self._clock.now(), subresource,
+            managed_fields.reset_fields(door, resource.subresource("status") is not None, resource.custom),
         )  # fmt: skip
         return managed_fields.with_entries(new, entries)
 
@@ -406,8 +410,10 @@ def _versioned(obj: Obj, revision: int) -> Obj:
     return {**obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
 
 
-def _qualified_kind(resource: Resource) -> str:
-    return f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+def _qualified_kind(resource: Resource, obj: Obj) -> str:
+    """A custom resource is named as it names itself."""
+    kind = obj.get("kind", resource.kind) if resource.custom else resource.kind
+    return f"{kind}.{resource.group}" if resource.group else kind
 
 
 async def _commit(pool: Pool | None) -> None:
