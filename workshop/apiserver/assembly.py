@@ -18,14 +18,14 @@ from .audit.link import Audit, Sink
 from .audit.policy import Policy
 from .cacher import Cacher
 from .dispatch import Dispatch
-from .flowcontrol.control import Control
-from .flowcontrol.estimate import list_seats
-from .flowcontrol.follow import follow as follow_levels
-from .flowcontrol.link import FlowControl
 from .extensions.controller import DefinitionController
 from .extensions.conversion import Conversion
 from .extensions.presenting import Presenter
 from .extensions.strategies import CustomResources, Definitions
+from .flowcontrol.control import Control
+from .flowcontrol.estimate import list_seats
+from .flowcontrol.follow import follow as follow_levels
+from .flowcontrol.link import FlowControl
 from .handlers.discovery import Discovery
 from .handlers.health import Health
 from .handlers.node_proxy import KubeletAccess, NodeProxy

@@ -19,7 +19,7 @@ from workshop.api.patch import typed
 from workshop.api.patch.typed import Node
 from workshop.api.schema import load
 from workshop.api.validation import metadata
-from workshop.api.validation.field import ErrorList, FieldError
+from workshop.api.validation.field import ErrorList
 
 BLOCKING = {"NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"}
 """After errors of these sorts rules are not run: they would stumble over the same fields."""
