@@ -85,9 +85,7 @@ class Deleter:
             return new, False
         raw = to_storage(resource, await self._presenter.stored(resource, new))
         with trace.step("apiserver.link", link="etcd", key=stored.key) as told:
-            told["revision"] = revision = await self._storage.update(
-                stored.key, raw, stored.revision
-            )
+            told["revision"] = revision = await self._storage.update(stored.key, raw, stored.revision)
         marked_obj = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
         tell("mark for deletion", marked_obj, "", user)
         return marked_obj, False
