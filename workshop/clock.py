@@ -44,6 +44,21 @@ class SystemClock:
 SYSTEM: Clock = SystemClock()
 
 
+def to_beat(now: float, period: float, phase: float = 0.0) -> float:
+    """Seconds to sleep so that a loop of `period` wakes where `now - phase` is a multiple of it: a part of a period
+    the first time, then one each (never less than a tenth: a timer that rings early does not ring twice).
+
+    Loops that only keep something alive wake together so, whichever process they are in: a lease renewal that wakes
+    the API server and etcd costs them several times what a second one costs a moment later, while their memory is
+    still in the processor's caches. (Linux does the same with `round_jiffies`.)
+
+    >>> to_beat(100.5, 2.0), to_beat(101.9, 2.0), to_beat(102.0, 2.0)
+    (1.5, 2.1, 2.0)
+    """
+    left = period - (now - phase) % period
+    return left if left >= period / 10 else left + period
+
+
 def rfc3339(seconds: float) -> str:
     """`metav1.Time` on the wire: whole seconds, UTC, as in `2026-01-31T09:00:00Z`."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

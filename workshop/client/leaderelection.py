@@ -21,7 +21,7 @@ from typing import Any
 from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.clock import SYSTEM, Clock, rfc3339_micro
+from workshop.clock import SYSTEM, Clock, rfc3339_micro, to_beat
 
 from .rest import Client
 
@@ -140,7 +140,7 @@ class LeaderElector:
         """Ends only by raising LeadershipLost."""
         renewed = self._clock.monotonic()
         while True:
-            await self._clock.sleep(self._timing.retry_period)
+            await self._clock.sleep(to_beat(self._clock.now(), self._timing.retry_period))
             attempt = asyncio.ensure_future(self._try())
             left = renewed + self._timing.renew_deadline - self._clock.monotonic()
             deadline = asyncio.ensure_future(self._clock.sleep(max(0.0, left)))

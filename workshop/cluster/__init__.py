@@ -7,7 +7,8 @@ flannel's set-up of the network. Read in this order:
 - `plan`        PURE: which processes with which flags, for a mode, a number of nodes and a choice of components
 - `pki`, `kubeconfig`   certificates and who holds which
 - `blocks`, `network/`  the address range and the namespaces: modes plain, userns and root
-- `zygote`      the process that has imported everything and forks each component
+- `zygote`      the process that has imported everything and forks each component (`rehearsal`: what it does before;
+                `zygote_handle`: the supervisor's end)
 - `supervisor`  starts, watches, restarts, adopts; `machine_api` is its small HTTP on a Unix socket
 - `facade`      `Cluster`: what notebooks and the command line use
 - `observer`    what the operating system shows, beside what the API says

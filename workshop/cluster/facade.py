@@ -181,9 +181,11 @@ class Cluster:
             write_private(folder / cni.FILE, json.dumps(found, indent=1).encode())
 
     def _spawn_supervisor(self, guard: socket.socket | None) -> None:
+        from workshop.cluster import zygote
+
         inherited = [guard.fileno()] if guard is not None else []
         argv = [sys.executable, "-m", "workshop.cluster.supervisor", str(self.layout.root), *map(str, inherited)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+        environment = {**zygote.environment(), "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
         log = str(self.layout.log("supervisor"))
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         for handle in inherited:

@@ -26,10 +26,11 @@ from typing import Any
 
 from workshop import swap
 from workshop.clock import SYSTEM, rfc3339
-from workshop.cluster import lifecycle, machine_api, procfs, zygote
+from workshop.cluster import lifecycle, machine_api, procfs
 from workshop.cluster.layout import Layout, write_private
 from workshop.cluster.network import linux
 from workshop.cluster.plan import Component, Plan
+from workshop.cluster.zygote_handle import ZygoteHandle
 from workshop.component import setup_logging
 
 log = logging.getLogger("supervisor")
@@ -69,66 +70,14 @@ class Process:
         }
 
 
-class Zygote:
-    """The zygote as its supervisor sees it: born when needed, one order at a time."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.child: subprocess.Popen[bytes] | None = None
-        self.orders: socket.socket | None = None
-        self.lock = asyncio.Lock()
-        self.born = 0.0
-        self.failures = 0
-
-    def spawn(self, directory: Path) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        packages = list(dict.fromkeys(c.module for c in self.plan.components))
-        with theirs, open(directory / "logs" / "zygote.log", "ab") as output:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", "workshop.cluster.zygote", str(theirs.fileno()), str(directory), *packages],
-                pass_fds=[theirs.fileno()],
-                env=zygote.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        ours.setblocking(False)
-        self.orders = ours
-        self.born = SYSTEM.now()
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid if self.child else 0
-
-    def close(self) -> None:
-        if self.orders is not None:
-            self.orders.close()
-            self.orders = None
-
-    async def order(self, order: dict[str, Any], sockets: list[int] | None = None) -> dict[str, Any]:
-        """Send one order and wait for its answer. Raises OSError when the zygote is gone or refuses."""
-        async with self.lock:
-            if self.orders is None:
-                raise ConnectionResetError("no zygote")
-            socket.send_fds(self.orders, [json.dumps(order).encode()], sockets or [])
-            data = await asyncio.get_running_loop().sock_recv(self.orders, zygote.MAX_ORDER)
-            if not data:
-                raise ConnectionResetError("the zygote ended")
-            answer: dict[str, Any] = json.loads(data)
-            if "error" in answer:
-                raise OSError(answer["error"])
-            return answer
-
-
 class Supervisor:
-    def __init__(self, plan: Plan, guard: int | None) -> None:
+    def __init__(self, plan: Plan, zygote: ZygoteHandle, guard: int | None) -> None:
         self.plan = plan
         self.directory = Path(plan.directory)
         self.layout = Layout(plan.name, self.directory)
         self.guard = guard
         self.processes = {c.name: Process(c) for c in plan.components}
-        self.zygote = Zygote(plan)
+        self.zygote = zygote
         self.holder = 0
         self.handed: dict[str, socket.socket] = {}
         self.statuses: dict[int, int] = {}
@@ -142,7 +91,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
         loop.add_signal_handler(signal.SIGTERM, self.end.set)
-        self.spawn_zygote()
+        self.watch_child(self.zygote.pid, self.zygote_ended)
         self.adopt()
         self.network = loop.create_task(self.start_holder())
         server = await machine_api.serve(self.layout.socket, self.handle, self.events)
@@ -218,7 +167,7 @@ class Supervisor:
     def spawn_zygote(self) -> None:
         if self.going_down:
             return
-        self.zygote.spawn(self.directory)
+        self.zygote.spawn()
         self.watch_child(self.zygote.pid, self.zygote_ended)
         if self.holder:
             self.spawn_task(self.join_zygote())
@@ -509,7 +458,9 @@ def main(argv: list[str]) -> int:
         from setproctitle import setproctitle
 
         setproctitle(f"workshop-supervisor {directory}")
-    asyncio.run(Supervisor(plan, guard).run())
+    zygote = ZygoteHandle(plan)
+    zygote.fork()
+    asyncio.run(Supervisor(plan, zygote, guard).run())
     return 0
 
 

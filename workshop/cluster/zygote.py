@@ -41,7 +41,13 @@ TITLE_ROOM = "WORKSHOP_TITLE_ROOM"
 """setproctitle may write over the memory of the first environment; this variable makes that long enough."""
 
 
-LATE = ("encodings.idna", "stringprep", "uvicorn.lifespan.off")
+LATE = (
+    "encodings.idna",
+    "stringprep",
+    "uvicorn.lifespan.off",
+    "grpc._utilities",
+    "cryptography.hazmat.backends.openssl.backend",
+)
 """What libraries import at their first use: here once for all."""
 
 
@@ -66,6 +72,7 @@ def preload(packages: list[str]) -> None:
             traceback.print_exc()
     for module in LATE:
         importlib.import_module(module)
+    importlib.import_module("workshop.cluster.rehearsal").rehearse()
     gc.freeze()
     gc.enable()
 

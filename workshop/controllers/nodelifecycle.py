@@ -10,6 +10,7 @@ from workshop.api import conditions, meta
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.resources import resource
+from workshop.clock import to_beat
 
 from . import node_health as health
 from .base import Context, all_of, gather_running
@@ -38,7 +39,7 @@ class NodeLifecycleController:
             options.unhealthy_zone_threshold,
         )
         self._nodes = context.informer("nodes")
-        self._leases = context.informers.informer(resource(LEASES), namespace="kube-node-lease")
+        self._leases = context.informer(LEASES)  # of all namespaces: the garbage collector follows them too
         self._pods = context.informer("pods")
         self._pods.store.add_index("node", _by_node)
         self._nodes.add_handler(self._added, self._updated, self._deleted)
@@ -70,7 +71,7 @@ class NodeLifecycleController:
     async def _monitor(self) -> None:
         while True:
             await self.monitor_once()
-            await self._clock.sleep(self._options.node_monitor_period)
+            await self._clock.sleep(to_beat(self._clock.now(), self._options.node_monitor_period))
 
     async def monitor_once(self) -> None:
         """Look at every node: who has been silent for too long becomes Unknown."""

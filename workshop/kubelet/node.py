@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import platform
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from workshop.api.resources import resource
 from workshop.client.informer import Informer
 from workshop.client.rest import Client
 from workshop.client.transport import Unreachable
-from workshop.clock import Clock, rfc3339_micro
+from workshop.clock import Clock, rfc3339_micro, to_beat
 from workshop.kubelet import cri, node_status
 from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.node_status import Machine
@@ -69,6 +70,8 @@ class NodeAgent:
         self.informer = Informer(client, NODES, field_selector=f"metadata.name={config.node_name}", clock=clock)
         self._wake = asyncio.Event()
         self._written = float("-inf")
+        # Each node has its beat of every other second: a thousand do not all write at once.
+        self._phase = 2.0 * (zlib.crc32(config.node_name.encode()) % 5)
         self.node: Obj = {}
         self.pod_cidr = ""
         self.ready = False
@@ -131,7 +134,8 @@ class NodeAgent:
         await self._pass()
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), self._config.node_status_update_frequency)
+                pause = to_beat(self._clock.now(), self._config.node_status_update_frequency, self._phase)
+                await asyncio.wait_for(self._wake.wait(), pause)
             except TimeoutError:
                 pass
             self._wake.clear()
@@ -198,7 +202,7 @@ class NodeAgent:
                 lease = None
                 await self._clock.sleep(0.5)
                 continue
-            await self._clock.sleep(RENEW_INTERVAL)
+            await self._clock.sleep(to_beat(self._clock.now(), RENEW_INTERVAL, self._phase))
 
     def _lease(self, now: str) -> Obj:
         name = self._config.node_name

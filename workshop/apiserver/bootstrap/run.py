@@ -23,7 +23,7 @@ from workshop.apiserver.bootstrap import facts, system
 from workshop.apiserver.bootstrap.reconcile import Write, plan
 from workshop.apiserver.bootstrap.system import Config
 from workshop.apiserver.storage.interface import Conflict, KeyExists, NotFound, Storage, StorageError
-from workshop.clock import Clock, rfc3339, rfc3339_micro
+from workshop.clock import Clock, rfc3339, rfc3339_micro, to_beat
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Bootstrap:
     async def keep_fresh(self) -> None:
         """Renew every ten seconds, for ever; what fails is tried again the next time."""
         while True:
-            await self._clock.sleep(RENEW_EVERY)
+            await self._clock.sleep(to_beat(self._clock.now(), RENEW_EVERY))
             try:
                 await self.renew()
                 await self.restore()
