@@ -2,7 +2,8 @@
 # Debian packages that tests use. Installs what is missing where it may (root and apt); else says which tests will skip.
 set -u
 missing=""
-for pair in etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables nsenter:util-linux; do
+for pair in etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables nsenter:util-linux \
+    dockerd:docker.io docker-compose:docker-compose busybox:busybox-static; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_NEEDED = {"jupyterlab", "ipywidgets", "docker", "kubernetes", "networkx"}
+NOT_NEEDED = {"jupyterlab", "ipywidgets", "kubernetes", "networkx"}
 """What the project depends on for labs and judges, and no command of these tests imports."""
 
 

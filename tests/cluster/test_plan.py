@@ -61,7 +61,8 @@ def test_nodes_have_namespaces_but_in_plain():
     [
         ({"only": ["kube-dns"]}, "there is no component 'kube-dns'"),
         ({"nodes": -1}, "a cluster has 0 to 200 nodes"),
-        ({"runtime": "docker"}, "there is no runtime 'docker'"),
+        ({"runtime": "rkt"}, "there is no runtime 'rkt'"),
+        ({"runtime": "docker", "mode": "userns"}, "outside the cluster's user namespace"),
     ],
 )
 def test_impossible_choices_are_refused_in_words(given, words):

@@ -100,7 +100,9 @@ class Cluster:
             self._same(old, nodes, runtime, mode, lab)
             self.say(f"cluster {self.name!r} is running already: starting what is missing")
             return old, None
-        chosen = self._mode(old, mode)
+        runtime = runtime or (old.runtime if old else "process")
+        endpoint = self._engine(old) if runtime == "docker" else ""
+        chosen = self._mode(old, mode, runtime)
         guard, block = None, old.block if old is not None else 0
         if old is None:
             block, guard = blocks.take(os.geteuid(), self.name, chosen[0])
@@ -120,7 +122,8 @@ class Cluster:
                 block=block,
                 nodes=nodes if nodes is not None else len(old.nodes) if old and old.nodes else 2,
                 only=self.only or (old.only if old else ()),
-                runtime=runtime or (old.runtime if old else "process"),
+                runtime=runtime,
+                runtime_endpoint=endpoint,
                 max_pods=max_pods or 110,
                 lab=lab if lab is not None else old is not None and old.lab,
             )
@@ -130,7 +133,17 @@ class Cluster:
         write_private(self.layout.plan, json.dumps(plan.to_json(), indent=1).encode())
         return plan, guard
 
-    def _mode(self, old: Plan | None, forced: str | None) -> tuple[str, str]:
+    def _engine(self, old: Plan | None) -> str:
+        """Where the Docker Engine is. Raises ClusterError in its words when it does not answer."""
+        from workshop.kubelet.runtimes import docker_engine
+
+        url = (old.docker if old is not None else "") or docker_engine.endpoint_of("docker:")
+        usable, what = docker_engine.usable(url)
+        if not usable:
+            raise ClusterError(f"{what} (`workshop doctor` says more; `--runtime process` needs no Docker)")
+        return url
+
+    def _mode(self, old: Plan | None, forced: str | None, runtime: str) -> tuple[str, str]:
         if old is not None:
             if forced not in (None, old.mode):
                 raise ClusterError(
@@ -141,6 +154,8 @@ class Cluster:
         from workshop.cluster.network import choose
 
         found = choose.choose(forced)
+        if runtime == "docker" and found.mode == "userns" and forced is None:
+            return "plain", "the Docker Engine's containers are outside any user namespace of ours"
         return found.mode, found.why
 
     def _same(self, old: Plan, nodes: int | None, runtime: str | None, mode: str | None, lab: bool | None) -> None:

@@ -32,7 +32,7 @@ MODULES = {
 }
 """The package of each program; its `__main__.main(argv)` is what the zygote calls."""
 MODES = ("root", "userns", "plain")
-RUNTIMES = ("process", "simulated")
+RUNTIMES = ("process", "docker", "simulated")
 MAX_NODES = 200
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
@@ -136,6 +136,12 @@ class Plan:
     def component(self, name: str) -> Component | None:
         return next((c for c in self.components if c.name == name), None)
 
+    @property
+    def docker(self) -> str:
+        """The Docker Engine that holds the pods; "" when another runtime does."""
+        flag = "--container-runtime-endpoint=docker:"
+        return next((w.removeprefix(flag) for c in self.components for w in c.argv if w.startswith(flag)), "")
+
     def has(self, program: str) -> bool:
         return any(c.program == program for c in self.components)
 
@@ -172,10 +178,14 @@ def make(
     nodes: int = 2,
     only: Sequence[str] = (),
     runtime: str = "process",
+    runtime_endpoint: str = "",
     max_pods: int = 110,
     lab: bool = False,
 ) -> Plan:
-    """The plan of a cluster. Raises ValueError in a sentence for a choice that cannot be."""
+    """The plan of a cluster. Raises ValueError in a sentence for a choice that cannot be.
+
+    `runtime_endpoint`: what follows the runtime's name in the kubelets' flag, for docker its socket.
+    """
     unknown = [part for part in only if part not in PROGRAMS]
     if unknown:
         raise ValueError(f"there is no component {unknown[0]!r}: choose among {', '.join(PROGRAMS)}")
@@ -183,6 +193,10 @@ def make(
         raise ValueError(f"a cluster has 0 to {MAX_NODES} nodes, not {nodes}")
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose among {', '.join(RUNTIMES)}")
+    if runtime == "docker" and mode == "userns":
+        raise ValueError(
+            "the Docker Engine's containers are outside the cluster's user namespace: choose mode root or plain"
+        )
     where = Addresses(mode, block)
     chosen = tuple(only) or PROGRAMS
     with_nodes = any(program in chosen for program in NODE_PROGRAMS)
@@ -190,7 +204,7 @@ def make(
         Node(f"node-{n}", where.node(n), None if mode == "plain" else f"ws{block}-node-{n}")
         for n in range(1, nodes + 1 if with_nodes else 1)
     )
-    flags = _Flags(directory, where, runtime, max_pods, lab)
+    flags = _Flags(directory, where, f"{runtime}:{runtime_endpoint}", max_pods, lab)
     components = [
         _component("etcd", "etcd", flags.etcd()),
         _component(
@@ -227,7 +241,7 @@ class _Flags:
 
     directory: str
     at: Addresses
-    runtime: str
+    endpoint: str
     max_pods: int
     lab: bool = False
 
@@ -349,7 +363,7 @@ class _Flags:
             "--healthz-port=10248",
             f"--root-dir={self.directory}/nodes/{node.name}",
             f"--cni-conf-dir={self.directory}/nodes/{node.name}/cni",
-            f"--container-runtime-endpoint={self.runtime}:",
+            f"--container-runtime-endpoint={self.endpoint}",
             f"--max-pods={self.max_pods}",
             f"--client-ca-file={self.pki('ca.crt')}",
             f"--tls-cert-file={self.pki(f'kubelet-{node.name}.crt')}",

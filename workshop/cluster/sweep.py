@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 from workshop.cluster import procfs
-from workshop.cluster.layout import Layout
+from workshop.cluster.layout import ClusterError, Layout
 from workshop.cluster.plan import Plan
 
 
@@ -122,8 +122,21 @@ def unmount(layout: Layout) -> None:
 
 
 def clean(layout: Layout, plan: Plan | None) -> list[int]:
-    """Everything but the state directory: processes, mounts, network, sockets. Returns pids that would not end."""
+    """Everything but the state directory: processes, containers, mounts, network, sockets.
+
+    Returns pids that would not end. Raises ClusterError when a Docker Engine that holds pods does not answer.
+    """
     left = kill(layout, plan)
+    if plan is not None and plan.docker:
+        from workshop.kubelet.cri import CriError
+        from workshop.kubelet.runtimes import docker_engine
+
+        try:
+            docker_engine.clean(plan.docker, str(layout.root))
+        except CriError as problem:
+            raise ClusterError(
+                f"the pods' containers are still there: {problem} (`workshop down` again, once it answers)"
+            ) from None
     unmount(layout)
     for node in plan.nodes if plan is not None else ():
         from workshop.kubelet.runtimes import cgroups

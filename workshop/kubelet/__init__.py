@@ -8,7 +8,7 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 - `probes.py`         from single results to a verdict; pure. `prober.py` tries, and runs the lifecycle hooks
 - `pods.py`, `configs.py`, `env.py`, `volumes.py`, `backoff.py`   from a manifest to what a container gets
 - `cri.py`            the seam to the runtime, with CRI's verbs
-- `runtimes/`         `process` (real processes) and `simulated` (statuses only)
+- `runtimes/`         `process` (real processes), `docker` (a Docker Engine's containers), `simulated` (statuses only)
 - `shim/`             the small process that owns a pod's containers, and outlives kubelet
 - `images/`           stand-ins for nginx, busybox, redis, … ; `network/`: what CNI plugins do
 - `node.py`, `node_status.py`   registration, status, lease

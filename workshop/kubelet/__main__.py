@@ -19,7 +19,10 @@ def parser() -> component.FlagParser:
     flags.add_argument("--node-ip", default="", help="the node's address, told in its status")
     flags.add_argument("--root-dir", default="/var/lib/kubelet", help="where pods, volumes and logs are kept")
     flags.add_argument(
-        "--container-runtime-endpoint", default="process:", help="process: or simulated:", dest="runtime_endpoint"
+        "--container-runtime-endpoint",
+        default="process:",
+        help="process:, simulated:, or docker: (docker:unix:///path/to.sock names another socket)",
+        dest="runtime_endpoint",
     )
     flags.add_argument("--cni-conf-dir", default="", help="directory of network configurations")
     flags.add_argument("--pod-cidr", default="", help="pod range when no controller gives one")

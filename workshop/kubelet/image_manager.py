@@ -67,7 +67,8 @@ class ImageManager:
         try:
             await self._runtime.pull_image(image)
         except cri.CriError as problem:
-            reason = f"rpc error: code = NotFound desc = {problem}"
+            code = "NotFound" if isinstance(problem, cri.NotFound) else "Unknown"
+            reason = f"rpc error: code = {code} desc = {problem}"
             text = f'Failed to pull image "{image}": {reason}'
             self._event(pod, "Warning", "Failed", text, name)
             self._event(pod, "Warning", "Failed", "Error: ErrImagePull", name)

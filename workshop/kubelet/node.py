@@ -33,7 +33,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 LEASE_DURATION, RENEW_INTERVAL = 40, 10.0
 
 
-def machine(config: KubeletConfig, runtime: str) -> Machine:
+def machine(config: KubeletConfig) -> Machine:
     """Look at this machine."""
 
     def text(path: str) -> str:
@@ -56,7 +56,6 @@ def machine(config: KubeletConfig, runtime: str) -> Machine:
         kernel=platform.release(),
         os_image=name,
         architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-        runtime=runtime,
     )
 
 

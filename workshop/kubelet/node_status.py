@@ -27,7 +27,6 @@ class Machine:
     os_image: str
     architecture: str
     operating_system: str = "linux"
-    runtime: str = "process://1.0.0"
 
 
 def capacity(machine: Machine, max_pods: int) -> dict[str, str]:
@@ -148,7 +147,7 @@ def status(
             "bootID": machine.boot_id,
             "kernelVersion": machine.kernel,
             "osImage": machine.os_image,
-            "containerRuntimeVersion": machine.runtime,
+            "containerRuntimeVersion": f"{runtime.name}://{runtime.version}",
             "kubeletVersion": VERSION,
             "kubeProxyVersion": "",
             "operatingSystem": machine.operating_system,

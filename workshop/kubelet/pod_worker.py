@@ -84,6 +84,7 @@ class Parts:
     memory: int
     shift: Callable[[int], int]
     simulated: bool
+    runtime_name: str
     annotate: Callable[[Obj, dict[str, str]], None]
 
 
@@ -273,7 +274,7 @@ class PodWorkers:
             reason=worker.killed[0],
             message=worker.killed[1],
             stopped=stopped,
-            runtime="simulated" if self.parts.simulated else "process",
+            runtime=self.parts.runtime_name,
         )
         pod = worker.pod
         last = self.parts.statuses.last(pod["metadata"]["uid"])

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key
@@ -31,6 +31,9 @@ from workshop.kubelet.status_manager import StatusManager
 from workshop.kubelet.tokens import Tokens
 from workshop.kubelet.volumes import Volumes
 
+if TYPE_CHECKING:
+    from workshop.kubelet.runtimes.docker import DockerRuntime
+
 log = logging.getLogger(__name__)
 
 PODS, SERVICES, NODES = resource("pods"), resource("services"), resource("nodes")
@@ -43,16 +46,22 @@ def private_directories(config: KubeletConfig) -> tuple[str, ...]:
     return (common,) if common.count("/") >= 3 else ()
 
 
-def make_runtime(config: KubeletConfig, clock: Clock) -> ProcessRuntime | SimulatedRuntime:
+def make_runtime(config: KubeletConfig, clock: Clock) -> ProcessRuntime | SimulatedRuntime | DockerRuntime:
     """By `--container-runtime-endpoint`. Raises ValueError for one that we have not."""
     kind = config.runtime_endpoint.split(":")[0]
+    if kind == "docker":
+        from workshop.kubelet.runtimes.docker import DockerRuntime
+        from workshop.kubelet.runtimes.docker_engine import endpoint_of
+
+        url = endpoint_of(config.runtime_endpoint)
+        return DockerRuntime(url, config.root_dir, config.cni_conf_dir, config.node_ip, clock=clock)
     if kind == "simulated":
         return SimulatedRuntime(config.node_ip, clock)
     if kind == "process":
         hidden = private_directories(config)
         return ProcessRuntime(config.root_dir, config.cni_conf_dir, config.node_ip, hide=hidden, clock=clock)
     raise ValueError(
-        f'unknown container runtime endpoint "{config.runtime_endpoint}"; there are process: and simulated:'
+        f'unknown container runtime endpoint "{config.runtime_endpoint}"; there are process:, docker: and simulated:'
     )
 
 
@@ -63,8 +72,7 @@ class Kubelet:
         self.config, self.client, self.clock = config, client, clock
         self.runtime = make_runtime(config, clock)
         self.simulated = isinstance(self.runtime, SimulatedRuntime)
-        name = "simulated" if self.simulated else "process"
-        self.machine = machine(config, f"{name}://1.0.0")
+        self.machine = machine(config)
         self.recorder = Recorder(client, "kubelet", host=config.node_name, clock=clock)
         self.node = NodeAgent(client, config, self.runtime, self.machine, clock)
         self.pod_informer = Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}", clock=clock)
@@ -91,6 +99,7 @@ class Kubelet:
                 memory=self.machine.memory_bytes,
                 shift=self.port_shift,
                 simulated=self.simulated,
+                runtime_name=config.runtime_endpoint.split(":")[0],
                 annotate=self._annotate,
             )
         )
@@ -105,7 +114,7 @@ class Kubelet:
         self._background: set[asyncio.Task[None]] = set()
 
     def port_shift(self, port: int) -> int:
-        return self.runtime.port_shift(port) if isinstance(self.runtime, ProcessRuntime) else port
+        return port if isinstance(self.runtime, SimulatedRuntime) else self.runtime.port_shift(port)
 
     def _event(self, pod: Obj, kind: str, reason: str, message: str, container: str) -> None:
         path = pods.field_path(pod, container) if container else ""
@@ -166,7 +175,7 @@ class Kubelet:
             self._tasks.append(create(self.static.run()))
         if not self.simulated:
             self._tasks.append(create(self.service_informer.run()))
-        if isinstance(self.runtime, ProcessRuntime):
+        if not isinstance(self.runtime, SimulatedRuntime):
             routed = self.runtime.routed()
             if routed is not None:
                 self._tasks.append(create(self._follow_routes(routed)))

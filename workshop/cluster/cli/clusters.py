@@ -140,6 +140,10 @@ def doctor(arguments: argparse.Namespace) -> int:
     for tool, hint in wanted.items():
         path = os.environ.get(tool.upper()) or shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         checks.append({"check": tool, "ok": path is not None, "what": path or f"not found; {hint}"})
+    from workshop.kubelet.runtimes import docker_engine
+
+    ok, what = docker_engine.usable(docker_engine.endpoint_of("docker:"))
+    checks.append({"check": "docker", "ok": ok, "what": what})
     home = layout.home()
     place = next(part for part in (home, *home.parents) if part.exists())
     writable = os.access(place, os.W_OK)

@@ -1,1 +1,7 @@
-"""Runtimes behind `cri.py`: `process` (real processes under a shim) and `simulated` (status only, for scale)."""
+"""Runtimes behind `cri.py`, chosen by `--container-runtime-endpoint`.
+
+- `process`     real processes under a shim (`shims.py`, `spec.py`, `cgroups.py`)
+- `docker`      containers of a Docker Engine under dockershim's names (`docker_objects.py`, `docker_streams.py`)
+- `simulated`   statuses only, for scale
+- `networking.py` is the pod network that the first two share
+"""

@@ -29,10 +29,9 @@ from workshop.kubelet import cri
 from workshop.kubelet.cri import ContainerStatus, CriError, NotFound, PodSandboxStatus
 from workshop.kubelet.images import catalogue
 from workshop.kubelet.images.unpack import unpack
-from workshop.kubelet.network import NetworkError, PodNetwork, load
-from workshop.kubelet.network.bridge import Bridge
-from workshop.kubelet.network.loopback import Loopback
+from workshop.kubelet.network import NetworkError
 from workshop.kubelet.runtimes import cgroups, shims, spec
+from workshop.kubelet.runtimes.networking import NodeNetwork
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +62,9 @@ class ProcessRuntime:
         self._hide = [root_dir, *hide]
         self.run_dir = os.path.join(root_dir, "run")
         self.image_dir = os.path.join(root_dir, "images")
-        self._cni_conf_dir, self._node_ip, self._clock = cni_conf_dir, node_ip, clock
-        self._network: PodNetwork | None = None
-        self._network_problem = "Network plugin returns error: cni plugin not initialized"
-        self._port_shift = 0
+        self._node_ip, self._clock = node_ip, clock
+        self._network = NodeNetwork(cni_conf_dir)
         self._low_ports: bool | None = None
-        self._kubeconfig = ""
-        self._pod_cidr = ""
-        self._routes: dict[str, str] = {}
         self._sandboxes: dict[str, PodSandboxStatus] = {}
         self._containers: dict[str, ContainerStatus] = {}
         self._configs: dict[str, dict[str, Any]] = {}
@@ -86,26 +80,12 @@ class ProcessRuntime:
         """Read what is on disk and follow the shims that live."""
         for folder in (self.run_dir, self.image_dir):
             os.makedirs(folder, mode=0o711, exist_ok=True)
-        self._load_network()
+        self._network.load()
         for entry in sorted(os.listdir(self.run_dir)):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 await self._adopt(os.path.join(self.run_dir, entry))
         with contextlib.suppress(OSError, ValueError):
             self._pulled = json.loads(Path(self.image_dir, "pulled.json").read_text())
-
-    def _load_network(self) -> None:
-        if self._network is not None or not self._cni_conf_dir:
-            return
-        try:
-            config = load(self._cni_conf_dir)
-        except NetworkError as problem:
-            self._network_problem = f"Network plugin returns error: {problem}"
-            return
-        if config is None:
-            return
-        self._network = Bridge(config) if config.type == "bridge" else Loopback(config)
-        self._port_shift = config.port_shift if config.type == "loopback" else 0
-        self._kubeconfig = config.kubeconfig
 
     async def _adopt(self, directory: str) -> None:
         raw = json.loads(Path(directory, "sandbox.json").read_text())
@@ -115,8 +95,8 @@ class ProcessRuntime:
             shims.kill_leftovers(directory)
             sandbox = replace(sandbox, state=cri.NOT_READY)
         self._sandboxes[sandbox.id] = sandbox
-        if self._network and sandbox.ip and not sandbox.host_network:
-            await self._network.adopt(sandbox.id, sandbox.ip)
+        if self._network.plugin and sandbox.ip and not sandbox.host_network:
+            await self._network.plugin.adopt(sandbox.id, sandbox.ip)
         for folder in Path(directory, "c").glob("*"):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 self._adopt_container(folder, shim_lives=bool(pid))
@@ -148,56 +128,26 @@ class ProcessRuntime:
 
     async def status(self) -> cri.RuntimeStatus:
         """NetworkReady needs a network configuration and the node's pod range."""
-        self._load_network()
-        if self._network is not None and self._pod_cidr:
-            await self.set_pod_cidr(self._pod_cidr)
-        ready = self._network is not None and bool(self._pod_cidr) and not self._start_problem
-        message = (
-            self._network_problem
-            if self._network is None
-            else self._start_problem or ("Network plugin returns error: the node has no podCIDR yet")
-        )
-        network = (
-            cri.RuntimeCondition("NetworkReady", True)
-            if ready
-            else cri.RuntimeCondition("NetworkReady", False, "NetworkPluginNotReady", message)
-        )
-        return cri.RuntimeStatus("process", "1.0.0", (cri.RuntimeCondition("RuntimeReady", True), network))
-
-    _start_problem = ""
+        ready = cri.RuntimeCondition("RuntimeReady", True)
+        return cri.RuntimeStatus("process", "1.0.0", (ready, await self._network.condition()))
 
     async def set_pod_cidr(self, cidr: str) -> None:
-        self._pod_cidr = cidr
-        self._load_network()
-        if self._network is None:
-            return
-        try:
-            await self._network.start(cidr)
-            self._start_problem = ""
-            if self._routes:
-                await self._network.routes(self._routes)
-        except NetworkError as problem:
-            self._start_problem = f"Network plugin returns error: {problem}"
+        await self._network.start(cidr)
 
     async def set_routes(self, nodes: dict[str, str]) -> None:
-        self._routes = dict(nodes)
-        if self._network is not None and self._pod_cidr:
-            try:
-                await self._network.routes(self._routes)
-            except NetworkError as problem:
-                log.error("routes to other nodes: %s", problem)
+        await self._network.routes(nodes)
 
     def routed(self) -> str | None:
         """Whose kubeconfig may watch all Nodes ("": our own), where pods are reached by routes. None: no routes."""
-        return self._kubeconfig if self._network is not None and self._network.namespaced() else None
+        return self._network.kubeconfig if self._network.namespaced else None
 
     def port_shift(self, port: int) -> int:
         """What a pod's port becomes when it may not be bound here (mode plain)."""
-        if not self._port_shift or port >= spec.unprivileged_port_start():
+        if not self._network.port_shift or port >= spec.unprivileged_port_start():
             return port
         if self._low_ports is None:
             self._low_ports = spec.may_bind_low_ports(self._node_ip)
-        return port if self._low_ports else port + self._port_shift
+        return port if self._low_ports else port + self._network.port_shift
 
     # -- sandboxes -----------------------------------------------------------------------------------------------
 
@@ -205,9 +155,9 @@ class ProcessRuntime:
         return os.path.join(self.run_dir, sandbox_id[:12])
 
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
-        namespaced = self._network is not None and self._network.namespaced()
-        if self._network is None and not config.host_network:
-            raise CriError(f"failed to setup network for sandbox: {self._network_problem}")
+        namespaced = self._network.namespaced
+        if self._network.plugin is None and not config.host_network:
+            raise CriError(f"failed to setup network for sandbox: {self._network.problem}")
         identity = new_id()
         directory = self._directory(identity)
         os.makedirs(os.path.join(directory, "c"), mode=0o711)
@@ -234,8 +184,8 @@ class ProcessRuntime:
             )
             self._children[identity] = process
             address = self._node_ip
-            if not config.host_network and self._network is not None:
-                address = await self._network.attach(identity, process.pid)
+            if not config.host_network and self._network.plugin is not None:
+                address = await self._network.plugin.attach(identity, process.pid)
             sandbox = replace(sandbox, ip=address, pid=process.pid)
             spec.write_resolver(directory, config)
             write(os.path.join(directory, "sandbox.json"), {"status": asdict(sandbox)})
@@ -310,8 +260,8 @@ class ProcessRuntime:
             with contextlib.suppress(CriError):
                 await shims.ask(self._directory(sandbox_id), verb="shutdown")
         await self._reap_shim(sandbox_id)
-        if self._network is not None:
-            await self._network.detach(sandbox_id)
+        if self._network.plugin is not None:
+            await self._network.plugin.detach(sandbox_id)
         self._sandboxes[sandbox_id] = replace(sandbox, state=cri.NOT_READY)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
@@ -363,7 +313,7 @@ class ProcessRuntime:
         )
         folder = self._folder(status)
         os.makedirs(folder, mode=0o711)
-        namespaced = self._network is not None and self._network.namespaced()
+        namespaced = self._network.namespaced
         targets = [
             c.pid
             for c in self._containers.values()
@@ -380,7 +330,7 @@ class ProcessRuntime:
                 folder=folder,
                 namespaced=namespaced,
                 hide=self._hide,
-                port_shift=self._port_shift,
+                port_shift=self._network.port_shift,
                 log_path=status.log_path,
                 target_pid=targets[-1] if targets else 0,
             )
@@ -568,7 +518,7 @@ class ProcessRuntime:
 
     async def port_forward(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         sandbox = await self.pod_sandbox_status(sandbox_id)
-        namespaced = self._network is not None and self._network.namespaced() and not sandbox.host_network
+        namespaced = self._network.namespaced and not sandbox.host_network
         addresses = ["127.0.0.1", "::1"] if namespaced else [sandbox.ip, "127.0.0.1"]
         number = port if namespaced else self.port_shift(port)
         while True:
