@@ -6,7 +6,7 @@ Upstream: `api/v3rpc/rpctypes/error.go` of etcd 3.6. `code` is gRPC's number of 
 
 from __future__ import annotations
 
-CANCELLED, UNKNOWN, INVALID_ARGUMENT, NOT_FOUND = 1, 2, 3, 5
+CANCELLED, UNKNOWN, INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED = 1, 2, 3, 5, 7, 16
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAVAILABLE = 8, 9, 11, 14
 
 
@@ -78,6 +78,78 @@ class WatchCanceled(EtcdError):
 
 class RequestTooLarge(EtcdError):
     code, text = INVALID_ARGUMENT, "etcdserver: request is too large"
+
+
+class RootUserNotExist(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: root user does not exist"
+
+
+class RootRoleNotExist(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: root user does not have root role"
+
+
+class UserAlreadyExists(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: user name already exists"
+
+
+class UserEmpty(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: user name is empty"
+
+
+class UserNotFound(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: user name not found"
+
+
+class RoleAlreadyExists(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: role name already exists"
+
+
+class RoleNotFound(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: role name not found"
+
+
+class RoleEmpty(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: role name is empty"
+
+
+class AuthFailed(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password"
+
+
+class NoPasswordUser(EtcdError):
+    code, text = UNKNOWN, "auth: authentication failed, password was given for no password user"
+
+
+class PermissionNotGiven(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: permission not given"
+
+
+class PermissionDenied(EtcdError):
+    code, text = PERMISSION_DENIED, "etcdserver: permission denied"
+
+
+class RoleNotGranted(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: role is not granted to the user"
+
+
+class PermissionNotGranted(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: permission is not granted to the role"
+
+
+class AuthNotEnabled(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: authentication is not enabled"
+
+
+class InvalidAuthToken(EtcdError):
+    code, text = UNAUTHENTICATED, "etcdserver: invalid auth token"
+
+
+class InvalidAuthManagement(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: invalid auth management"
+
+
+class AuthOldRevision(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: revision of auth store is old"
 
 
 class TooManyRequests(EtcdError):

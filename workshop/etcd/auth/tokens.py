@@ -1,0 +1,41 @@
+"""Simple tokens: sixteen letters and the index of the log's entry that made them. Upstream: `auth/simple_token.go`."""
+
+from __future__ import annotations
+
+from random import Random
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: Seconds that a token lives after it was last shown (`--auth-token-ttl`).
+TTL = 300.0
+
+
+def make_prefix(random: Random) -> str:
+    """The secret part of a token; `random` must be one that nobody can guess."""
+    return "".join(random.choice(LETTERS) for _ in range(16))
+
+
+class Tokens:
+    """Whose each token is. Pure: `now` in seconds is handed in."""
+
+    def __init__(self, ttl: float = TTL) -> None:
+        self._ttl = ttl
+        self._known: dict[str, tuple[str, float]] = {}  # token -> user, until when
+
+    def assign(self, token: str, user: str, now: float) -> None:
+        self._known = {token: known for token, known in self._known.items() if known[1] > now}
+        self._known[token] = (user, now + self._ttl)
+
+    def user(self, token: str, now: float) -> str | None:
+        """Whose it is; that it was shown prolongs its life."""
+        user, until = self._known.get(token, (None, 0.0))
+        if user is None or until <= now:
+            return None
+        self._known[token] = (user, now + self._ttl)
+        return user
+
+    def forget(self, user: str) -> None:
+        """All tokens of a user."""
+        self._known = {token: known for token, known in self._known.items() if known[0] != user}
+
+    def clear(self) -> None:
+        self._known.clear()
