@@ -67,6 +67,7 @@ def server_tls(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert_file, key_file)
     context.set_alpn_protocols(["http/1.1"])
+    context.num_tickets = 0  # nobody who calls us resumes a session: a ticket would only be made, sent and kept
     if client_ca_file:
         context.load_verify_locations(client_ca_file)
         context.verify_mode = ssl.CERT_OPTIONAL

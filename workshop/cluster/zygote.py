@@ -18,6 +18,7 @@ Orders are JSON objects on a Unix socket of type SEQPACKET, with file descriptor
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -37,6 +38,9 @@ from typing import Any
 from workshop import swap
 
 MAX_ORDER = 64 * 1024
+REST = 5.0
+"""Seconds without an order after which the zygote lets go of what it holds only by chance."""
+MADV_DONTNEED = 4
 TITLE_ROOM = "WORKSHOP_TITLE_ROOM"
 """setproctitle may write over the memory of the first environment; this variable makes that long enough."""
 
@@ -75,6 +79,25 @@ def preload(packages: list[str]) -> None:
     importlib.import_module("workshop.cluster.rehearsal").rehearse()
     gc.freeze()
     gc.enable()
+
+
+def let_go_of_code() -> None:
+    """Unmap, page by page, what this process has read from files and never changed: libraries' code and constants.
+
+    It ran all of their start-up code and will hardly run it again. What is needed is mapped again at the next touch,
+    from the page cache; memory that was written to (relocated tables above all) stays.
+    """
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    start = end = 0
+    with open("/proc/self/smaps", encoding="utf-8") as file:
+        for line in file:
+            head, *fields = line.split()
+            if not head.endswith(":"):
+                start, end = (int(part, 16) for part in head.split("-"))
+                from_file = fields[0] in ("r--p", "r-xp") and fields[3] != "0"
+            elif head == "Anonymous:" and from_file and fields[0] == "0":
+                libc.madvise(start, end - start, MADV_DONTNEED)
 
 
 def assert_forkable(allowed: Container[int]) -> None:
@@ -190,8 +213,14 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _name(["workshop-zygote", argv[1]])
     preload(argv[2:])
+    orders.settimeout(REST)
     while True:
-        data, sockets, _, _ = socket.recv_fds(orders, MAX_ORDER, 16)
+        try:
+            data, sockets, _, _ = socket.recv_fds(orders, MAX_ORDER, 16)
+        except TimeoutError:
+            let_go_of_code()
+            orders.settimeout(None)
+            continue
         if not data:
             return 0
         order = json.loads(data)
