@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from .registry.options import write_options
 from .registry.writer import Writer
 from .server.http import Request, Response, json_response, text_response
 from .server.negotiate import accepted
+from .storage.interface import StorageError
 
 Review = Callable[[Obj, UserInfo, str], Awaitable[Obj]]
 
@@ -72,6 +74,9 @@ class Dispatch:
                     return text_response("404 page not found\n", 404)
                 raise errors.no_such_path()
             return await self._resource(request, found)
+        if request.path.startswith(("/apis", "/openapi")):
+            with contextlib.suppress(errors.ApiError, StorageError):  # then what we know is told
+                await self._definitions.caught_up()
         answer = self._discovery.handle(request) or await self._health.handle(request)
         if answer is not None:
             return answer

@@ -9,6 +9,7 @@ Read in this order:
 - `values.py`       is a value what its schema asks for? with `formats.py` and `lists.py`
 - `kind.py`         one version as the writer of the API server uses it: decode, default, validate
 - `jsonpath.py`     the paths of printer columns, selectable fields and scale
+- `naming.py`       which names a definition gets, and what its conditions say
 - `checks.py`       is the definition itself right? with `schema_checks.py` for its schemas
 - `rules.py`        `x-kubernetes-validations`, over `workshop.api.cel`
 - `openapi.py`      the definition as an OpenAPI document shows it

@@ -4,10 +4,11 @@ field.py      ErrorList: errors with their paths
 metadata.py   names, labels, annotations, owners, finalizers, selectors
 pods.py       pods and templates
 workloads.py  deployments to autoscalers
+webhooks.py   where a webhook is
 others.py     services, configuration, storage, RBAC, networking
 
 Objects are expected to be decoded and defaulted. The tests compare messages with a real server. Left out: the rules
-of rare volume types, device claims, admission policies and custom resource definitions.
+of rare volume types, device claims and admission policies.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from workshop.api.validation.field import ErrorList, FieldError
 
 __all__ = ["ErrorList", "FieldError", "validate", "validate_update"]
 
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 Rule = Callable[[ErrorList, Obj], None]
 UpdateRule = Callable[[ErrorList, Obj, Obj], None]
 
@@ -71,12 +73,26 @@ UPDATE_RULES: dict[str, UpdateRule] = {
 }
 
 
+def _definition(errors: ErrorList, new: Obj, old: Obj | None, subresource: str) -> None:
+    from workshop.api.custom import checks  # it stands on this package's fields and names
+
+    if subresource:
+        checks.status(errors, new)
+        return
+    if old is None:
+        checks.new_name(errors, new)
+    checks.definition(errors, new, old)
+
+
 def validate(resource: Resource, obj: Obj, allow_loopback: bool = False) -> ErrorList:
     """Everything that is wrong with a new object. `allow_loopback` relaxes the one rule that mode plain breaks."""
     errors = ErrorList()
     metadata.metadata(errors, resource, obj)
     if resource.definition is not None:
         return ErrorList(errors + resource.definition.validate(obj))
+    if resource.group_resource == CRDS:
+        _definition(errors, obj, None, "")
+        return errors
     obj = obj if obj.get("spec") is not None else {**obj, "spec": {}}
     if (rule := RULES.get(resource.group_resource)) is not None:
         rule(errors, obj)
@@ -94,6 +110,11 @@ def validate_update(
         errors = ErrorList()
         metadata.metadata_update(errors, new, old)
         return ErrorList(errors + resource.definition.validate_update(new, old, subresource))
+    if resource.group_resource == CRDS:
+        errors = ErrorList()
+        metadata.metadata_update(errors, new, old)
+        _definition(errors, new, old, subresource)
+        return errors
     if subresource:
         errors = ErrorList()
         metadata.metadata_update(errors, new, old)

@@ -52,7 +52,7 @@ class ErrorList(list[FieldError]):
         self.add(path, "NotSupported", f"Unsupported value: {shown(value)}: supported values: {listed}")
 
     def too_long(self, path: str, most: int) -> None:
-        self.add(path, "TooLong", f"Too long: may not be more than {most} bytes")
+        self.add(path, "TooLong", f"Too long: may not be more than {most} byte{'' if most == 1 else 's'}")
 
     def each(self, path: str, value: Any, sentences: Iterable[str]) -> None:
         """An invalid value for each complaint of a name's check."""

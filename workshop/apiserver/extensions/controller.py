@@ -18,6 +18,7 @@ from typing import Any
 from workshop.api import conditions, errors
 from workshop.api.conditions import is_true
 from workshop.api.custom.definition import CLEANUP, resource_of, resources_of
+from workshop.api.custom.naming import settled
 from workshop.api.meta import Obj
 from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.cached import feed
@@ -28,8 +29,6 @@ from workshop.apiserver.registry.options import DeleteOptions, WriteOptions
 from workshop.apiserver.registry.writer import Writer
 from workshop.apiserver.storage.interface import StorageError
 from workshop.clock import Clock
-
-from .naming import settled
 
 logger = logging.getLogger(__name__)
 CRDS = resource("customresourcedefinitions.apiextensions.k8s.io")
