@@ -521,3 +521,13 @@ def test_an_owner_known_to_be_absent_is_no_reason_to_wait() -> None:
     graph.put(thing("child", "parent"))
     graph.mark_absent(graph.nodes["parent"].ref)
     assert [n.ref.uid for n in graph.put(thing("second", "parent"))] == ["second"]
+
+
+def test_an_owner_in_the_foreground_is_looked_at_when_a_dependent_blocks_it_no_longer() -> None:
+    graph = Graph()
+    graph.put(thing("child", "parent"))
+    graph.put(thing("parent", finalizers=("foregroundDeletion",), deleting=True))
+    free = thing("child", "parent")
+    free["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = False
+    assert "parent" in {n.ref.uid for n in graph.put(free)}
+    assert graph.nodes["parent"].blocking_dependents() == []

@@ -134,7 +134,7 @@ class Dispatch:
         review = self._reviews.get(res.plural)
         if review is None:
             raise errors.method_not_supported(res, info.verb)
-        form, options = accepted(request.header("accept")), write_options(request)
+        form, options = accepted(request.header("accept"), table=False), write_options(request)
         obj, warnings = read_body(
             await request.body(), request.header("content-type"), res.api_version, res.kind, options.field_validation
         )
@@ -182,4 +182,4 @@ class Dispatch:
         admission.object = await self._issuer.prepare(admission.object, info.namespace, info.name)
         await self._writer.admission.validate(admission)
         answer = await self._issuer.create(admission.object, info.namespace, info.name, request.warnings)
-        return forms.one(request, res, answer, accepted(request.header("accept")), self._clock.now(), 201)
+        return forms.one(request, res, answer, accepted(request.header("accept"), table=False), self._clock.now(), 201)

@@ -148,6 +148,10 @@ class GarbageCollector:
                 await self._drop_owners(res, live, [o["uid"] for o in gone])
             return
         if waiting and node.dependents:
+            if any(dependent.foreground for dependent in node.dependents.values()):
+                # The owner waits for it, and a dependent is on its way out as well: it may be a circle, in which each
+                # waits for the next for ever. So it stops blocking its owner.
+                live = await self._unblock(res, live)
             await self._delete(res, live, "Foreground")
             return
         if not dangling and not waiting:
@@ -267,6 +271,15 @@ class GarbageCollector:
         metadata = {"resourceVersion": meta.resource_version(live), "ownerReferences": kept or None}
         await self._patch(res, live, {"metadata": metadata})
 
+    async def _unblock(self, res: Resource, live: Obj) -> Obj:
+        """The object as it is once none of its owners waits for it."""
+        refs = meta.owner_references(live)
+        if not any(ref.get("blockOwnerDeletion") for ref in refs):
+            return live
+        free = [{**ref, "blockOwnerDeletion": False} for ref in refs]
+        metadata = {"resourceVersion": meta.resource_version(live), "ownerReferences": free}
+        return await self._patch(res, live, {"metadata": metadata}) or live
+
     async def _drop_finalizer(self, node: Node, finalizer: str) -> None:
         res = self._resource(node.ref.api_version, node.ref.kind)
         live = await self._get(res, node) if res is not None else None
@@ -276,9 +289,11 @@ class GarbageCollector:
         metadata = {"resourceVersion": meta.resource_version(live), "finalizers": kept or None}
         await self._patch(res, live, {"metadata": metadata})
 
-    async def _patch(self, res: Resource, live: Obj, body: Obj) -> None:
+    async def _patch(self, res: Resource, live: Obj, body: Obj) -> Obj | None:
+        """The object after the patch; None if it is gone."""
         try:
-            await self._client.patch(res, meta.name(live), body, meta.namespace(live) or None, type=MERGE)
+            return await self._client.patch(res, meta.name(live), body, meta.namespace(live) or None, type=MERGE)
         except ApiError as error:
             if error.code != 404:
                 raise
+            return None

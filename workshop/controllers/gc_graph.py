@@ -121,6 +121,10 @@ class Graph:
                 look.append(node)
         if old - new and owners:
             look.append(node)
+        for uid in _blocked_by(node.owners) - _blocked_by(owners):
+            there = self.nodes.get(uid)
+            if there is not None and there.foreground:
+                look.append(there)  # it waits for this one no longer
         node.owners = list(owners)
         return look
 
@@ -136,6 +140,11 @@ class Graph:
                 owner.dependents.pop(node.ref.uid, None)
                 if owner.virtual and not owner.dependents:
                     del self.nodes[uid]
+
+
+def _blocked_by(owners: list[dict[str, Any]]) -> set[str]:
+    """Uids of the owners whose deletion waits for the one that has these references."""
+    return {owner["uid"] for owner in owners if owner.get("blockOwnerDeletion")}
 
 
 def _names(owner: dict[str, Any], there: Node, dependent: Node) -> bool:

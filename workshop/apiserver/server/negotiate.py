@@ -39,17 +39,22 @@ def media_types(header: str) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
-def accepted(header: str) -> Accepted:
-    """The first clause that we can serve. Raises ApiError 406 when there is none."""
+def accepted(header: str, table: bool = True) -> Accepted:
+    """The first clause that we can serve; `table` where the answer has a Table's form. Raises ApiError 406."""
     if not header:
         return Accepted()
     clauses = media_types(header)
     for kind, parameters in clauses:
         form = parameters.get("as", "")
         if kind in _JSON_RANGES and form in ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
-            if form and (parameters.get("g"), parameters.get("v")) not in (
-                ("meta.k8s.io", "v1"),
-                ("meta.k8s.io", "v1beta1"),
+            if (
+                (form
+                and (parameters.get("g"), parameters.get("v"))
+                not in (
+                    ("meta.k8s.io", "v1"),
+                    ("meta.k8s.io", "v1beta1"),
+                ))
+                or (form == "Table" and not table)
             ):
                 continue
             return Accepted(form, parameters=parameters)
