@@ -48,14 +48,13 @@ def accepted(header: str, table: bool = True) -> Accepted:
         form = parameters.get("as", "")
         if kind in _JSON_RANGES and form in ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
             if (
-                (form
+                form
                 and (parameters.get("g"), parameters.get("v"))
                 not in (
                     ("meta.k8s.io", "v1"),
                     ("meta.k8s.io", "v1beta1"),
-                ))
-                or (form == "Table" and not table)
-            ):
+                )
+            ) or (form == "Table" and not table):
                 continue
             return Accepted(form, parameters=parameters)
     if not any(kind in _JSON_RANGES for kind, _ in clauses):
