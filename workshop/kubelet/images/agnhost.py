@@ -1,4 +1,4 @@
-"""agnhost's most used subcommands: pause, netexec, serve-hostname, connect, entrypoint-tester, logs-generator."""
+"""agnhost's most used subcommands: pause, netexec, serve-hostname, connect, logs-generator, mounttest and others."""
 # mypy: ignore-errors
 
 import http.server
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -186,6 +187,95 @@ def connect(given, rest):
     return 0
 
 
+NEW_FILE = "mount-tester new file\n"
+
+
+def file_system(path):
+    """The type of the file system that `path` lies on."""
+    path, found = os.path.realpath(path), ("", "")
+    with open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            _, at, kind, *_ = line.split()
+            if (path == at or path.startswith(at.rstrip("/") + "/")) and len(at) >= len(found[0]):
+                found = (at, kind)
+    return found[1]
+
+
+def go_mode(path):
+    """Go's way to write a mode: `drwxrwxrwt` is `dtrwxrwxrwx`."""
+    mode = os.stat(path).st_mode
+    kind = {stat.S_IFDIR: "d", stat.S_IFLNK: "L", stat.S_IFIFO: "p", stat.S_IFSOCK: "S"}.get(stat.S_IFMT(mode), "")
+    kind += "".join(
+        letter for bit, letter in ((stat.S_ISUID, "u"), (stat.S_ISGID, "g"), (stat.S_ISVTX, "t")) if mode & bit
+    )
+    return (kind or "-") + go_permissions(path)[1:]
+
+
+def go_permissions(path):
+    mode = os.stat(path).st_mode
+    return "-" + "".join(letter if mode >> (8 - n) & 1 else "-" for n, letter in enumerate("rwxrwxrwx"))
+
+
+def content(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    print(f"content of file {json.dumps(path)}: {text}", flush=True)
+    return text
+
+
+def content_in_loop(path, seconds, until_expected):
+    end, problem = time.time() + seconds, None
+    while time.time() < end:
+        try:
+            text, problem = content(path), None
+        except OSError as error:
+            problem = error
+            print(f"Error reading file {path}: {error}, retrying", flush=True)
+        else:
+            if until_expected and text == NEW_FILE:
+                return
+            if until_expected:
+                print(f"Unexpected content. Expected: {NEW_FILE}. Retrying", flush=True)
+        time.sleep(2)
+    if problem:
+        raise problem
+
+
+def new_file(path, mode):
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(NEW_FILE)
+    content(path)
+
+
+def mounttest(given):
+    """Looks at mounted files, and writes some; in this order, whatever the order of the flags."""
+    os.umask(0)
+    seconds = float(given.get("retry_time", 180))
+    until_expected = given.get("break_on_expected_content", "true") != "false"
+    quoted = json.dumps
+    looks = {
+        "fs_type": lambda p: print(f"mount type of {quoted(p)}: {file_system(p)}", flush=True),
+        **{f"new_file_{mode:04o}": lambda p, mode=mode: new_file(p, mode) for mode in (0o644, 0o666, 0o660, 0o777)},
+        "file_mode": lambda p: print(f"mode of file {quoted(p)}: {go_mode(p)}", flush=True),
+        "file_perm": lambda p: print(f"perms of file {quoted(p)}: {go_permissions(p)}", flush=True),
+        "file_owner": lambda p: print(
+            f"owner UID of {quoted(p)}: {os.stat(p).st_uid}\nowner GID of {quoted(p)}: {os.stat(p).st_gid}", flush=True
+        ),
+        "file_content": content,
+        "file_content_in_loop": lambda p: content_in_loop(p, seconds, until_expected),
+    }
+    failed = False
+    for name, look in looks.items():
+        if path := given.get(name):
+            try:
+                look(path)
+            except OSError as error:
+                failed = True
+                print(f"error from {name}({quoted(path)}): {error}", flush=True)
+    return int(failed)
+
+
 def main():
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
     given, rest = flags(sys.argv[2:])
@@ -201,6 +291,8 @@ def main():
         return serve_hostname(given)
     if command == "connect":
         return connect(given, rest)
+    if command == "mounttest":
+        return mounttest(given)
     if command == "entrypoint-tester":
         print(sys.argv)
         return 0
