@@ -1,35 +1,118 @@
-"""When a probe counts."""
+"""When a probe is tried and when it counts, as upstream's workers do it; on a virtual clock."""
 
 from __future__ import annotations
 
-import asyncio
+import pytest
 
-from workshop.clock import SYSTEM
+from tests.virtual_clock import VirtualClock, settle
 from workshop.kubelet import cri
-from workshop.kubelet.prober import Prober
+from workshop.kubelet.prober import RELIST, Prober
+from workshop.kubelet.probes import Settings, first_try
 
 POD = {"metadata": {"name": "p", "namespace": "default", "uid": "u"}, "spec": {}}
+EXEC = {"exec": {"command": ["true"]}, "periodSeconds": 10}
 
 
 class Late:
-    """A runtime whose program fails its first probes."""
+    """A runtime whose program fails its first probes; notes when it was tried."""
 
-    def __init__(self, failures: int) -> None:
-        self.left = failures
+    def __init__(self, clock: VirtualClock, failures: int) -> None:
+        self.clock, self.left, self.tried = clock, failures, []
 
     async def exec_sync(self, container_id, command, timeout):
+        self.tried.append(self.clock.now())
         self.left -= 1
         return cri.ExecResult(b"", b"", 1 if self.left >= 0 else 0)
 
 
-async def test_a_program_that_just_starts_does_not_cost_a_whole_period():
-    told, ready = [], asyncio.Event()
-    prober = Prober(Late(2), SYSTEM, lambda port: port, lambda *what: told.append(what), lambda uid: ready.set())
-    now = SYSTEM.now()
-    status = cri.ContainerStatus("c", "s", "c", 0, cri.RUNNING, now, started_at=now)
-    container = {"name": "c", "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 60}}
-    prober.watch(POD, container, status, "127.0.0.1", restarted=False)
-    async with asyncio.timeout(5):
-        await ready.wait()
-    assert prober.ready == {"c": True} and told == []
-    await prober.close()
+class Scene:
+    """One container that has just started, in a pod that came three seconds ago."""
+
+    def __init__(self, failures: int, **probes) -> None:
+        self.clock = VirtualClock()
+        self.begun = self.clock.now()
+        self.runtime = Late(self.clock, failures)
+        self.unhealthy, self.changed = [], []
+        self.prober = Prober(
+            self.runtime,
+            self.clock,
+            lambda port: port,
+            lambda pod, name, kind, output: self.unhealthy.append(kind),
+            self.changed.append,
+        )
+        self.container = {"name": "c", **probes}
+        self.status = cri.ContainerStatus("c", "s", "c", 0, cri.RUNNING, self.begun, started_at=self.begun)
+        self.look()
+
+    def look(self) -> None:
+        """What the pod's worker does at each sync."""
+        added = self.begun - 3
+        self.prober.watch(POD, self.container, self.status, "127.0.0.1", added=added, restarted=False)
+
+    @property
+    def tries(self) -> list[float]:
+        return [round(when - self.begun, 3) for when in self.runtime.tried]
+
+
+async def test_an_early_failure_of_readiness_counts_and_costs_a_period() -> None:
+    scene = Scene(1, readinessProbe=EXEC)
+    await scene.clock.advance(9)
+    assert (scene.tries, scene.unhealthy, scene.prober.ready) == ([RELIST], ["readiness"], {"c": False})
+    await scene.clock.advance(2)
+    assert (scene.tries, scene.changed, scene.prober.ready) == ([RELIST, RELIST + 10], ["u"], {"c": True})
+    await scene.prober.close()
+
+
+async def test_a_sync_tries_the_readiness_of_a_container_that_is_not_ready_at_once() -> None:
+    scene = Scene(1, readinessProbe=EXEC)
+    await scene.clock.advance(2)
+    scene.look()
+    await settle()
+    assert (scene.tries, scene.prober.ready) == ([RELIST, 2.0], {"c": True})
+    scene.look()  # it is ready: a sync tries nothing now
+    await scene.clock.advance(9)
+    assert scene.tries == [RELIST, 2.0]
+    await scene.clock.advance(2)  # the ticker was set anew by the try in between
+    assert scene.tries == [RELIST, 2.0, 12.0]
+    await scene.prober.close()
+
+
+async def test_liveness_and_startup_tick_from_the_moment_when_the_pod_came() -> None:
+    scene = Scene(0, livenessProbe=EXEC, startupProbe=EXEC)
+    await scene.clock.advance(6.9)
+    assert scene.tries == []
+    await scene.clock.advance(0.2)
+    assert scene.tries[0] == 7.0 and scene.prober.started == {"c": True}
+    await scene.clock.advance(10)
+    assert 17.0 in scene.tries and scene.prober.liveness_failed == set()
+    await scene.prober.close()
+
+
+async def test_an_initial_delay_is_waited_out_tick_by_tick() -> None:
+    scene = Scene(0, livenessProbe={**EXEC, "initialDelaySeconds": 8})
+    await scene.clock.advance(16.9)
+    assert scene.tries == []  # the tick at 7 was too early
+    await scene.clock.advance(0.2)
+    assert scene.tries == [17.0]
+    await scene.prober.close()
+
+
+async def test_a_startup_probe_that_fails_early_may_end_the_container() -> None:
+    scene = Scene(1, startupProbe={**EXEC, "periodSeconds": 1, "failureThreshold": 1})
+    await scene.clock.advance(1.1)
+    assert (scene.tries, scene.prober.startup_failed) == ([1.0], {"c"})
+    await scene.prober.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "chance", "expected"),
+    [
+        ("readiness", 103.0, None, 103.5),
+        ("liveness", 103.0, None, 110.0),
+        ("liveness", 110.0, None, 120.0),  # that tick has just gone by
+        ("startup", 134.0, None, 140.0),
+        ("readiness", 103.0, 0.25, 105.5),
+    ],
+)
+def test_the_first_try(kind: str, now: float, chance: float | None, expected: float) -> None:
+    assert first_try(kind, Settings(period=10), now, added=100.0, chance=chance, relist=0.5) == expected

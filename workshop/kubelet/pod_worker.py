@@ -497,7 +497,7 @@ class PodWorkers:
                 continue
             if latest.state == cri.RUNNING:
                 old = self.parts.clock.now() - latest.started_at > 10
-                self.prober.watch(worker.pod, container, latest, sandbox.ip, restarted=old)
+                self.prober.watch(worker.pod, container, latest, sandbox.ip, added=worker.start_time, restarted=old)
             else:
                 self.prober.forget(latest.id)
 

@@ -18,8 +18,9 @@ from workshop.kubelet import cri, pods, probes
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.probes import KINDS, Result, Settings
 
-SETTLE = 0.25
-WARMING_UP = 2.0
+RELIST = 0.5
+"""Seconds after which a container that was started is seen to run, half of the period of upstream's PLEG on average;
+its readiness is tried then."""
 
 Port = Callable[[int], int]
 Unhealthy = Callable[[Obj, str, str, str], None]  # (pod, container, kind, output)
@@ -121,19 +122,39 @@ class Prober:
         self.liveness_failed: set[str] = set()
         self.startup_failed: set[str] = set()
         self._tasks: dict[str, dict[str, asyncio.Task[None]]] = {}
+        self._pokes: dict[str, asyncio.Event] = {}
 
-    def watch(self, pod: Obj, container: Obj, status: cri.ContainerStatus, address: str, *, restarted: bool) -> None:
-        """Begin to probe a running container. Idempotent."""
+    def watch(
+        self, pod: Obj, container: Obj, status: cri.ContainerStatus, address: str, *, added: float, restarted: bool
+    ) -> None:
+        """Probe a running container from now on; one that is not ready is tried again at once each time this is
+        called. `added`: when the pod came to this node; `restarted`: kubelet did, the container ran before."""
         if status.id in self._tasks:
+            if self.started.get(status.id) and not self.ready.get(status.id):
+                self._pokes[status.id].set()
             return
         wanted = {kind: container[field] for kind, field in KINDS.items() if container.get(field)}
         if not wanted:
             return
         self.ready[status.id] = "readiness" not in wanted
         self.started[status.id] = "startup" not in wanted
+        self._pokes[status.id] = asyncio.Event()
         create = asyncio.get_running_loop().create_task
+        now, chance = self._clock.now(), self._random.random()
         self._tasks[status.id] = {
-            kind: create(self._loop(kind, probe, pod, container, status, address, restarted=restarted))
+            kind: create(
+                self._loop(
+                    kind,
+                    probe,
+                    pod,
+                    container,
+                    status,
+                    address,
+                    probes.first_try(
+                        kind, Settings.of(probe), now, added=added, chance=chance if restarted else None, relist=RELIST
+                    ),
+                )
+            )
             for kind, probe in wanted.items()
         }
 
@@ -141,6 +162,7 @@ class Prober:
         """The container has ended."""
         for task in self._tasks.pop(container_id, {}).values():
             task.cancel()
+        self._pokes.pop(container_id, None)
         self.ready.pop(container_id, None)
         self.started.pop(container_id, None)
         self.liveness_failed.discard(container_id)
@@ -158,43 +180,45 @@ class Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _loop(
-        self,
-        kind: str,
-        probe: Obj,
-        pod: Obj,
-        container: Obj,
-        status: cri.ContainerStatus,
-        address: str,
-        *,
-        restarted: bool,
+        self, kind: str, probe: Obj, pod: Obj, container: Obj, status: cri.ContainerStatus, address: str, due: float
     ) -> None:
         settings, state = Settings.of(probe), probes.initial(kind)
-        if restarted:
-            # after a restart of kubelet not all probes at the same moment
-            await self._clock.sleep(self._random.uniform(0, settings.period))
-        age = self._clock.now() - status.started_at
-        # a program needs a moment to listen; without it the first try would often cost a whole period
-        delay = max(settings.initial_delay, SETTLE)
-        if delay > age:
-            await self._clock.sleep(delay - age)
+        poked = self._pokes[status.id]
+        await self._clock.sleep(due - self._clock.now())
         while True:
-            if kind != "startup" and not self.started.get(status.id, True):
-                await self._clock.sleep(min(settings.period, 1))
-                continue
-            result = await self._try(probe, container, status, address, settings.timeout)
-            young = self._clock.now() - status.started_at < WARMING_UP
-            if not result.ok and kind != "liveness" and state.verdict is not True and young:
-                await self._clock.sleep(SETTLE)  # a stand-in is an interpreter: it listens later than the real program
-                continue
-            before = state.verdict
-            state = probes.observe(state, result, settings)
-            if not result.ok:
-                self._unhealthy(pod, container["name"], kind, result.output)
-            if state.verdict != before:
-                self._conclude(kind, pod, status.id, bool(state.verdict))
-            if kind == "startup" and state.verdict is not None:
-                return
-            await self._clock.sleep(settings.period)
+            poked.clear()
+            started = kind == "startup" or self.started.get(status.id, True)
+            # in whole seconds, as upstream counts
+            if started and int(self._clock.now() - status.started_at) >= settings.initial_delay:
+                result = await self._try(probe, container, status, address, settings.timeout)
+                before = state.verdict
+                state = probes.observe(state, result, settings)
+                if not result.ok:
+                    self._unhealthy(pod, container["name"], kind, result.output)
+                if state.verdict != before:
+                    self._conclude(kind, pod, status.id, bool(state.verdict))
+                if kind == "startup" and state.verdict is not None:
+                    return
+            # Ticks do not wait for a slow try; one that is overdue comes at once, and the others are dropped.
+            due += settings.period
+            now = self._clock.now()
+            if due < now - settings.period:
+                due = now
+            if await self._tick_or_poke(due - now, poked if kind == "readiness" else None):
+                due = self._clock.now()
+
+    async def _tick_or_poke(self, seconds: float, poked: asyncio.Event | None) -> bool:
+        """Wait for the next tick; True when it was a poke that ended it."""
+        if poked is None:
+            await self._clock.sleep(seconds)
+            return False
+        waits = [asyncio.ensure_future(poked.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        return poked.is_set()
 
     def _conclude(self, kind: str, pod: Obj, container_id: str, verdict: bool) -> None:
         if kind == "readiness":

@@ -50,6 +50,24 @@ class State:
     verdict: bool | None = None
 
 
+def first_try(kind: str, settings: Settings, now: float, *, added: float, chance: float | None, relist: float) -> float:
+    """When a container that is found running at `now` is tried first; then once a period.
+
+    Upstream's workers tick from the moment when the pod came to the node (`added`), whatever becomes of its containers;
+    only readiness is also tried as soon as the container is seen to run, `relist` seconds after its start. After a
+    restart of kubelet the first tick falls anywhere in the period (`chance`, 0 to 1), so that they do not all fall
+    together.
+
+    >>> first_try("liveness", Settings(period=10), 103.0, added=100.0, chance=None, relist=0.5)
+    110.0
+    """
+    if chance is not None:
+        return now + chance * settings.period
+    if kind == "readiness":
+        return now + relist
+    return added + settings.period * (1 + max(0.0, now - added) // settings.period)
+
+
 def initial(kind: str) -> State:
     """Liveness starts as alive, readiness as not ready, startup as unknown."""
     return State(verdict={"liveness": True, "readiness": False}.get(kind))
