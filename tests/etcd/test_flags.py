@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from workshop.etcd.__main__ import config_from, main
-from workshop.etcd.run import Fatal, identity
+from workshop.etcd.bootstrap import identity
+from workshop.etcd.config import Fatal
 
 
 def test_flags_in_all_their_forms() -> None:
@@ -31,9 +34,25 @@ def test_the_identity_is_what_upstream_makes_of_the_same_flags() -> None:
     assert tuple(map(hex, identity(config_from([], {})))) == ("0xcdf818194e3a8c32", "0x8e9e05c52164694d")
 
 
-def test_what_is_not_built_or_wrong_is_said() -> None:
-    with pytest.raises(Fatal, match="names several members"):
-        config_from(["--initial-cluster=a=http://1,b=http://2"], {})
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--initial-cluster=a=http://h:1,b=http://h:2"], 'couldn\'t find local name "default"'),
+        (["--initial-cluster=default=http://h:1,b=http://h:1"], "has duplicate url"),
+        (["--initial-cluster=default=http://h:1"], "missing from --initial-advertise-peer-urls=http://localhost:2380"),
+    ],
+)
+def test_flags_that_contradict_each_other(flags: list[str], said: str) -> None:
+    with pytest.raises(Fatal, match=re.escape(said)):
+        config_from(flags, {}).check_members()
+
+
+def test_times_that_cannot_be() -> None:
+    with pytest.raises(Fatal, match="should be at least as 5 times"):
+        config_from(["--heartbeat-interval=300"], {}).check()
+
+
+def test_wrong_values_are_said() -> None:
     with pytest.raises(Fatal, match="auto-compaction-retention"):
         config_from(["--auto-compaction-retention=soon"], {})
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from workshop.clock import SYSTEM
 from workshop.etcd import state
 from workshop.etcd.lease import Lessor
-from workshop.etcd.node import Node
-from workshop.etcd.raft import Raft
+from workshop.etcd.node import Node, Timing
+from workshop.etcd.raft import Configuration, Raft, Ready
+from workshop.etcd.replica import Replica
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -24,24 +24,22 @@ class SlowDisk:
         self.begun = threading.Semaphore(0)
         self.frames: list[int] = []
 
-    def rotate(self, index: int) -> None:
-        pass
-
-    def save(self, entries: Any, hard_state: Any) -> None:
+    def save(self, ready: Ready) -> None:
         self.begun.release()
         assert self.leave.acquire(timeout=10)
-        self.frames.append(len(entries))
+        self.frames.append(len(ready.entries))
 
     def close(self) -> None:
         pass
 
 
-async def test_a_write_is_told_only_when_it_is_on_disk_and_groups_share_an_fsync(tmp_path: Path) -> None:
+async def test_a_write_is_told_only_when_it_is_on_disk_and_groups_share_an_fsync() -> None:
     disk: Any = SlowDisk()
     machine = state.StateMachine(1, Lessor())
     heard: list[bytes] = []
     machine.on_change = lambda changes: heard.extend(record.key for record in changes)
-    node = Node(Raft(1, [1], Random(1)), disk, machine, tmp_path, SYSTEM, 10_000)
+    raft = Raft(1, Configuration(frozenset({1})), Random(1))
+    node = Node(Replica(raft, machine), disk, SYSTEM, Timing())
     running = asyncio.ensure_future(node.run())
     loop = asyncio.get_running_loop()
 

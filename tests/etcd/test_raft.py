@@ -7,7 +7,14 @@ from random import Random
 
 import pytest
 
-from workshop.etcd.raft import LEADER, Entry, HardState, Log, Message, Raft
+from workshop.etcd.raft import LEADER, Configuration, Entry, HardState, Log, Message, Options, Raft
+
+
+def member(id: int, voters: Iterable[int] = (1, 2, 3), log: Log | None = None, state: HardState | None = None) -> Raft:
+    """One that votes without being asked twice: PreVote has tests of its own."""
+    return Raft(
+        id, Configuration(frozenset(voters)), Random(1), log or Log(), state or HardState(), Options(pre_vote=False)
+    )
 
 
 class Wired:
@@ -16,7 +23,7 @@ class Wired:
     def __init__(self, ids: Iterable[int], seed: int = 1) -> None:
         random = Random(seed)
         voters = list(ids)
-        self.members = {id: Raft(id, voters, random) for id in voters}
+        self.members = {id: Raft(id, Configuration(frozenset(voters)), random) for id in voters}
         self.applied: dict[int, list[bytes]] = {id: [] for id in voters}
         self.disk: dict[int, tuple[HardState, dict[int, Entry]]] = {id: (HardState(), {}) for id in voters}
         self.cut: set[int] = set()
@@ -31,7 +38,7 @@ class Wired:
                 entries[entry.index] = entry
             self.disk[id] = (ready.hard_state or state, entries)
             self.applied[id] += [entry.data for entry in ready.committed if entry.data]
-            messages += ready.messages
+            messages += ready.at_once + ready.messages
             member.advance(ready)
         return messages
 
@@ -43,6 +50,8 @@ class Wired:
                     self.members[m.to].step(m)
 
     def elect(self, id: int) -> Raft:
+        for member in self.members.values():
+            member.elapsed = member.options.election_ticks  # nobody has heard a leader for a while
         self.members[id].campaign()
         self.settle()
         assert self.members[id].role == LEADER
@@ -108,26 +117,26 @@ def test_a_minority_commits_nothing_and_its_entries_are_replaced() -> None:
 
 
 def test_a_member_votes_once_a_term_and_not_for_a_shorter_log() -> None:
-    voter = Raft(1, [1, 2, 3], Random(1))
+    voter = member(1)
     voter.step(Message("vote", 2, 1, term=1))
     voter.step(Message("vote", 3, 1, term=1))
     assert [(m.to, m.reject) for m in voter.ready().messages] == [(2, False), (3, True)]
     longer = Log()
     longer.append([Entry(1, 1, b"x")])
-    voter = Raft(1, [1, 2, 3], Random(1), longer)
+    voter = member(1, log=longer)
     voter.step(Message("vote", 2, 1, term=2, index=0, log_term=0))
     assert voter.ready().messages[0].reject
 
 
 def test_a_vote_is_to_be_written_before_it_is_sent() -> None:
-    voter = Raft(1, [1, 2, 3], Random(1))
+    voter = member(1)
     voter.step(Message("vote", 2, 1, term=5))
     ready = voter.ready()
     assert ready.hard_state is not None and ready.hard_state[:2] == (5, 2)
 
 
 def test_a_restarted_member_remembers_its_vote() -> None:
-    voter = Raft(1, [1, 2, 3], Random(1), hard_state=HardState(5, 2, 0))
+    voter = member(1, state=HardState(5, 2, 0))
     voter.step(Message("vote", 3, 1, term=5))
     assert voter.ready().messages[0].reject
 
@@ -137,7 +146,7 @@ def test_entries_of_an_earlier_term_commit_only_along_with_one_of_this_term() ->
     log = Log()
     log.append([Entry(1, 1, b"old")])
     log.stable = 1
-    leader = Raft(1, [1, 2, 3], Random(1), log, HardState(2, 1, 0))
+    leader = member(1, log=log, state=HardState(2, 1, 0))
     leader.campaign()
     leader.step(Message("vote-reply", 2, 1, term=3))
     leader.advance(leader.ready())
@@ -154,10 +163,11 @@ def test_a_linearizable_read_needs_a_round_of_heartbeats() -> None:
     wired.settle()
     assert leader.read_index(7)
     ready = leader.ready()
-    assert ready.reads == [] and all(m.kind == "heartbeat" for m in ready.messages)
-    leader.step(Message("heartbeat-reply", 2, 1, leader.term, context=ready.messages[0].context))
+    assert ready.reads == [] and all(m.kind == "heartbeat" for m in ready.at_once)
+    leader.step(Message("heartbeat-reply", 2, 1, leader.term, context=ready.at_once[0].context))
     assert leader.ready().reads == [(7, leader.log.committed)]
-    assert not wired.members[2].read_index(8), "only a leader can"
+    wired.members[2].read_index(8)
+    assert [(m.kind, m.to) for m in wired.members[2].ready().messages] == [("read-index", 1)], "only a leader knows"
 
 
 def test_a_late_append_does_not_cut_off_what_came_after() -> None:

@@ -15,7 +15,7 @@ from workshop.etcd.wal import Corrupt, WriteAheadLog
 
 def write(folder: Path, groups: list[list[Entry]]) -> list[int]:
     """Save each group as one frame; the file's size after each, the head's first."""
-    log, replay = WriteAheadLog.open(folder, b"me", 0)
+    log, replay = WriteAheadLog.open(folder, lambda: b"me", 0)
     assert replay is None
     sizes = [segment(folder).stat().st_size]
     for entries in groups:
@@ -30,7 +30,7 @@ def segment(folder: Path) -> Path:
 
 
 def read(folder: Path, after: int = 0) -> wal.Replay | None:
-    log, replay = WriteAheadLog.open(folder, b"me", after)
+    log, replay = WriteAheadLog.open(folder, lambda: b"me", after)
     log.close()
     return replay
 
@@ -60,7 +60,7 @@ def test_a_torn_tail_is_dropped_at_each_byte(tmp_path: Path) -> None:
         whole = sum(size <= end for size in sizes) - 1
         assert replay.entries == [entry for group in GROUPS[:whole] for entry in group], f"cut at byte {end}"
         # It can be written on, and read again.
-        log, _ = WriteAheadLog.open(folder, b"me", 0)
+        log, _ = WriteAheadLog.open(folder, lambda: b"me", 0)
         log.save([Entry(3, len(replay.entries) + 1, b"more")], None)
         log.close()
         again = read(folder)
@@ -112,7 +112,7 @@ def test_a_crash_before_the_first_frame_begins_anew(tmp_path: Path) -> None:
 
 def test_segments_are_begun_and_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wal, "SEGMENT_SIZE", 200)
-    log, _ = WriteAheadLog.open(tmp_path, b"me", 0)
+    log, _ = WriteAheadLog.open(tmp_path, lambda: b"me", 0)
     for index in range(1, 31):
         log.rotate(index)
         log.save([Entry(1, index, b"x" * 50)], None)

@@ -6,13 +6,15 @@ Read in this order:
 - `mvcc/watch.py`: events to whom they concern, none missed, none twice.
 - `lease.py`: keys that end with their owner's interest.
 - `raft/`: how members agree on one log. Pure, in ticks.
-- `wal.py`, `snapshot.py`: the log and the state on disk; what a crash may do to them.
-- `state.py`: what an entry of the log does.
-- `node.py`: the loop that joins all of these; group commit.
+- `wal.py`, `snapshot.py`, `storage.py`: log and state on disk (`disk.py`); what a crash may do to them.
+- `state.py`: what an entry of the log does; `membership.py`: who belongs to the cluster, which the log says too.
+- `replica.py`: consensus and state machine as one. `node.py`: the loop around it, group commit; `waiting.py`.
+- `peer/`: how members reach each other. `peers.py`: what they ask of each other: leases, joining, voting, leading.
+- `bootstrap.py`, `config.py`: from flags and a data directory to a member, or the reason why not.
 - `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.
 - `rpc/`: gRPC itself, frame by frame, with HTTP/1 on the same port.
 - `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`, `metrics.py`: small helpers.
 
-Left out so far: several members, authentication, the snapshot stream.
+Left out so far: authentication, the snapshot stream.
 Upstream: https://github.com/etcd-io/etcd, `server/`.
 """

@@ -10,28 +10,27 @@ from collections.abc import Collection, Mapping, Sequence
 
 from workshop.component import FlagParser, setup_logging
 from workshop.etcd.compactor import parse_retention
-from workshop.etcd.run import Config, Fatal, Tls, failure, serve
-from workshop.etcd.services.base import VERSION, Limits
+from workshop.etcd.config import Config, Fatal, Limits, Tls, parse_initial_cluster
+from workshop.etcd.run import failure, serve
+from workshop.etcd.services.base import VERSION
 
 #: Real flags that change nothing here: their effect belongs to what is not built, or is always so.
 # fmt: off
 ACCEPTED = [
-    "wal-dir", "max-snapshots", "max-wals", "initial-cluster-state", "discovery", "discovery-srv",
-    "heartbeat-interval", "listen-peer-urls", "peer-cert-file", "peer-key-file", "peer-trusted-ca-file",
-    "peer-cert-allowed-cn", "log-level", "logger", "log-outputs", "log-format", "grpc-keepalive-min-time",
+    "wal-dir", "max-snapshots", "max-wals", "discovery", "discovery-srv", "log-level", "logger",
+    "log-outputs", "log-format", "grpc-keepalive-min-time",
     "grpc-keepalive-interval", "grpc-keepalive-timeout", "client-crl-file", "peer-crl-file", "host-whitelist", "cors",
-    "cipher-suites", "tls-min-version", "tls-max-version", "auth-token", "strict-reconfig-check", "pre-vote",
+    "cipher-suites", "tls-min-version", "tls-max-version", "auth-token",
     "enable-pprof", "metrics", "experimental-initial-corrupt-check", "feature-gates",
     "experimental-corrupt-check-time", "corrupt-check-time", "compact-hash-check-time",
     "experimental-compact-hash-check-enabled", "experimental-compact-hash-check-time", "backend-batch-interval",
-    "backend-batch-limit", "snapshot-catchup-entries", "experimental-snapshot-catchup-entries", "socket-reuse-port",
+    "backend-batch-limit", "socket-reuse-port",
     "socket-reuse-address", "unsafe-no-fsync", "max-concurrent-streams", "warning-apply-duration",
-    "experimental-warning-apply-duration", "max-learners", "bootstrap-defrag-threshold-megabytes",
+    "experimental-warning-apply-duration", "bootstrap-defrag-threshold-megabytes",
     "experimental-bootstrap-defrag-threshold-megabytes",
 ]
 # fmt: on
 SWITCHES = [
-    "peer-client-cert-auth",
     "auto-tls",
     "peer-auto-tls",
     "enable-v2",
@@ -46,16 +45,30 @@ def parser() -> FlagParser:
     flags.add_argument("--data-dir", default="", help="where this member keeps its data; ${name}.etcd by default")
     flags.strings("--listen-client-urls", "URLs to listen on for clients", ["http://localhost:2379"])
     flags.strings("--advertise-client-urls", "URLs to tell other members and clients", ["http://localhost:2379"])
+    flags.strings("--listen-peer-urls", "URLs to listen on for other members", ["http://localhost:2380"])
     flags.strings("--initial-advertise-peer-urls", "this member's peer URLs", ["http://localhost:2380"])
     flags.strings("--initial-cluster", "name=URL of every member")
+    flags.add_argument("--initial-cluster-state", default="new", help="new, or existing to join a running cluster")
     flags.add_argument("--initial-cluster-token", default="etcd-cluster", help="what tells clusters apart")
     flags.strings("--listen-metrics-urls", "URLs for /health, /readyz and /metrics")
     flags.add_argument("--cert-file", default="", help="certificate for clients' connections")
     flags.add_argument("--key-file", default="", help="its private key")
     flags.boolean("--client-cert-auth", False, "clients must show a certificate")
     flags.add_argument("--trusted-ca-file", default="", help="authority of clients' certificates")
+    flags.add_argument("--peer-cert-file", default="", help="certificate for connections with other members")
+    flags.add_argument("--peer-key-file", default="", help="its private key")
+    flags.boolean("--peer-client-cert-auth", False, "other members must show a certificate")
+    flags.add_argument("--peer-trusted-ca-file", default="", help="authority of other members' certificates")
+    flags.add_argument("--peer-cert-allowed-cn", default="", help="name that other members' certificates must carry")
     flags.add_argument("--snapshot-count", type=int, default=10_000, help="entries between two snapshots")
+    for name in ("--snapshot-catchup-entries", "--experimental-snapshot-catchup-entries"):
+        flags.add_argument(name, type=int, default=5_000, help="entries kept after a snapshot for slow followers")
+    flags.add_argument("--heartbeat-interval", type=int, default=100, help="milliseconds")
     flags.add_argument("--election-timeout", type=int, default=1000, help="milliseconds")
+    flags.boolean("--initial-election-tick-advance", True, "do not wait a whole election timeout at the start")
+    flags.boolean("--pre-vote", True, "ask for votes before raising the term")
+    flags.boolean("--strict-reconfig-check", True, "refuse changes of membership that would lose the quorum")
+    flags.add_argument("--max-learners", type=int, default=1, help="learners at a time")
     flags.add_argument("--quota-backend-bytes", type=int, default=0, help="size that raises an alarm; 0: 2 GiB")
     flags.add_argument("--max-txn-ops", type=int, default=128, help="operations in one transaction")
     flags.add_argument("--max-request-bytes", type=int, default=1_572_864, help="size of a client's request")
@@ -86,8 +99,6 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
     flags = parser()
     known = {name for action in flags._actions for name in action.option_strings}
     f = flags.parse_args(with_environment(argv, os.environ if environment is None else environment, known))
-    if f.initial_cluster and len(f.initial_cluster) > 1:
-        raise Fatal("--initial-cluster names several members, and this etcd runs alone so far: name one")
     try:
         parse_retention(f.auto_compaction_mode, f.auto_compaction_retention)
     except ValueError as error:
@@ -100,13 +111,28 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
         listen_client_urls=f.listen_client_urls,
         advertise_client_urls=f.advertise_client_urls,
         initial_advertise_peer_urls=f.initial_advertise_peer_urls,
-        initial_cluster=f.initial_cluster,
+        listen_peer_urls=f.listen_peer_urls,
+        initial_cluster=parse_initial_cluster(f.initial_cluster),
+        initial_cluster_state=f.initial_cluster_state,
         initial_cluster_token=f.initial_cluster_token,
         listen_metrics_urls=f.listen_metrics_urls,
         client_tls=Tls(f.cert_file, f.key_file, f.trusted_ca_file, f.client_cert_auth),
+        peer_tls=Tls(
+            f.peer_cert_file,
+            f.peer_key_file,
+            f.peer_trusted_ca_file,
+            f.peer_client_cert_auth,
+            f.peer_cert_allowed_cn,
+        ),
         limits=limits,
         snapshot_count=f.snapshot_count,
+        snapshot_catchup_entries=min(f.snapshot_catchup_entries, f.experimental_snapshot_catchup_entries),
+        heartbeat_interval=f.heartbeat_interval / 1000,
         election_timeout=f.election_timeout / 1000,
+        initial_election_tick_advance=f.initial_election_tick_advance,
+        pre_vote=f.pre_vote,
+        strict_reconfig_check=f.strict_reconfig_check,
+        max_learners=f.max_learners,
         auto_compaction_mode=f.auto_compaction_mode,
         auto_compaction_retention=f.auto_compaction_retention,
         watch_progress_notify_interval=max(interval, 0.1),

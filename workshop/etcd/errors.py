@@ -160,6 +160,69 @@ class MemberNotFound(EtcdError):
     code, text = NOT_FOUND, "etcdserver: member not found"
 
 
+class MemberExists(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: member ID already exist"
+
+
+class PeerUrlExists(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: Peer URLs already exists"
+
+
+class NotEnoughStartedMembers(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: re-configuration failed due to not enough started members"
+
+
+class BadMemberUrls(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: given member URLs are invalid"
+
+
+class MemberNotLearner(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: can only promote a learner member"
+
+
+class LearnerNotReady(EtcdError):
+    code = FAILED_PRECONDITION
+    text = "etcdserver: can only promote a learner member which is in sync with leader"
+
+
+class TooManyLearners(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: too many learner members in cluster"
+
+
+class NotSupportedForLearner(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: rpc not supported for learner"
+
+
+class BadLeaderTransferee(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: bad leader transferee"
+
+
+class LeaderTransferTimeout(EtcdError):
+    code, text = UNKNOWN, "etcdserver: request timed out, leader transfer took too long"
+
+
+class UnhealthyCluster(EtcdError):
+    code, text = UNAVAILABLE, "etcdserver: unhealthy cluster"
+
+
+class NotLeader(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: not leader"
+
+
+class LeaderChanged(EtcdError):
+    """For reads alone: clients take it for leave to try again, and a write may have been done."""
+
+    code, text = UNAVAILABLE, "etcdserver: leader changed"
+
+
+class TimeoutDueToLeaderFail(EtcdError):
+    code, text = UNAVAILABLE, "etcdserver: request timed out, possibly due to previous leader failure"
+
+
+class TimeoutDueToConnectionLost(EtcdError):
+    code, text = UNAVAILABLE, "etcdserver: request timed out, possibly due to connection lost"
+
+
 class NoLeader(EtcdError):
     code, text = UNAVAILABLE, "etcdserver: no leader"
 

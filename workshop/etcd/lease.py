@@ -30,7 +30,7 @@ class Lease:
 
     def remaining(self, now: float) -> int:
         """Whole seconds left, as TimeToLive tells them."""
-        return max(int(self.expiry - now), 0)
+        return max(int(self.expiry - now), 0) if self.expiry < math.inf else self.ttl
 
 
 class Lessor:
@@ -39,6 +39,7 @@ class Lessor:
     def __init__(self, min_ttl: int = 2) -> None:
         self.leases: dict[int, Lease] = {}
         self._min_ttl = min_ttl
+        self._counting = True
         self._due: list[tuple[float, int]] = []  # a heap; entries may be outdated by a renewal
 
     def grant(self, id: int, ttl: int, now: float) -> Lease:
@@ -48,8 +49,9 @@ class Lessor:
         if id in self.leases:
             raise errors.LeaseExists
         ttl = max(ttl, self._min_ttl)
-        lease = self.leases[id] = Lease(id, ttl, now + ttl)
-        heapq.heappush(self._due, (lease.expiry, id))
+        lease = self.leases[id] = Lease(id, ttl, now + ttl if self._counting else math.inf)
+        if self._counting:
+            heapq.heappush(self._due, (lease.expiry, id))
         return lease
 
     def renew(self, id: int, now: float) -> int:
@@ -93,9 +95,15 @@ class Lessor:
         """When to look again; infinity without leases. May be early, never late."""
         return self._due[0][0] if self._due else math.inf
 
-    def promote(self, now: float) -> None:
-        """This member leads now: every lease gets its whole time."""
-        self._due = []
+    def promote(self, now: float, extend: float = 0.0) -> None:
+        """This member leads now: every lease gets its whole time, and `extend` seconds for what the change took."""
+        self._counting, self._due = True, []
         for lease in self.leases.values():
-            lease.expiry, lease.revoking = now + lease.ttl, False
+            lease.expiry, lease.revoking = now + lease.ttl + extend, False
             heapq.heappush(self._due, (lease.expiry, lease.id))
+
+    def demote(self) -> None:
+        """Another member leads: it counts, here nothing runs out."""
+        self._counting, self._due = False, []
+        for lease in self.leases.values():
+            lease.expiry, lease.revoking = math.inf, False

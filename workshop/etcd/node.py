@@ -1,11 +1,11 @@
 """A member's loop: what clients propose goes through consensus and disk into the state machine.
 
-    propose ──> raft ──> ready: entries ──> write-ahead log, one fsync for all (in a thread)
-                          │                                   │
-                          └ committed ──> state machine ──> answers, watches      meanwhile
+    clients, peers ──> raft ──> ready ──┬─> peers (what promises nothing)
+                                        ├─> write-ahead log, one fsync for all (in a thread) ──> peers (promises)
+                                        └─> committed ──> state machine ──> answers, watches      meanwhile
 
 While the disk works, proposals of other clients gather, and the next fsync takes them all: the slower the disk, the
-bigger the group. Nobody is answered before the own entry is on disk and committed.
+bigger the group. Nobody is answered before the entry is committed, and so on the disks of a majority.
 
 A cluster of one does not tick: it has nobody to send a heartbeat to, and sleeps until somebody wants something.
 
@@ -16,161 +16,370 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from workshop.clock import Clock
-from workshop.etcd import errors, snapshot, state
+from workshop.etcd import errors, membership, snapshot, state
 from workshop.etcd.mvcc.operations import Message
-from workshop.etcd.raft import LEADER, Entry, Raft, Ready
-from workshop.etcd.wal import WriteAheadLog
+from workshop.etcd.raft import LEADER, Ready
+from workshop.etcd.raft import Message as PeerMessage
+from workshop.etcd.replica import Replica
+from workshop.etcd.storage import Storage
+from workshop.etcd.waiting import Readers, Waiting
 from workshop.wire import etcd_pb2 as pb
 
 log = logging.getLogger("etcd")
 
-#: Proposals that may wait; more are refused.
-MAX_PENDING = 20_000
 #: A snapshot is also made when the log has grown by so many bytes.
 SNAPSHOT_BYTES = 64 << 20
+#: Ticks after which a change of membership or a read round is sent again: the message may have been lost.
+AGAIN_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds, and counts of log entries."""
+
+    tick: float = 0.1
+    election_ticks: int = 10
+    snapshot_count: int = 10_000
+    catch_up_entries: int = 5_000
+
+    @property
+    def election(self) -> float:
+        return self.tick * self.election_ticks
+
+    @property
+    def patience(self) -> float:
+        """How long a request may wait (upstream's `ReqTimeout`)."""
+        return 5.0 + 2 * self.election
+
+
+class Transport(Protocol):
+    """The way to the other members. It may lose what it is given."""
+
+    def send(self, messages: Sequence[PeerMessage]) -> None: ...
+
+    def update(self, members: Sequence[membership.Member], removed: set[int]) -> None: ...
+
+    def connected_since(self, member: int) -> float | None:
+        """Since when (monotonic) the member is heard; None: it is not."""
+        ...
+
+
+class Nobody:
+    """The transport of a member that is alone."""
+
+    def send(self, messages: Sequence[PeerMessage]) -> None:
+        return
+
+    def update(self, members: Sequence[membership.Member], removed: set[int]) -> None:
+        return
+
+    def connected_since(self, member: int) -> float | None:
+        return None
+
+
+class Removed(Exception):
+    """This member does not belong to the cluster any more."""
 
 
 class Node:
-    """Owns raft, log, state machine and their files. `run` until `stop` is called, or the disk fails."""
+    """Owns replica and storage. `run` until `stop` is called, or the disk fails."""
 
     def __init__(
-        self,
-        raft: Raft,
-        wal: WriteAheadLog,
-        machine: state.StateMachine,
-        snapshots: Path,
-        clock: Clock,
-        snapshot_count: int,
+        self, replica: Replica, storage: Storage, clock: Clock, timing: Timing, transport: Transport | None = None
     ) -> None:
-        self.raft, self.machine = raft, machine
-        self.applied = raft.log.applied
-        self._wal, self._snapshots, self._clock, self._snapshot_count = wal, snapshots, clock, snapshot_count
+        self.replica, self.raft, self.machine = replica, replica.raft, replica.machine
+        self.timing, self.transport = timing, transport or Nobody()
+        self.others: Sequence[membership.Member] = ()
+        self._storage, self._clock = storage, clock
         self._disk = ThreadPoolExecutor(1, "wal")
         self._wake = asyncio.Event()
+        self._company = asyncio.Event()
         self._stopped = False
-        self._proposed: list[bytes] = []
-        self._waiting: dict[int, tuple[asyncio.Future[state.Applied], Message]] = {}
-        # Unique among members and restarts, as upstream's idutil makes them: an old entry that is replayed must
-        # not answer a new request.
-        self._last_id = (machine.member_id & 0xFFFF) << 48 | (int(clock.now() * 1000) & 0xFFFFFFFFFF) << 8
+        self._failure: Exception | None = None
+        self._inbox: list[PeerMessage] = []
+        self._ticks = 0
+        self.waiting = Waiting(self.machine.member_id, clock, timing.patience)
+        self.readers = Readers()
         self._since_snapshot = (self.applied, 0)  # index, bytes of log since
         self._snapshot_task: asyncio.Future[None] | None = None
-        #: Set when every entry that was found on disk at the start has been applied.
+        self._leader = 0
+        self._leader_events: list[asyncio.Future[None]] = []
+        #: When (monotonic) the present leader was first heard of.
+        self.leader_since = 0.0
+        #: Set when this member knows all that was committed before it started, so far as it leads or follows.
         self.ready = asyncio.Event()
         self.lease_granted = asyncio.Event()
 
-    # Clients
+    # What others may know
 
-    def propose(self, kind: int, message: Message, payload: bytes | None = None) -> asyncio.Future[state.Applied]:
-        """Put a command into the log; the future has its answer once it is applied, or raises EtcdError.
+    @property
+    def applied(self) -> int:
+        return self.replica.applied
 
-        `payload` is the message's encoding where it is at hand.
-        """
-        if self._stopped:
-            raise errors.Stopped
-        if self.raft.role != LEADER:
-            raise errors.NoLeader
-        if len(self._waiting) >= MAX_PENDING:
-            raise errors.TooManyRequests
-        self._last_id += 1
-        future: asyncio.Future[state.Applied] = asyncio.get_running_loop().create_future()
-        self._waiting[self._last_id] = (future, message)
-        if payload is None:
-            payload = message.SerializeToString()
-        self._proposed.append(state.encode_command(kind, self._last_id, payload))
-        self._wake.set()
-        return future
+    @property
+    def leader(self) -> int:
+        """The leader's id, 0 while there is none."""
+        return self.raft.leader
+
+    @property
+    def leads(self) -> bool:
+        """May this member speak for the cluster? (That nobody was elected over it, a read barrier tells.)"""
+        return self.replica.leads and self.raft.role == LEADER
+
+    @property
+    def is_learner(self) -> bool:
+        return self.raft.id in self.raft.configuration.learners
+
+    @property
+    def cluster(self) -> membership.Cluster:
+        return self.machine.cluster
 
     @property
     def pending(self) -> int:
         """Proposals that wait for disk, consensus or the state machine."""
-        return len(self._waiting)
+        return len(self.waiting)
+
+    # Clients
+
+    def propose(self, kind: int, message: Message, payload: bytes | None = None) -> asyncio.Future[state.Applied]:
+        """Put a command into the log; the future has its answer once it is applied here, or raises EtcdError.
+
+        `payload` is the message's encoding where it is at hand. Without a leader it waits for one.
+        """
+        if self._stopped:
+            raise errors.Stopped
+        if payload is None:
+            payload = message.SerializeToString()
+        self._wake.set()
+        return self.waiting.add(kind, message, payload, change=kind in state.CHANGES)
 
     async def read_barrier(self) -> None:
-        """Return when a read is linearizable: it sees all that was acknowledged before the call."""
-        if self.raft.role != LEADER or not self.ready.is_set():
-            raise errors.NoLeader
-        # A sole voter needs no round of heartbeats, and what it acknowledged it has applied.
+        """Return when a read is linearizable: it sees all that was acknowledged before the call. Raises EtcdError."""
+        if self.leads and self.raft.configuration.voters == {self.raft.id}:
+            return  # a sole voter needs no round of heartbeats, and what it acknowledged it has applied
+        if self._stopped:
+            raise errors.Stopped
+        self._wake.set()
+        await self.readers.join(self._clock.monotonic() + self.timing.patience)
+
+    async def transfer_leadership(self, target: int) -> None:
+        """Return when `target` leads. Raises LeaderTransferTimeout."""
+        deadline = self._clock.monotonic() + self.timing.election
+        self.raft.transfer(target)
+        self._wake.set()
+        while self.leader != target:
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                raise errors.LeaderTransferTimeout
+            await self.leader_change(left)
+
+    async def leader_change(self, timeout: float) -> None:
+        """Return when another leads, or nobody, or after `timeout` seconds."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._leader_events.append(future)
+        await asyncio.wait([future], timeout=timeout)
+
+    async def leaderless(self, seconds: float) -> None:
+        """Return when there has been no leader for so long."""
+        while True:
+            while self.leader:
+                await self.leader_change(3600.0)
+            await self.leader_change(seconds)
+            if not self.leader:
+                return
 
     def stop(self) -> None:
         self._stopped = True
         self._wake.set()
 
+    def fail(self, error: Exception) -> None:
+        """The member cannot go on: `run` raises `error`."""
+        self._failure = error
+        self._wake.set()
+
+    # Peers
+
+    def receive(self, messages: Sequence[PeerMessage]) -> None:
+        """Messages of other members. A snapshot's payload is a `Snapshot`."""
+        self._inbox += messages
+        self._wake.set()
+
+    def snapshot_sent(self, peer: int, arrived: bool) -> None:
+        self.raft.snapshot_sent(peer, arrived)
+        self._wake.set()
+
+    def hasten(self) -> None:
+        """Enough members are there and nobody leads: no need to wait a whole election timeout for a leader's sign.
+        (Upstream: `--initial-election-tick-advance`.)"""
+        if not self.raft.leader:
+            self.raft.elapsed = max(self.raft.elapsed, self.timing.election_ticks - 1)
+
+    async def tick(self) -> None:
+        """Count time for consensus, for ever; not while this member is alone and leads."""
+        while True:
+            if self.replica.alone and self.raft.role == LEADER:
+                self._company.clear()
+                await self._company.wait()
+            await self._clock.sleep(self.timing.tick)
+            self._ticks += 1
+            self._wake.set()
+
     # The loop
 
     async def run(self) -> None:
-        """Raises OSError when the disk fails: nothing may be acknowledged any more, the process must end."""
+        """Raises OSError when the disk fails: nothing may be acknowledged any more, the process must end. Raises
+        Removed when the cluster goes on without this member."""
         loop = asyncio.get_running_loop()
-        self.raft.campaign()
+        if self.replica.alone:
+            self.raft.campaign()
+        self._tell_transport()
+        ticking = asyncio.ensure_future(self.tick())
         try:
             while True:
                 self._wake.clear()
-                if self._proposed:
-                    proposed, self._proposed = self._proposed, []
-                    self.raft.propose(proposed)
-                ready = self.raft.ready()
+                if self._failure is not None:
+                    raise self._failure
+                self._take_in()
+                ready = self.replica.ready()
+                self._send(ready)
                 writing = None
-                if ready.entries or ready.hard_state:
-                    writing = loop.run_in_executor(self._disk, self._write, ready)
-                self._apply(ready.committed)
+                if ready.entries or ready.hard_state or ready.snapshot:
+                    writing = loop.run_in_executor(self._disk, self._storage.save, ready)
+                if ready.snapshot is None:
+                    self._apply(ready)
                 if writing is not None:
                     await writing
+                if ready.snapshot is not None:
+                    self._install(ready.snapshot)
+                self.transport.send(ready.messages)
                 self.raft.advance(ready)
+                self._notice_leader()
+                self._answer_readers(ready)
                 self._maybe_snapshot()
-                if not ready and not self._proposed:
+                if not ready and not self.waiting.unsent(self.raft):
                     if self._stopped:
                         return
                     await self._wake.wait()
         finally:
             self._stopped = True
-            self._fail_waiting()
+            ticking.cancel()
+            self.waiting.fail(errors.Stopped)
+            self.readers.fail(errors.Stopped)
             if self._snapshot_task is not None:
                 await asyncio.wait([self._snapshot_task])
             self._disk.shutdown()
-            self._wal.close()
+            self._storage.close()
 
-    def _write(self, ready: Ready) -> None:
-        if ready.entries:
-            self._wal.rotate(ready.entries[0].index)
-        self._wal.save(ready.entries, ready.hard_state)
+    def _take_in(self) -> None:
+        """Everything that gathered while the disk worked."""
+        inbox, self._inbox = self._inbox, []
+        for message in inbox:
+            self.raft.step(message)
+        ticks, self._ticks = self._ticks, 0
+        for _ in range(min(ticks, self.timing.election_ticks)):
+            self.raft.tick()
+            if self.raft.ticks % AGAIN_TICKS == 0:
+                self.readers.again()
+        if ticks:
+            self._expire()
+        self.waiting.send(self.raft, again=ticks > 0 and self.raft.ticks % AGAIN_TICKS == 0)
+        if (request := self.readers.next()) and not self.raft.read_index(request):
+            self.readers.again()
 
-    def _apply(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if entry.data:
-                self._apply_command(*state.decode_command(entry.data))
+    def _send(self, ready: Ready) -> None:
+        """What may go before the disk is done. A snapshot is taken now, when it is what the core thinks it is."""
+        at_once = ready.at_once
+        for place, message in enumerate(at_once):
+            if message.kind == "snapshot":
+                at_once[place] = message._replace(payload=self.machine.snapshot(message.index, message.log_term))
+        self.transport.send(at_once)
+
+    def _apply(self, ready: Ready) -> None:
+        granted = False
+        for entry in ready.committed:
+            done = self.replica.apply(entry, self._clock.monotonic(), self.waiting.messages)
+            if done is not None:
+                self.waiting.answer(*done)
                 index, size = self._since_snapshot
                 self._since_snapshot = (index, size + len(entry.data))
-            elif entry.term == self.raft.term and self.raft.role == LEADER:
-                self.machine.lessor.promote(self._clock.monotonic())
-                self.ready.set()
-            self.applied = entry.index
+                granted = granted or entry.data[0] == state.LEASE_GRANT
+            if entry.change:
+                self._members_changed()
+        if granted:
+            self.lease_granted.set()
+        if ready.committed and (self.leads or self.raft.leader):
+            self.ready.set()
 
-    def _apply_command(self, kind: int, request_id: int, payload: bytes) -> None:
-        future, message = self._waiting.pop(request_id, (None, None))
-        if message is None:
-            message = state.MESSAGES[kind].FromString(payload)
-        try:
-            answer = self.machine.apply(kind, message, self._clock.monotonic())
-        except errors.EtcdError as refused:
-            if future is not None and not future.done():
-                future.set_exception(refused)
-        else:
-            if kind == state.LEASE_GRANT:
-                self.lease_granted.set()
-            if future is not None and not future.done():
-                future.set_result(answer)
+    def _install(self, message: PeerMessage) -> None:
+        log.info("the leader's snapshot of entry %d takes the place of this member's state", message.index)
+        self.replica.install(message.payload, self._clock.monotonic())
+        self._since_snapshot = (message.index, 0)
+        self._members_changed()
+        self.ready.set()
 
-    def _fail_waiting(self) -> None:
-        for future, _ in self._waiting.values():
-            if not future.done():
-                future.set_exception(errors.Stopped())
-                future.exception()  # whoever waited may be gone
-        self._waiting.clear()
+    def _members_changed(self) -> None:
+        self._company.set()
+        self._tell_transport()
+        if self.raft.id in self.cluster.removed:
+            self.fail(Removed("the member has been permanently removed from the cluster"))
+
+    def _tell_transport(self) -> None:
+        """Whom to talk to. A member that joins knows it from others, until the log has come to its own addition."""
+        members = dict(self.cluster.members)
+        if self.raft.id not in members:
+            members = {member.id: member for member in self.others} | members
+        self.transport.update(list(members.values()), self.cluster.removed)
+
+    def _notice_leader(self) -> None:
+        if self.raft.leader == self._leader:
+            return
+        before, self._leader = self._leader, self.raft.leader
+        if self._leader:
+            self.leader_since = self._clock.monotonic()
+            log.info("raft: member %x follows leader %x in term %d", self.raft.id, self._leader, self.raft.term)
+        if before:
+            self.readers.fail(errors.LeaderChanged)
+        events, self._leader_events = self._leader_events, []
+        for event in events:
+            if not event.done():
+                event.set_result(None)
+
+    def _answer_readers(self, ready: Ready) -> None:
+        for request, index in ready.reads:
+            self.readers.confirmed(request, index)
+        self.readers.applied(self.applied)
+        if self.readers.wants_round():
+            self._wake.set()
+
+    def _expire(self) -> None:
+        """Requests that waited too long, with the reason that is likeliest."""
+        now = self._clock.monotonic()
+        self.readers.expire(now)
+        lost = self.leader_since - 2 * self.timing.election
+        for begun in self.waiting.expired(now):
+            if lost < begun < self.leader_since:
+                self.waiting.expire(errors.TimeoutDueToLeaderFail)
+            elif self.leader and not self._heard_since(begun):
+                self.waiting.expire(errors.TimeoutDueToConnectionLost)
+            else:
+                self.waiting.expire(errors.Timeout)
+
+    def _heard_since(self, moment: float) -> bool:
+        """Was there a way to the leader, or for the leader to a majority, since `moment`?"""
+
+        def heard(member: int) -> bool:
+            since = self.transport.connected_since(member)
+            return member == self.raft.id or (since is not None and since <= moment)
+
+        if self.raft.role != LEADER:
+            return heard(self.raft.leader)
+        return self.raft.configuration.holds({member for member in self.raft.configuration.members if heard(member)})
 
     # Snapshots
 
@@ -178,9 +387,9 @@ class Node:
         """Start one when the log has grown enough; entries that no other member can need leave the memory."""
         index, size = self._since_snapshot
         applied = self.raft.log.applied
-        if not self.raft.progress:
+        if self.replica.alone:
             self.raft.log.compact(applied)
-        if applied - index < self._snapshot_count and size < SNAPSHOT_BYTES:
+        if applied - index < self.timing.snapshot_count and size < SNAPSHOT_BYTES:
             return
         if self._snapshot_task is not None and not self._snapshot_task.done():
             return
@@ -188,19 +397,20 @@ class Node:
         term = self.raft.log.term(applied)
         assert term is not None
         taken = self.machine.snapshot(applied, term)
+        self.raft.log.compact(max(applied - self.timing.catch_up_entries, 0))
         loop = asyncio.get_running_loop()
         self._snapshot_task = loop.run_in_executor(None, self._save_snapshot, taken)
         self._snapshot_task.add_done_callback(self._snapshot_done)
 
     def _save_snapshot(self, taken: snapshot.Snapshot) -> None:
-        snapshot.save(self._snapshots, snapshot.encode(taken), taken.term, taken.index)
+        self._storage.save_snapshot(taken)
 
     def _snapshot_done(self, task: asyncio.Future[None]) -> None:
         error = task.exception()
         if error is not None:
             log.error("snap: cannot be saved: %s", error)
         elif not self._stopped:
-            self._disk.submit(self._wal.release, snapshot.oldest_index(self._snapshots))
+            self._disk.submit(self._storage.release)
 
 
 async def expire_leases(node: Node, clock: Clock) -> None:

@@ -1,9 +1,5 @@
 """Bring a member up from its data directory, serve, and end cleanly.
 
-    DATA/member/lock     held while a process uses the directory
-    DATA/member/wal/     the write-ahead log
-    DATA/member/snap/    snapshots
-
 Upstream: `server/embed/etcd.go`, `server/etcdserver/bootstrap.go`.
 """
 
@@ -11,133 +7,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
-import hashlib
 import logging
 import os
 import random
 import signal
 import socket
 import ssl
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from workshop import trace
 from workshop.clock import SYSTEM, Clock
-from workshop.etcd import encode, snapshot
+from workshop.etcd import encode, errors, state
+from workshop.etcd.bootstrap import Start, lock_directory, start
 from workshop.etcd.compactor import Scrubber, compact_periodically
-from workshop.etcd.lease import Lessor
+from workshop.etcd.config import Config, Fatal, Tls, address
 from workshop.etcd.mvcc.watch import WatchHub
-from workshop.etcd.node import Node, expire_leases
-from workshop.etcd.raft import HardState, Log, Raft
+from workshop.etcd.node import Node, Removed, Timing, expire_leases
+from workshop.etcd.peer.doors import PeerDoors
+from workshop.etcd.peer.tls import peer_client_context, peer_server_context
+from workshop.etcd.peer.transport import Transport
+from workshop.etcd.peers import Peers
+from workshop.etcd.raft import LostEntries
 from workshop.etcd.rpc.door import Door, bind, tls_context
-from workshop.etcd.services.base import VERSION, Limits, Member
+from workshop.etcd.services.base import VERSION, Member
 from workshop.etcd.services.server import client_door, metrics_door
-from workshop.etcd.state import StateMachine
-from workshop.etcd.wal import Corrupt, WriteAheadLog
+from workshop.etcd.wal import REMEDY, Corrupt
+from workshop.wire import etcd_pb2 as pb
 
 log = logging.getLogger("etcd")
-
-
-class Fatal(Exception):
-    """The member cannot run; the message is one sentence for the user."""
-
-
-@dataclass
-class Tls:
-    cert_file: str = ""
-    key_file: str = ""
-    trusted_ca_file: str = ""
-    client_cert_auth: bool = False
-
-
-@dataclass
-class Config:
-    """What the flags say. Times in seconds."""
-
-    name: str = "default"
-    data_dir: str = ""
-    listen_client_urls: list[str] = field(default_factory=lambda: ["http://localhost:2379"])
-    advertise_client_urls: list[str] = field(default_factory=lambda: ["http://localhost:2379"])
-    initial_advertise_peer_urls: list[str] = field(default_factory=lambda: ["http://localhost:2380"])
-    initial_cluster: list[str] = field(default_factory=list)
-    initial_cluster_token: str = "etcd-cluster"
-    listen_metrics_urls: list[str] = field(default_factory=list)
-    client_tls: Tls = field(default_factory=Tls)
-    limits: Limits = field(default_factory=Limits)
-    snapshot_count: int = 10_000
-    election_timeout: float = 1.0
-    auto_compaction_mode: str = "periodic"
-    auto_compaction_retention: str = "0"
-    watch_progress_notify_interval: float = 600.0
-
-
-def identity(config: Config) -> tuple[int, int]:
-    """(cluster id, member id), made from peer URLs and token as upstream makes them."""
-    urls = sorted(config.initial_advertise_peer_urls)
-    digest = hashlib.sha1("".join([*urls, config.initial_cluster_token]).encode(), usedforsecurity=False).digest()
-    member = int.from_bytes(digest[:8], "big")
-    cluster = hashlib.sha1(member.to_bytes(8, "big"), usedforsecurity=False).digest()
-    return int.from_bytes(cluster[:8], "big"), member
-
-
-def lock_directory(config: Config) -> int:
-    """Make the data directory and lock it; the lock's file descriptor. Raises Fatal."""
-    member = Path(config.data_dir) / "member"
-    try:
-        member.mkdir(mode=0o700, parents=True, exist_ok=True)
-        member.parent.chmod(0o700)
-        lock = os.open(member / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Fatal(f"cannot access data directory {config.data_dir}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise Fatal(f"data directory {config.data_dir} is in use by another etcd process") from error
-    return lock
-
-
-def recover(config: Config, cluster_id: int, member_id: int, clock: Clock) -> Node:
-    """The node as its disk says it was, ready to run. Raises Corrupt, ValueError, OSError, Fatal."""
-    folder = Path(config.data_dir) / "member"
-    taken = snapshot.load(folder / "snap")
-    wal, replay = WriteAheadLog.open(folder / "wal", encode.varint(cluster_id) + encode.varint(member_id), taken.index)
-    if replay is None and taken.index:
-        raise Fatal(f"wal: no log in {folder}/wal that continues the snapshot in {folder}/snap")
-    lessor = Lessor(min_ttl=max(1, -int(-1.5 * config.election_timeout // 1)))
-    machine = StateMachine(member_id, lessor)
-    machine.restore(taken, clock.monotonic())
-    raft_log = Log(taken.index, taken.term)
-    state = HardState()
-    if replay is not None:
-        raft_log.append(replay.entries)
-        raft_log.stable = raft_log.last
-        state = replay.state
-    raft = Raft(member_id, [member_id], random.SystemRandom(), raft_log, state)
-    return Node(raft, wal, machine, folder / "snap", clock, config.snapshot_count)
-
-
-def _address(url: str) -> tuple[str, int, bool]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.port or not parts.hostname:
-        raise Fatal(f'URL scheme must be http or https and the host a "host:port": {url}')
-    return parts.hostname, parts.port, parts.scheme == "https"
 
 
 def listen(urls: list[str]) -> list[tuple[socket.socket, bool]]:
     """(listening socket, does it want TLS) for each URL. Raises Fatal."""
     sockets = []
     for url in urls:
-        host, port, secure = _address(url)
+        host, port, secure = address(url)
         try:
             sockets.append((bind(host, port), secure))
         except OSError as error:
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            raise Fatal(f"listen tcp {address}: bind: {str(error.strerror).lower()}") from error
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise Fatal(f"listen tcp {where}: bind: {str(error.strerror).lower()}") from error
     return sockets
 
 
@@ -157,61 +67,59 @@ def client_context(tls: Tls) -> ssl.SSLContext:
         raise Fatal(f"open {missing}: {str(error.strerror).lower()}") from error
 
 
-async def open_door(door: Door, sockets: list[tuple[socket.socket, bool]], tls: Tls) -> None:
-    context = client_context(tls) if any(secure for _, secure in sockets) else None
+def _secure(sockets: list[tuple[socket.socket, bool]]) -> bool:
+    return any(secure for _, secure in sockets)
+
+
+async def open_door(door: Door, sockets: list[tuple[socket.socket, bool]], context: ssl.SSLContext | None) -> None:
     for listening, secure in sockets:
         await door.open(listening, context if secure else None)
 
 
 async def serve(config: Config, clock: Clock = SYSTEM) -> None:
-    """Run a member until SIGTERM or SIGINT. Raises Fatal, and Corrupt or OSError of the disk."""
+    """Run a member until SIGTERM or SIGINT. Raises Fatal, Removed, and Corrupt or OSError of the disk."""
     lock = lock_directory(config)
     try:
-        cluster_id, member_id = identity(config)
-        node = recover(config, cluster_id, member_id, clock)
-        header = encode.Header(cluster_id, member_id)
-        hub = WatchHub(node.machine.store, header, config.limits.request_bytes)
-        node.machine.on_change = hub.notify
-        scrubber = Scrubber(node.machine.store)
-        node.machine.on_compact = scrubber.wake
-        member = Member(
-            member_id,
-            config.name,
-            config.initial_advertise_peer_urls,
-            config.advertise_client_urls,
-            node,
-            hub,
-            scrubber,
-            header,
-            config.limits,
-            clock,
-            random.SystemRandom(),
-        )
-        await _run(config, member, clock)
+        await _run(config, clock)
     finally:
         os.close(lock)
 
 
-async def _run(config: Config, member: Member, clock: Clock) -> None:
+async def _run(config: Config, clock: Clock) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     trace.follow()
-    node = member.node
     async with contextlib.AsyncExitStack() as stack:
+        urls = (config.listen_client_urls, config.listen_metrics_urls, config.listen_peer_urls)
+        client_sockets, metrics_sockets, peer_sockets = map(listen, urls)
+        tls = (
+            client_context(config.client_tls) if any(secure for _, secure in client_sockets + metrics_sockets) else None
+        )
+        incoming = peer_server_context(config.peer_tls) if any(secure for _, secure in peer_sockets) else None
+        outgoing = peer_client_context(config.peer_tls, config.members)
+        begun = start(config, clock, random.SystemRandom(), outgoing)
+        node, transport = _node(config, begun, clock, outgoing)
+        doors = PeerDoors(transport, config.peer_tls.allowed_cn)
+        peers = Peers(node, transport, clock, config.strict_reconfig_check)
+        doors.routes.update(peers.routes())
+        stack.callback(doors.close)
+        stack.callback(transport.close)
+        for listening, secure in peer_sockets:
+            await doors.open(listening, incoming if secure else None)
+        member = _member(config, begun, node, peers, clock)
         running = asyncio.ensure_future(node.run())
         stack.push_async_callback(_finish, node, running)
-        await _first(running, node.ready.wait())
+        await _first(running, stop.wait(), _publish(config, node))
+        if stop.is_set():
+            return
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        for door, urls in (
-            (client_door(member), config.listen_client_urls),
-            (metrics_door(member), config.listen_metrics_urls),
-        ):
+        for door, sockets in ((client_door(member), client_sockets), (metrics_door(member), metrics_sockets)):
             stack.callback(door.close)
-            await open_door(door, listen(urls), config.client_tls)
+            await open_door(door, sockets, tls)
         log.info("etcd %s serves client traffic on %s", VERSION, ",".join(config.listen_client_urls))
         background = [
             asyncio.ensure_future(expire_leases(node, clock)),
@@ -227,6 +135,55 @@ async def _run(config: Config, member: Member, clock: Clock) -> None:
             for task in background:
                 task.cancel()
         log.info("etcd ends")
+
+
+def _node(config: Config, begun: Start, clock: Clock, tls: ssl.SSLContext | None) -> tuple[Node, Transport]:
+    timing = Timing(
+        config.heartbeat_interval,
+        begun.replica.raft.options.election_ticks,
+        config.snapshot_count,
+        config.snapshot_catchup_entries,
+    )
+    node = Node(begun.replica, begun.storage, clock, timing)
+    transport = Transport(begun.cluster_id, begun.member_id, node, clock, tls)
+    node.transport, node.others = transport, begun.others
+
+    def heard() -> None:
+        """With a majority in hearing there is no need to wait for a leader's sign a whole election timeout long."""
+        voters = node.raft.configuration.voters
+        if sum(transport.connected_since(voter) is not None for voter in voters) + 1 > len(voters) // 2:
+            node.hasten()
+
+    if config.initial_election_tick_advance:
+        transport.on_heard = heard
+    return node, transport
+
+
+def _member(config: Config, begun: Start, node: Node, peers: Peers, clock: Clock) -> Member:
+    header = encode.Header(begun.cluster_id, begun.member_id)
+    hub = WatchHub(node.machine.store, header, config.limits.request_bytes)
+    node.machine.on_change, node.machine.on_replace = hub.notify, hub.resync
+    scrubber = Scrubber(node.machine.store)
+    node.machine.on_compact = scrubber.wake
+    return Member(
+        begun.member_id, config.name, node, peers, hub, scrubber, header, config.limits, clock, random.SystemRandom()
+    )
+
+
+async def _publish(config: Config, node: Node) -> None:
+    """Tell the cluster what this member is called and where clients reach it; return when it is known."""
+    await node.ready.wait()
+    while True:
+        known = node.cluster.members.get(node.raft.id)
+        if known is not None and (known.name, list(known.client_urls)) == (config.name, config.advertise_client_urls):
+            return
+        told = pb.Member(ID=node.raft.id, name=config.name, clientURLs=config.advertise_client_urls)
+        try:
+            await node.propose(state.MEMBER_PUBLISH, told)
+        except errors.Stopped:
+            raise
+        except errors.EtcdError as error:
+            log.warning("the member cannot be published yet: %s", error)
 
 
 async def _finish(node: Node, running: asyncio.Future[None]) -> None:
@@ -253,8 +210,10 @@ async def _report_progress(member: Member, interval: float, clock: Clock) -> Non
 
 def failure(error: Exception) -> str:
     """One sentence for the user. Re-raises what is a fault of the program."""
+    if isinstance(error, LostEntries):
+        return f"{error}: {REMEDY}"
     if isinstance(error, OSError):
         return f"cannot write the data directory: {error.strerror}"
-    if isinstance(error, (Fatal, Corrupt, ValueError)):
+    if isinstance(error, (Fatal, Corrupt, Removed, ValueError)):
         return str(error)
     raise error

@@ -8,17 +8,17 @@ Upstream: `server/etcdserver/api/snap`. (Upstream keeps the store itself in a bb
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workshop.etcd.disk import SYSTEM_DISK, Disk
 from workshop.etcd.mvcc.key_index import Record
-from workshop.etcd.wal import sync_folder
+from workshop.etcd.wal import REMEDY
 
-MAGIC = b"\xf5SNAP001"
-HEAD = struct.Struct("<QQqqIII")
+MAGIC = b"\xf5SNAP002"
+HEAD = struct.Struct("<QQqqIIII")
 ALARM = struct.Struct("<IQ")
 LEASE = struct.Struct("<qq")
 RECORD = struct.Struct("<qIqqqII")
@@ -30,7 +30,7 @@ KEEP = 2
 @dataclass
 class Snapshot:
     """The state after applying the log up to `index` (whose term is `term`). `alarms` are (type, member),
-    `leases` (id, ttl)."""
+    `leases` (id, ttl), `cluster` the members as `membership.Cluster` encodes them."""
 
     index: int = 0
     term: int = 0
@@ -39,6 +39,7 @@ class Snapshot:
     alarms: list[tuple[int, int]] = field(default_factory=list)
     leases: list[tuple[int, int]] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    cluster: bytes = b""
 
 
 def encode(snapshot: Snapshot) -> bytes:
@@ -51,7 +52,9 @@ def encode(snapshot: Snapshot) -> bytes:
             len(snapshot.alarms),
             len(snapshot.leases),
             len(snapshot.records),
-        )
+            len(snapshot.cluster),
+        ),
+        snapshot.cluster,
     ]
     parts += [ALARM.pack(*alarm) for alarm in snapshot.alarms]
     parts += [LEASE.pack(*lease) for lease in snapshot.leases]
@@ -66,9 +69,9 @@ def decode(data: bytes) -> Snapshot:
     start = len(MAGIC) + 4
     if data[: len(MAGIC)] != MAGIC or zlib.crc32(data[start:]) != struct.unpack_from("<I", data, len(MAGIC))[0]:
         raise ValueError("not a snapshot, or damaged")
-    index, term, revision, compacted, alarms, leases, records = HEAD.unpack_from(data, start)
-    snapshot = Snapshot(index, term, revision, compacted)
-    offset = start + HEAD.size
+    index, term, revision, compacted, alarms, leases, records, cluster = HEAD.unpack_from(data, start)
+    offset = start + HEAD.size + cluster
+    snapshot = Snapshot(index, term, revision, compacted, cluster=data[start + HEAD.size : offset])
     for _ in range(alarms):
         snapshot.alarms.append(ALARM.unpack_from(data, offset))
         offset += ALARM.size
@@ -87,38 +90,42 @@ def decode(data: bytes) -> Snapshot:
     return snapshot
 
 
-def save(folder: Path, data: bytes, term: int, index: int) -> None:
+def save(folder: Path, data: bytes, term: int, index: int, disk: Disk = SYSTEM_DISK) -> None:
     """Write an encoded snapshot, then remove those that are no longer kept."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{term:016x}-{index:016x}.snap"
-    beside = path.with_suffix(".tmp")
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    disk.make_folder(folder)
+    name = f"{term:016x}-{index:016x}"
+    for left in (left for left in disk.names(folder) if left.endswith(".tmp")):
+        disk.remove(folder / left)
+    beside = folder / f"{name}.tmp"
+    file = disk.append(beside)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
-        os.fsync(file)
+        file.write(data)
+        file.sync()
     finally:
-        os.close(file)
-    beside.rename(path)
-    sync_folder(folder)
-    for old in sorted(folder.glob("*.snap"))[:-KEEP]:
-        old.unlink()
+        file.close()
+    disk.rename(beside, folder / f"{name}.snap")
+    disk.sync_folder(folder)
+    for old in _names(folder, disk)[:-KEEP]:
+        disk.remove(folder / old)
 
 
-def load(folder: Path) -> Snapshot:
+def _names(folder: Path, disk: Disk) -> list[str]:
+    return [name for name in disk.names(folder) if name.endswith(".snap")]
+
+
+def load(folder: Path, disk: Disk = SYSTEM_DISK) -> Snapshot:
     """The newest whole snapshot; an empty state if there is none. Raises ValueError when all are damaged."""
-    paths = sorted(folder.glob("*.snap"), reverse=True)
-    for path in paths:
+    names = _names(folder, disk)
+    for name in reversed(names):
         try:
-            return decode(path.read_bytes())
-        except ValueError:
+            return decode(disk.read(folder / name))
+        except (ValueError, struct.error):
             continue
-    if paths:
-        raise ValueError(f"snap: none of the snapshots in {folder} can be read")
+    if names:
+        raise ValueError(f"snap: none of the snapshots in {folder} can be read: {REMEDY}")
     return Snapshot()
 
 
-def oldest_index(folder: Path) -> int:
+def oldest_index(folder: Path, disk: Disk = SYSTEM_DISK) -> int:
     """The index of the oldest snapshot that is kept: the log before it is not needed any more."""
-    return min((int(path.stem[17:], 16) for path in folder.glob("*.snap")), default=0)
+    return min((int(name[17:33], 16) for name in _names(folder, disk)), default=0)

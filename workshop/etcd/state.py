@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from workshop import trace
-from workshop.etcd import encode, errors
+from workshop.etcd import encode, errors, membership
 from workshop.etcd.lease import Lessor
 from workshop.etcd.mvcc import operations
 from workshop.etcd.mvcc.key_index import Record
@@ -23,7 +23,11 @@ from workshop.etcd.snapshot import Snapshot
 from workshop.wire import etcd_pb2 as pb
 
 PUT, DELETE_RANGE, TXN, COMPACT, LEASE_GRANT, LEASE_REVOKE, ALARM = range(1, 8)
+MEMBER_ADD, MEMBER_REMOVE, MEMBER_PROMOTE, MEMBER_UPDATE, MEMBER_PUBLISH = range(32, 37)
 COMMAND = struct.Struct("<BQ")
+
+#: Commands that change who belongs to the cluster, of which consensus itself must know.
+CHANGES = frozenset({MEMBER_ADD, MEMBER_REMOVE, MEMBER_PROMOTE, MEMBER_UPDATE})
 
 MESSAGES = {
     PUT: pb.PutRequest,
@@ -33,6 +37,11 @@ MESSAGES = {
     LEASE_GRANT: pb.LeaseGrantRequest,
     LEASE_REVOKE: pb.LeaseRevokeRequest,
     ALARM: pb.AlarmRequest,
+    MEMBER_ADD: pb.Member,
+    MEMBER_REMOVE: pb.MemberRemoveRequest,
+    MEMBER_PROMOTE: pb.MemberPromoteRequest,
+    MEMBER_UPDATE: pb.MemberUpdateRequest,
+    MEMBER_PUBLISH: pb.Member,
 }
 
 
@@ -66,14 +75,17 @@ class Applied(NamedTuple):
 
 
 class StateMachine:
-    """Store, leases and alarms. `on_change` hears the changes of each transaction right after it,
-    `on_compact` that the store is to be scrubbed."""
+    """Store, leases, alarms and members. `on_change` hears the changes of each transaction right after it,
+    `on_compact` that the store is to be scrubbed, `on_replace` that another state took the place of this one, which
+    had come to a revision."""
 
     def __init__(self, member_id: int, lessor: Lessor, store: Store | None = None) -> None:
         self.member_id, self.store, self.lessor = member_id, store or Store(), lessor
         self.alarms: dict[int, set[int]] = {}  # type -> members
+        self.cluster = membership.Cluster()
         self.on_change: Callable[[list[Record]], None] = lambda changes: None
         self.on_compact: Callable[[], None] = lambda: None
+        self.on_replace: Callable[[int], None] = lambda revision: None
         self._commands = {
             PUT: self._put,
             DELETE_RANGE: self._delete_range,
@@ -82,6 +94,11 @@ class StateMachine:
             LEASE_GRANT: self._lease_grant,
             LEASE_REVOKE: self._lease_revoke,
             ALARM: self._alarm,
+            MEMBER_ADD: self._member_add,
+            MEMBER_REMOVE: self._member_remove,
+            MEMBER_PROMOTE: self._member_promote,
+            MEMBER_UPDATE: self._member_update,
+            MEMBER_PUBLISH: self._member_publish,
         }
 
     def apply(self, kind: int, message: Message, now: float) -> Applied:
@@ -134,6 +151,31 @@ class StateMachine:
             return b""
         return encode.nested(2, encode.number(1, member) + encode.number(2, message.alarm))
 
+    def _member_add(self, message: Message, now: float) -> bytes:
+        urls, client_urls = tuple(message.peerURLs), tuple(message.clientURLs)
+        self.cluster.add(membership.Member(message.ID, urls, message.name, client_urls, message.isLearner))
+        return b""
+
+    def _member_remove(self, message: Message, now: float) -> bytes:
+        self.cluster.remove(message.ID)
+        for alarm in [alarm for alarm, members in self.alarms.items() if message.ID in members]:
+            self.alarms[alarm].discard(message.ID)
+            if not self.alarms[alarm]:
+                del self.alarms[alarm]
+        return b""
+
+    def _member_promote(self, message: Message, now: float) -> bytes:
+        self.cluster.promote(message.ID)
+        return b""
+
+    def _member_update(self, message: Message, now: float) -> bytes:
+        self.cluster.update(message.ID, message.peerURLs)
+        return b""
+
+    def _member_publish(self, message: Message, now: float) -> bytes:
+        self.cluster.publish(message.ID, message.name, message.clientURLs)
+        return b""
+
     # As a whole
 
     def snapshot(self, index: int, term: int) -> Snapshot:
@@ -146,10 +188,12 @@ class StateMachine:
             sorted((alarm, member) for alarm, members in self.alarms.items() for member in members),
             [(lease.id, lease.ttl) for lease in self.lessor.leases.values()],
             list(self.store.history),
+            self.cluster.encode(),
         )
 
     def restore(self, snapshot: Snapshot, now: float) -> None:
         """Take over a snapshot's state, being empty."""
+        self.cluster.restore(snapshot.cluster)
         for id, ttl in snapshot.leases:
             self.lessor.grant(id, ttl, now)
         self.store.restore(snapshot.revision, snapshot.compacted, snapshot.records)
@@ -158,3 +202,12 @@ class StateMachine:
                 self.lessor.attach(record.lease, record.key)
         for alarm, member in snapshot.alarms:
             self.alarms.setdefault(alarm, set()).add(member)
+
+    def replace(self, snapshot: Snapshot, now: float) -> None:
+        """Take over a snapshot's state in the place of the own one; store and lessor stay the same objects."""
+        told = self.store.revision
+        self.store.clear()
+        self.lessor.leases.clear()
+        self.alarms.clear()
+        self.restore(snapshot, now)
+        self.on_replace(told)

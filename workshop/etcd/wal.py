@@ -19,22 +19,29 @@ Upstream: `server/storage/wal`.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from workshop.etcd.disk import SYSTEM_DISK, Disk, File
 from workshop.etcd.raft import Entry, HardState
 
 MAGIC = b"\xf5WAL"
 HEADER = struct.Struct("<4sIQII")
 RECORD = struct.Struct("<BI")
-ENTRY = struct.Struct("<QQ")
+ENTRY = struct.Struct("<QQ?")
 STATE = struct.Struct("<QQQ")
-METADATA, ENTRIES, HARD_STATE = 1, 2, 3
+POSITION = struct.Struct("<QQ")
+METADATA, ENTRIES, HARD_STATE, SNAPSHOT = 1, 2, 3, 4
+
+#: What to do when the data cannot be trusted; every refusal ends so.
+REMEDY = (
+    "restore the data directory from a snapshot, or remove this member from the cluster (etcdctl member remove), "
+    "empty the directory and add it again (etcdctl member add)"
+)
 
 #: Bytes after which a new segment is begun.
 SEGMENT_SIZE = 16 << 20
@@ -68,9 +75,10 @@ def encode_record(kind: int, body: bytes) -> bytes:
     return RECORD.pack(kind, len(body)) + body
 
 
-def encode_batch(entries: Iterable[Entry], state: HardState | None) -> bytes:
-    """The records of one frame."""
-    records = [encode_record(ENTRIES, ENTRY.pack(term, index) + data) for term, index, data in entries]
+def encode_batch(entries: Iterable[Entry], state: HardState | None, snapshot: tuple[int, int] | None = None) -> bytes:
+    """The records of one frame. `snapshot` (index, term): the log begins anew behind it."""
+    records = [encode_record(SNAPSHOT, POSITION.pack(*snapshot))] if snapshot else []
+    records += [encode_record(ENTRIES, ENTRY.pack(term, index, change) + data) for term, index, data, change in entries]
     if state is not None:
         records.append(encode_record(HARD_STATE, STATE.pack(*state)))
     return b"".join(records)
@@ -128,13 +136,38 @@ def records_of(frame: Frame) -> Iterator[tuple[int, bytes]]:
         offset += length
 
 
-def _take(entries: list[Entry], body: bytes, after: int) -> None:
-    """Add a recorded entry; it replaces what a former leader had put at its index and behind."""
-    term, index = ENTRY.unpack_from(body)
-    while entries and entries[-1].index >= index:
-        entries.pop()
-    if index > after:
-        entries.append(Entry(term, index, body[ENTRY.size :]))
+class Reader:
+    """Gathers what the records of a log say, from a snapshot on whose (index, term) is `after`."""
+
+    def __init__(self, metadata: bytes, after: tuple[int, int]) -> None:
+        self.metadata, self.state, self.entries = metadata, HardState(), list[Entry]()
+        self._after = after
+        self.began = (0, 0)  # where the log last began anew
+
+    def take(self, kind: int, body: bytes) -> None:
+        if kind == METADATA:
+            self.metadata = body
+        elif kind == HARD_STATE:
+            self.state = HardState(*STATE.unpack(body))
+        elif kind == SNAPSHOT:
+            index, term = POSITION.unpack(body)
+            self.began = (index, term)
+            self.entries.clear()
+        elif kind == ENTRIES:
+            term, index, change = ENTRY.unpack_from(body)
+            self._entry(Entry(term, index, body[ENTRY.size :], change))
+
+    def _entry(self, entry: Entry) -> None:
+        """It replaces what a former leader had put at its index and behind."""
+        while self.entries and self.entries[-1].index >= entry.index:
+            self.entries.pop()
+        index, term = self._after
+        if entry.index > index:
+            self.entries.append(entry)
+        elif entry.index == index and entry.term != term:
+            # The snapshot came from the leader, and the crash before the log began anew: what follows in the log
+            # follows something else.
+            self.entries.clear()
 
 
 # On disk
@@ -143,80 +176,83 @@ def _take(entries: list[Entry], body: bytes, after: int) -> None:
 class WriteAheadLog:
     """`open` one; then `save` is all. Raises OSError as the disk does."""
 
-    def __init__(self, folder: Path, metadata: bytes) -> None:
-        self._folder, self._metadata = folder, metadata
-        self._file = -1
+    def __init__(self, folder: Path, metadata: bytes, disk: Disk = SYSTEM_DISK) -> None:
+        self._folder, self.metadata, self._disk = folder, metadata, disk
+        self._file: File | None = None
         self._size = self._sequence = self._segment = self._check = 0
 
     @classmethod
-    def open(cls, folder: Path, metadata: bytes, after: int) -> tuple[WriteAheadLog, Replay | None]:
-        """The log in `folder`, ready to go on with it, and what it says of entries after index `after`.
+    def open(
+        cls, folder: Path, metadata: Callable[[], bytes], after: int, term: int = 0, disk: Disk = SYSTEM_DISK
+    ) -> tuple[WriteAheadLog, Replay | None]:
+        """The log in `folder`, ready to go on with it, and what it says of entries behind the snapshot that ends
+        with entry `after` of `term`.
 
-        Where nothing was ever durable it is begun anew, whose it is being told by `metadata`, and there is no
+        Where nothing was ever durable it is begun anew, whose it is being told by `metadata()`, and there is no
         replay. A torn frame at the very end is dropped. Raises Corrupt.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = cls(folder, metadata)
-        paths = sorted(folder.glob("*.wal"))
-        replay = log._read(paths, after)
+        disk.make_folder(folder)
+        log = cls(folder, b"", disk)
+        paths = [folder / name for name in disk.names(folder) if name.endswith(".wal")]
+        replay = log._read(paths, (after, term))
         if replay is None:
             for path in paths:
-                path.unlink()
+                disk.remove(path)
+            log.metadata = metadata()
             log._begin_segment(after + 1)
             return log, None
-        log._file = os.open(paths[-1], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        log._file = disk.append(paths[-1])
         if not log._size:  # the crash came between making the segment and its first frame
             log._check = 0
-            log._write(encode_record(METADATA, log._metadata))
+            log._write(encode_record(METADATA, log.metadata))
         return log, replay
 
-    def _read(self, paths: list[Path], after: int) -> Replay | None:
-        state, entries = HardState(), list[Entry]()
+    def _read(self, paths: list[Path], after: tuple[int, int]) -> Replay | None:
+        reader = Reader(self.metadata, after)
         sequence: int | None = None
         for place, path in enumerate(paths):
-            data = path.read_bytes()
+            data = self._disk.read(path)
             offset = check = 0
             while (frame := decode_frame(data, offset, sequence, check)) is not None:
                 sequence, check, offset = frame.sequence + 1, frame.check, frame.end
                 for kind, body in records_of(frame):
-                    if kind == METADATA:
-                        self._metadata = body
-                    elif kind == HARD_STATE:
-                        state = HardState(*STATE.unpack(body))
-                    elif kind == ENTRIES:
-                        _take(entries, body, after)
+                    reader.take(kind, body)
             if offset < len(data):
                 self._check_torn(paths[place:], data, offset, sequence)
-                os.truncate(path, offset)
+                self._disk.truncate(path, offset)
             self._size, self._check = offset, check
         if sequence is None:
             return None
         self._sequence, self._segment = sequence, int(paths[-1].name[:16], 16) + 1
-        if entries and entries[0].index > after + 1:
-            raise Corrupt(f"wal: entries {after + 1} to {entries[0].index - 1} are missing in {self._folder}")
-        return Replay(self._metadata, state, entries)
+        self._check_complete(reader, after[0])
+        self.metadata = reader.metadata
+        return Replay(reader.metadata, reader.state, reader.entries)
 
-    @staticmethod
-    def _check_torn(rest: list[Path], data: bytes, offset: int, sequence: int | None) -> None:
+    def _check_complete(self, reader: Reader, after: int) -> None:
+        if reader.began[0] > after:
+            raise Corrupt(f"wal: the snapshot of entry {reader.began[0]} is missing or damaged: {REMEDY}")
+        if reader.entries and reader.entries[0].index > after + 1:
+            missing = f"entries {after + 1} to {reader.entries[0].index - 1} are missing in {self._folder}"
+            raise Corrupt(f"wal: {missing}: {REMEDY}")
+
+    def _check_torn(self, rest: list[Path], data: bytes, offset: int, sequence: int | None) -> None:
         """A bad frame is forgiven only if nothing durable follows, in its segment or in a later one."""
         expected = sequence or 0
         follows = later_frame(data, offset, expected) is not None
-        if follows or any(later_frame(path.read_bytes(), 0, expected) is not None for path in rest[1:]):
+        if follows or any(later_frame(self._disk.read(path), 0, expected) is not None for path in rest[1:]):
             raise Corrupt(
-                f"wal: {rest[0]} is damaged at byte {offset}, in a record that had been written completely; "
-                "restore the data directory from a snapshot, or remove it to start empty"
+                f"wal: {rest[0]} is damaged at byte {offset}, in a record that had been written completely: {REMEDY}"
             )
 
-    def save(self, entries: Iterable[Entry], state: HardState | None) -> None:
+    def save(self, entries: Iterable[Entry], state: HardState | None, snapshot: tuple[int, int] | None = None) -> None:
         """Write one frame and wait until it is on disk."""
-        self._write(encode_batch(entries, state))
+        self._write(encode_batch(entries, state, snapshot))
 
     def _write(self, records: bytes) -> None:
+        assert self._file is not None
         frame, self._check = encode_frame(self._sequence, self._check, records)
-        view = memoryview(frame)
-        while view:
-            view = view[os.write(self._file, view) :]
-        os.fdatasync(self._file)
+        self._file.write(frame)
+        self._file.sync()
         self._sequence += 1
         self._size += len(frame)
 
@@ -226,31 +262,22 @@ class WriteAheadLog:
             self._begin_segment(next_index)
 
     def _begin_segment(self, next_index: int) -> None:
-        path = self._folder / f"{self._segment:016x}-{next_index:016x}.wal"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if self._file >= 0:
-            os.close(self._file)
+        file = self._disk.append(self._folder / f"{self._segment:016x}-{next_index:016x}.wal")
+        if self._file is not None:
+            self._file.close()
         self._file, self._size, self._check = file, 0, 0
         self._segment += 1
-        self._write(encode_record(METADATA, self._metadata))
-        sync_folder(self._folder)
+        self._write(encode_record(METADATA, self.metadata))
+        self._disk.sync_folder(self._folder)
 
     def release(self, index: int) -> None:
         """Remove segments that hold nothing after entry `index`."""
-        paths = sorted(self._folder.glob("*.wal"))
-        for path, following in pairwise(paths):
-            if int(following.stem[17:], 16) > index + 1:
+        names = [name for name in self._disk.names(self._folder) if name.endswith(".wal")]
+        for name, following in pairwise(names):
+            if int(following[17:33], 16) > index + 1:
                 break
-            path.unlink()
+            self._disk.remove(self._folder / name)
 
     def close(self) -> None:
-        os.close(self._file)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        if self._file is not None:
+            self._file.close()

@@ -193,6 +193,15 @@ class Store:
 
     # As a whole
 
+    def clear(self) -> None:
+        """Forget everything, history too."""
+        self.keys.clear()
+        self.live.clear()
+        self.ended.clear()
+        self._superseded.clear()
+        self.history = History()
+        self.revision, self.compacted, self.size = 1, 0, 0
+
     def hash(self, revision: int = 0) -> int:
         """A checksum of the records up to `revision` that a read at it can see, and of those between the compacted
         revision and it. Members that applied the same log and were compacted at the same revision have the same,

@@ -186,6 +186,17 @@ class WatchHub:
             else:
                 self._send(watcher, records, encoded)
 
+    def resync(self, told: int) -> None:
+        """The store was replaced by a later one. What happened after revision `told` is read from its history."""
+        for stream in list(self.streams):
+            for watcher in stream.watchers.values():
+                if watcher.synced:
+                    watcher.next = max(watcher.next, told + 1)
+                    watcher.synced = watcher.next > self._store.revision
+            stream.behind = True
+            if not stream.outbox:
+                self.catch_up(stream)
+
     def catch_up(self, stream: Stream) -> None:
         """Send watchers that are behind what there is room for. Called when the outbox has become empty."""
         behind = False

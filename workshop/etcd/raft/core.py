@@ -1,330 +1,334 @@
 """One member's part of Raft, as rules over plain state. Drive it like this:
 
     raft.tick()                 a tick of time has passed
-    raft.propose([b"..."])      a client wants this in the log (only a leader can)
+    raft.propose([b"..."])      a client wants this in the log
     raft.step(message)          another member said something
     ready = raft.ready()        what is to be done now, in this order:
-                                  write ready.hard_state and ready.entries to disk (fsync),
-                                  send ready.messages, apply ready.committed
+                                  send ready.at_once; write ready.snapshot, ready.hard_state and ready.entries to disk
+                                  (fsync); send ready.messages; apply ready.committed; serve ready.reads
     raft.advance(ready)         it has been done
 
 A member that answers before its disk has the answer may vote twice, or lose what it acknowledged.
+
+The rules themselves: `election.py`, `replication.py`, `reads.py`, `transfer.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
+from typing import Any
 
+from workshop.etcd.raft import election, reads, replication, transfer
 from workshop.etcd.raft.log import Entry, Log
-
-FOLLOWER, CANDIDATE, LEADER = "follower", "candidate", "leader"
-
-#: How many entries one append message carries at most.
-MAX_BATCH = 256
+from workshop.etcd.raft.messages import BEFORE_DISK, FOLLOWER, LEADER, OF_LEADER, HardState, Message, Ready
+from workshop.etcd.raft.progress import Progress
+from workshop.etcd.raft.quorum import Configuration
 
 
-class HardState(NamedTuple):
-    """What must survive a crash beside the log. `vote` 0: nobody yet in this term."""
+@dataclass(frozen=True)
+class Options:
+    """Times are in ticks. An election comes after `election_ticks` to twice as many of silence, by lot."""
 
-    term: int = 0
-    vote: int = 0
-    commit: int = 0
-
-
-class Message(NamedTuple):
-    """What members say to each other. `kind`: vote, vote-reply, append, append-reply, heartbeat, heartbeat-reply.
-
-    `index` and `log_term` name the candidate's last entry (vote), the entry before `entries` (append), or the
-    last entry that agrees (append-reply). `context` numbers a round of heartbeats for linearizable reads.
-    """
-
-    kind: str
-    sender: int
-    to: int
-    term: int
-    index: int = 0  # type: ignore[assignment]
-    log_term: int = 0
-    entries: tuple[Entry, ...] = ()
-    commit: int = 0
-    reject: bool = False
-    context: int = 0
+    election_ticks: int = 10
+    heartbeat_ticks: int = 1
+    pre_vote: bool = True
+    check_quorum: bool = True
+    lease_reads: bool = False
 
 
-class Ready(NamedTuple):
-    """Work for the one who drives the core. `reads`: (request, index): serve it once `index` is applied."""
+@dataclass
+class Rules:
+    """The two decisions on which safety stands, exchangeable: a lab lets learners write them."""
 
-    hard_state: HardState | None
-    entries: list[Entry]
-    committed: list[Entry]
-    messages: list[Message]
-    reads: list[tuple[int, int]]
-
-    def __bool__(self) -> bool:
-        return bool(self.hard_state or self.entries or self.committed or self.messages or self.reads)
+    may_vote: Callable[[int, int, int, tuple[int, int], Message], bool] = election.may_vote
+    commit_index: Callable[[int, int, Callable[[int], int | None], int], int] = replication.commit_index
 
 
-class Progress:
-    """What a leader knows of one follower: the last entry known to agree, and the next one to send."""
-
-    __slots__ = ("match", "next")
-
-    def __init__(self, next: int) -> None:
-        self.match, self.next = 0, next
-
-
+@dataclass
 class Raft:
-    """Times are in ticks: a heartbeat each tick of the leader, an election after `election_ticks` to twice as many
-    of silence."""
+    """`configuration` is what the log says as far as it was applied; `random` decides election timeouts only."""
 
-    def __init__(
-        self,
-        id: int,
-        voters: Iterable[int],
-        random: Random,
-        log: Log | None = None,
-        hard_state: HardState | None = None,
-        election_ticks: int = 10,
-    ) -> None:
-        self.id, self.voters = id, frozenset(voters)
-        self.log = log or Log()
-        self.term, self.vote, commit = hard_state or HardState()
+    id: int
+    configuration: Configuration
+    random: Random
+    log: Log = field(default_factory=Log)
+    saved: HardState = field(default_factory=HardState)
+    options: Options = field(default_factory=Options)
+    rules: Rules = field(default_factory=Rules)
+
+    def __post_init__(self) -> None:
+        self.term, self.vote, commit = self.saved
         self.log.commit(min(commit, self.log.last))
         self.role, self.leader = FOLLOWER, 0
         self.votes: dict[int, bool] = {}
-        self.progress: dict[int, Progress] = {}
-        self._saved = HardState(self.term, self.vote, self.log.committed)
-        self._random, self._election_ticks = random, election_ticks
+        self.ticks = self.elapsed = self.timeout = 0  # since the start; since the leader was heard; patience
         self._messages: list[Message] = []
-        self._reads: list[tuple[int, int]] = []
-        self._waiting_reads: list[tuple[int, int, int, set[int]]] = []  # request, index, round, who confirmed
-        self._round = 0
-        self._reset_timer()
+        self._snapshot: Message | None = None
+        self.reads: list[tuple[int, int]] = []
+        self._forget_leadership()
+        self.reset_timer()
+
+    def _forget_leadership(self) -> None:
+        """What only a leader knows."""
+        self.progress: dict[int, Progress] = {}
+        self.transferee = self.transfer_elapsed = 0
+        self.pending_change = 0  # no other change of membership before this index is applied
+        self.heartbeat_elapsed = 0
+        self.round = 0  # of heartbeats
+        self.round_due = False
+        self.round_ticks: dict[int, int] = {}  # when each was sent
+        self.answered: dict[int, int] = {}
+        self.pending_reads: list[reads.PendingRead] = []
+        self.postponed_reads: list[tuple[int, int]] = []
 
     # Time
 
     def tick(self) -> None:
-        """One tick: a leader sends heartbeats, another member may lose patience and campaign."""
-        if self.role == LEADER:
-            self._broadcast_heartbeat()
+        """One tick: a leader sends heartbeats and looks for its quorum, others may lose patience and campaign."""
+        self.ticks += 1
+        self.elapsed += 1
+        if self.role != LEADER:
+            if self.elapsed >= self.timeout and self.id in self.configuration.voters:
+                self.elapsed = 0
+                election.campaign(self)
             return
-        self._elapsed += 1
-        if self._elapsed >= self._timeout and self.id in self.voters:
-            self.campaign()
+        transfer.tick(self)
+        if self.elapsed >= self.options.election_ticks:
+            self.elapsed = 0
+            if self.options.check_quorum:
+                election.check_quorum(self)
+        self.heartbeat_elapsed += 1
+        if self.role == LEADER and self.heartbeat_elapsed >= self.options.heartbeat_ticks:
+            self.heartbeat_elapsed = 0
+            self.start_round()
 
-    def _reset_timer(self) -> None:
-        self._elapsed = 0
-        self._timeout = self._election_ticks + self._random.randrange(self._election_ticks)
-
-    # Elections (paper, 5.2 and 5.4.1)
+    def reset_timer(self) -> None:
+        self.elapsed = 0
+        self.timeout = self.options.election_ticks + self.random.randrange(self.options.election_ticks)
 
     def campaign(self) -> None:
-        """Stand for election in a new term. A cluster of one elects itself at once."""
-        self._become(CANDIDATE, self.term + 1)
-        self.vote = self.id
-        self.votes = {self.id: True}
-        if self._won():
-            self._lead()
-        for peer in self.voters - {self.id}:
-            self._send("vote", peer, index=self.log.last, log_term=self.log.last_term)
+        """Stand for election now."""
+        election.campaign(self)
 
-    def _on_vote(self, m: Message) -> None:
-        free = self.vote in (0, m.sender)
-        grant = free and self.log.up_to_date(m.index, m.log_term)
-        if grant:
-            self.vote = m.sender
-            self._reset_timer()
-        self._send("vote-reply", m.sender, reject=not grant)
+    # Roles
 
-    def _on_vote_reply(self, m: Message) -> None:
-        if self.role != CANDIDATE:
-            return
-        self.votes.setdefault(m.sender, not m.reject)
-        if self._won():
-            self._lead()
-        elif sum(not yes for yes in self.votes.values()) >= self._majority():
-            self._become(FOLLOWER, self.term)
-
-    def _won(self) -> bool:
-        return sum(self.votes.values()) >= self._majority()
-
-    def _majority(self) -> int:
-        return len(self.voters) // 2 + 1
-
-    def _lead(self) -> None:
-        self.role, self.leader = LEADER, self.id
-        self.progress = {peer: Progress(self.log.last + 1) for peer in self.voters - {self.id}}
-        # An entry of one's own term, so that what earlier terms left can be committed (5.4.2) and read (6.4).
-        self._append([b""])
-
-    def _become(self, role: str, term: int) -> None:
+    def become(self, role: str, term: int) -> None:
+        """Take a role that does not lead; a higher term frees the vote."""
         if term > self.term:
             self.term, self.vote = term, 0
         self.role, self.leader = role, 0
-        self.votes, self.progress, self._waiting_reads = {}, {}, []
-        self._reset_timer()
+        self.votes = {}
+        self._forget_leadership()
+        self.reset_timer()
 
-    # Replication (5.3) and the rule of commitment (5.4.2)
+    def lead(self) -> None:
+        self._forget_leadership()
+        self.role, self.leader = LEADER, self.id
+        self.reset_timer()
+        # An entry of one's own term, so that what earlier terms left can be committed (5.4.2) and read (8).
+        self._append([(b"", False)])
+        self.pending_change = self.log.last
+        self._track(self.log.last)
+
+    def change_waits(self) -> bool:
+        """Is a change of membership committed and not yet applied? Who counts is not known then."""
+        return any(entry.change for entry in self.log.between(self.log.applied + 1, self.log.committed))
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """A change of membership was applied."""
+        self.configuration = configuration
+        if self.role != LEADER:
+            return
+        if self.id not in configuration.voters:
+            self.become(FOLLOWER, self.term)
+            return
+        self._track(self.log.last + 1)
+        if self.transferee not in configuration.voters:
+            self.transferee = 0
+        if replication.advance_commit(self):  # a smaller majority may be reached already
+            replication.broadcast(self)
+
+    def _track(self, next: int) -> None:
+        """Know of each other member how far it is; to a new one `next` is the first entry to send."""
+        self.progress = {peer: p for peer, p in self.progress.items() if peer in self.configuration.members}
+        for peer in sorted(self.configuration.members - {self.id} - set(self.progress)):
+            self.progress[peer] = Progress(next)
+            self.progress[peer].active = True  # it gets an election timeout to show itself
+            replication.send_append(self, peer)
+
+    # Proposals
 
     def propose(self, commands: Iterable[bytes]) -> int | None:
-        """Append commands; the index of the last one, or None when this member does not lead."""
+        """Append commands; the index of the last one. A follower sends them to the leader, and does not know what
+        becomes of them: None, as when nobody can take them."""
+        return self._propose([(command, False) for command in commands])
+
+    def propose_change(self, command: bytes) -> bool:
+        """Append a change of membership, or send it to the leader, who takes one at a time: False if that cannot be
+        now. What was sent may be dropped; proposed again and committed twice, it is refused when it is applied."""
+        if not self.takes_proposals() or (self.role == LEADER and not self.may_change()):
+            return False
+        self._propose([(command, True)])
+        return True
+
+    def may_change(self) -> bool:
+        return self.role == LEADER and self.log.applied >= self.pending_change
+
+    def takes_proposals(self) -> bool:
+        """Would a proposal go anywhere?"""
+        return not self.transferee if self.role == LEADER else bool(self.leader)
+
+    def _propose(self, commands: Sequence[tuple[bytes, bool]]) -> int | None:
+        if not self.takes_proposals():
+            return None
         if self.role != LEADER:
+            self.send("propose", self.leader, entries=tuple(Entry(0, 0, data, change) for data, change in commands))
             return None
         self._append(commands)
         return self.log.last
 
-    def _append(self, commands: Iterable[bytes]) -> None:
+    def _append(self, commands: Sequence[tuple[bytes, bool]]) -> None:
         start = self.log.last + 1
-        self.log.append([Entry(self.term, start + i, data) for i, data in enumerate(commands)])
-        for peer in self.progress:
-            self._send_append(peer)
+        self.log.append([Entry(self.term, start + i, data, change) for i, (data, change) in enumerate(commands)])
+        if any(change for _, change in commands):
+            self.pending_change = self.log.last
+        for peer in sorted(self.progress):
+            replication.send_append(self, peer, even_empty=False)
 
-    def _send_append(self, peer: int) -> None:
-        progress = self.progress[peer]
-        previous = progress.next - 1
-        term = self.log.term(previous)
-        if term is None:
-            return  # compacted: this follower needs a snapshot
-        entries = tuple(self.log.between(progress.next, min(self.log.last, previous + MAX_BATCH)))
-        self._send("append", peer, index=previous, log_term=term, entries=entries, commit=self.log.committed)
-        progress.next += len(entries)  # optimistic: a rejection sets it back
+    def _on_propose(self, m: Message) -> None:
+        """Proposals that a follower passed on. A change that cannot be taken now is dropped: its member asks again."""
+        if self.role == LEADER and self.takes_proposals():
+            changes = [entry for entry in m.entries if entry.change][: self.may_change()]
+            commands = [entry for entry in m.entries if not entry.change] + changes
+            if commands:
+                self._append([(entry.data, entry.change) for entry in commands])
 
-    def _on_append(self, m: Message) -> None:
-        self._follow(m)
-        if m.index < self.log.committed:
-            self._send("append-reply", m.sender, index=self.log.committed)
-            return
-        agreed = self.log.merge(m.index, m.log_term, list(m.entries))
-        if agreed is None:
-            # A hint how far back to go: the end of this log, or the entry before the one that did not fit.
-            self._send("append-reply", m.sender, index=min(self.log.last, m.index - 1), reject=True)
-            return
-        self.log.commit(min(m.commit, agreed))
-        self._send("append-reply", m.sender, index=agreed)
-
-    def _on_append_reply(self, m: Message) -> None:
-        progress = self.progress.get(m.sender)
-        if self.role != LEADER or progress is None:
-            return
-        if m.reject:
-            progress.next = max(progress.match + 1, min(progress.next - 1, m.index + 1))
-            self._send_append(m.sender)
-            return
-        progress.match = max(progress.match, m.index)
-        progress.next = max(progress.next, progress.match + 1)
-        if self._commit():
-            for peer in self.progress:
-                self._send_append(peer)
-        elif progress.next <= self.log.last:
-            self._send_append(m.sender)
-
-    def _commit(self) -> bool:
-        """Commit what a majority has on disk, if it is of this term: what earlier terms left is committed only
-        along with it, since a majority alone does not save an old entry from being overwritten (figure 8)."""
-        on_disk = sorted([self.log.stable, *(p.match for p in self.progress.values())], reverse=True)
-        index = on_disk[self._majority() - 1]
-        if self.log.term(index) != self.term or not self.log.commit(index):
-            return False
-        self._release_reads()
-        return True
-
-    # Heartbeats and linearizable reads (6.4)
+    # Reads and leadership
 
     def read_index(self, request: int) -> bool:
-        """Ask for a linearizable read; `request` comes back in `Ready.reads`. False when not the leader."""
-        if self.role != LEADER:
-            return False
-        self._round += 1
-        self._waiting_reads.append((request, self.log.committed, self._round, {self.id}))
-        if self._majority() == 1:
-            self._release_reads()
-        else:
-            self._broadcast_heartbeat()
-        return True
+        """Ask for a linearizable read; `request` comes back in `Ready.reads`. False when nobody leads."""
+        return reads.read_index(self, request, self.id)
 
-    def _release_reads(self) -> None:
-        if self.log.term(self.log.committed) != self.term:
-            return  # until something of this term is committed, a leader may not know all that was
-        still = []
-        for request, index, round, confirmed in self._waiting_reads:
-            if len(confirmed) >= self._majority():
-                self._reads.append((request, max(index, 0)))
-            else:
-                still.append((request, index, round, confirmed))
-        self._waiting_reads = still
+    def transfer(self, target: int) -> bool:
+        """Begin to hand leadership to `target`."""
+        return transfer.transfer(self, target)
 
-    def _broadcast_heartbeat(self) -> None:
-        for peer, progress in self.progress.items():
-            commit = min(progress.match, self.log.committed)
-            self._send("heartbeat", peer, commit=commit, context=self._round)
+    def start_round(self) -> None:
+        """Heartbeats to all, once for all reads that gather until `ready`."""
+        self.round_due = True
 
-    def _on_heartbeat(self, m: Message) -> None:
-        self._follow(m)
-        self.log.commit(min(m.commit, self.log.last))
-        self._send("heartbeat-reply", m.sender, context=m.context)
+    def snapshot_sent(self, peer: int, arrived: bool) -> None:
+        """The transport's word on a snapshot message."""
+        replication.on_snapshot_status(self, peer, arrived)
 
-    def _on_heartbeat_reply(self, m: Message) -> None:
-        progress = self.progress.get(m.sender)
-        if self.role != LEADER or progress is None:
-            return
-        for _, _, round, confirmed in self._waiting_reads:
-            if round <= m.context:
-                confirmed.add(m.sender)
-        self._release_reads()
-        if progress.match < self.log.last:
-            progress.next = progress.match + 1  # something sent before may have been lost
-            self._send_append(m.sender)
+    def accept_snapshot(self, m: Message) -> None:
+        assert m.configuration is not None
+        self._snapshot = m
+        self.configuration = m.configuration
 
     # Messages
 
     def step(self, m: Message) -> None:
         """Take in a message of another member."""
         if m.term > self.term:
-            self._become(FOLLOWER, m.term)
+            if election.ignores(self, m):
+                return
+            self._see_higher_term(m)
         elif m.term < self.term:
-            if m.kind in ("append", "heartbeat", "vote"):
-                reply = "vote-reply" if m.kind == "vote" else "append-reply"
-                self._send(reply, m.sender, index=self.log.committed, reject=True)
+            self._answer_old_term(m)
             return
-        {
-            "vote": self._on_vote,
-            "vote-reply": self._on_vote_reply,
-            "append": self._on_append,
-            "append-reply": self._on_append_reply,
-            "heartbeat": self._on_heartbeat,
-            "heartbeat-reply": self._on_heartbeat_reply,
-        }[m.kind](m)
+        HANDLERS[m.kind](self, m)
 
-    def _follow(self, m: Message) -> None:
-        if self.role != FOLLOWER:
-            self._become(FOLLOWER, m.term)
-        self.leader = m.sender
-        self._reset_timer()
+    def _see_higher_term(self, m: Message) -> None:
+        """Its sender knows of a later term; only asking for a pre-vote, and getting one, changes no term."""
+        if m.kind == "pre-vote" or (m.kind == "pre-vote-reply" and not m.reject):
+            return
+        self.become(FOLLOWER, m.term)
 
-    def _send(self, kind: str, to: int, **fields: object) -> None:
-        self._messages.append(Message(kind, self.id, to, self.term, **fields))  # type: ignore[arg-type]
+    def _answer_old_term(self, m: Message) -> None:
+        """Who is behind is not obeyed. A leader that was deposed, and a candidate that would wait, are told so."""
+        if m.kind in OF_LEADER:
+            self.send("append-reply", m.sender, index=m.index, reject=True)
+        elif m.kind == "pre-vote":
+            self.send("pre-vote-reply", m.sender, reject=True)
+
+    def _on_timeout_now(self, m: Message) -> None:
+        if self.role == FOLLOWER:
+            election.campaign(self, forced=True)
+
+    def send(self, kind: str, to: int, term: int | None = None, **fields: Any) -> None:
+        self._messages.append(Message(kind, self.id, to, self.term if term is None else term, **fields))
 
     # What is to be done
 
     def ready(self) -> Ready:
         """All work that has gathered; `bool(ready)` is False when there is none."""
-        state = HardState(self.term, self.vote, self.log.committed)
+        if self.round_due:
+            self._send_round()
+        hard_state = self._hard_state()
         messages, self._messages = self._messages, []
-        reads, self._reads = self._reads, []
-        # The commit mark alone is not worth an fsync: it is found again by the next leader.
-        changed = state if state[:2] != self._saved[:2] else None
-        return Ready(changed, self.log.unstable(), self.log.to_apply(), messages, reads)
+        # What a leader says promises nothing about its disk, unless its very term is not yet there.
+        at_once = [] if hard_state else [m for m in messages if m.kind in BEFORE_DISK]
+        messages = messages if hard_state else [m for m in messages if m.kind not in BEFORE_DISK]
+        reads, self.reads = self.reads, []
+        snapshot, self._snapshot = self._snapshot, None
+        return Ready(at_once, snapshot, hard_state, self.log.unstable(), messages, self._to_apply(), reads)
+
+    def _send_round(self) -> None:
+        self.round_due = False
+        if self.role == LEADER:
+            self.round += 1
+            self.round_ticks[self.round] = self.ticks
+            self.round_ticks.pop(self.round - 1000, None)
+            replication.broadcast_heartbeat(self)
+
+    def _hard_state(self) -> HardState | None:
+        """What is to be written. The commit mark alone is not worth an fsync, the next leader finds it again; but a
+        change of membership counts once it is applied, so it must be known as committed before that."""
+        state = HardState(self.term, self.vote, self.log.committed)
+        blocked = any(entry.change for entry in self.log.between(self._safe() + 1, self.log.committed))
+        return state if state[:2] != self.saved[:2] or blocked else None
+
+    def _safe(self) -> int:
+        return max(self.saved.commit, self.log.applied)
+
+    def _to_apply(self) -> list[Entry]:
+        """What is committed and on this disk, up to a change of membership that is not yet on record as committed."""
+        entries = self.log.to_apply()
+        for place, entry in enumerate(entries):
+            if entry.change and entry.index > self.saved.commit:
+                return entries[:place]
+        return entries
 
     def advance(self, ready: Ready) -> None:
         """`ready` was written, sent and applied. Only now does the leader count its own disk."""
         if ready.hard_state:
-            self._saved = ready.hard_state
+            self.saved = ready.hard_state
         if ready.entries:
             last = ready.entries[-1]
             if self.log.term(last.index) == last.term:  # it may have been cut off meanwhile
                 self.log.stable = max(self.log.stable, last.index)
-            if self.role == LEADER:
-                self._commit()
         if ready.committed:
-            self.log.applied = ready.committed[-1].index
+            self.log.applied = max(self.log.applied, ready.committed[-1].index)
+        if ready.entries and self.role == LEADER and replication.advance_commit(self):
+            replication.broadcast(self)
+
+
+HANDLERS: dict[str, Callable[[Raft, Message], None]] = {
+    "pre-vote": election.on_vote,
+    "vote": election.on_vote,
+    "pre-vote-reply": election.on_vote_reply,
+    "vote-reply": election.on_vote_reply,
+    "append": replication.on_leaders_message,
+    "heartbeat": replication.on_leaders_message,
+    "snapshot": replication.on_leaders_message,
+    "append-reply": lambda raft, m: replication.on_append_reply(raft, m),
+    "heartbeat-reply": lambda raft, m: replication.on_heartbeat_reply(raft, m),
+    "propose": Raft._on_propose,
+    "read-index": reads.on_read_index,
+    "read-index-reply": reads.on_read_index_reply,
+    "transfer": transfer.on_transfer,
+    "timeout-now": Raft._on_timeout_now,
+}

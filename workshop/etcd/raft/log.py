@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One command at its place in the log. A leader's first entry of a term has no data."""
+    """One command at its place in the log. A leader's first entry of a term has no data. `change`: it changes who
+    belongs to the cluster, of which the core must know."""
 
     term: int
     index: int  # type: ignore[assignment]  # upstream's name; nobody wants tuple.index
     data: bytes
+    change: bool = False
 
 
 class Log:
@@ -56,6 +58,25 @@ class Log:
     def between(self, low: int, high: int) -> list[Entry]:
         """Entries `low .. high`, both included."""
         return self._entries[low - self.first : high - self.first + 1] if low <= high else []
+
+    def batch(self, low: int, size: int) -> list[Entry]:
+        """Entries from `low` on, as many as fit into `size` bytes, one at least if there is one."""
+        entries = self.between(low, self.last)
+        for count, entry in enumerate(entries):
+            size -= len(entry.data)
+            if size < 0 and count:
+                return entries[:count]
+        return entries
+
+    def conflict(self, index: int, term: int) -> tuple[int, int]:
+        """The last (index, term) of this log, not after `index`, that a log of terms up to `term` there may share.
+
+        Of a log 1a 2a 3c 4c that is asked about index 4, term b: entry 2. All of term c are skipped in one step.
+        """
+        index = min(index, self.last)
+        while index > self._before[0] and (self.term(index) or 0) > term:
+            index -= 1
+        return index, self.term(index) or 0
 
     def append(self, entries: list[Entry]) -> None:
         """Add `entries` that follow the last one."""

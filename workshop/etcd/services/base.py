@@ -9,9 +9,11 @@ from random import Random
 from workshop.clock import Clock
 from workshop.etcd import encode
 from workshop.etcd.compactor import Scrubber
+from workshop.etcd.config import Limits
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node
+from workshop.etcd.peers import Peers
 from workshop.etcd.rpc.call import Call, Method
 from workshop.etcd.state import StateMachine
 
@@ -23,23 +25,13 @@ Unary = Callable[[bytes, Call], Awaitable[bytes]]
 
 
 @dataclass
-class Limits:
-    """Bytes and counts that a member accepts."""
-
-    request_bytes: int = 1_572_864
-    txn_operations: int = 128
-    quota_bytes: int = 2 << 30
-
-
-@dataclass
 class Member:
     """This member and the parts its services work with."""
 
     id: int
     name: str
-    peer_urls: list[str]
-    client_urls: list[str]
     node: Node
+    peers: Peers
     hub: WatchHub
     scrubber: Scrubber
     header: encode.Header

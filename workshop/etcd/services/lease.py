@@ -38,20 +38,12 @@ class Lease:
         while (data := await call.read()) is not None:
             request = pb.LeaseKeepAliveRequest.FromString(data)
             head = self._member.head()  # before the renewal: the client must not see a later revision than it
-            await self._member.node.read_barrier()
-            ttl = self._member.machine.lessor.renew(request.ID, self._member.clock.monotonic())
+            ttl = await self._member.peers.renew(request.ID)
             await call.write(head + pb.LeaseKeepAliveResponse(ID=request.ID, TTL=ttl).SerializeToString())
 
     async def time_to_live(self, data: bytes, call: Call) -> bytes:
         request = pb.LeaseTimeToLiveRequest.FromString(data)
-        await self._member.node.read_barrier()
-        lease = self._member.machine.lessor.leases.get(request.ID)
-        if lease is None:
-            answer = pb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
-        else:
-            keys = sorted(lease.keys) if request.keys else []
-            left = lease.remaining(self._member.clock.monotonic())
-            answer = pb.LeaseTimeToLiveResponse(ID=lease.id, TTL=left, grantedTTL=lease.ttl, keys=keys)
+        answer = await self._member.peers.time_to_live(request)
         return self._member.head() + bytes(answer.SerializeToString())
 
     async def leases(self, data: bytes, call: Call) -> bytes:

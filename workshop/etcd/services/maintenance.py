@@ -22,6 +22,7 @@ class Maintenance:
             "Defragment": unary(self.defragment),
             "Hash": unary(self.hash),
             "HashKV": unary(self.hash_kv),
+            "MoveLeader": unary(self.move_leader),
         }
 
     async def status(self, data: bytes, call: Call) -> bytes:
@@ -41,6 +42,7 @@ class Maintenance:
             raftTerm=raft.term,
             raftAppliedIndex=self._member.node.applied,
             errors=problems if raft.leader else ["etcdserver: no leader", *problems],
+            isLearner=self._member.node.is_learner,
             storageVersion="3.6.0",
             downgradeInfo=pb.DowngradeInfo(),
         )
@@ -75,3 +77,7 @@ class Maintenance:
         digest = await asyncio.to_thread(hash_of, iter(store.history), compacted, revision)
         answer = pb.HashKVResponse(hash=digest, compact_revision=compacted or -1, hash_revision=revision)
         return head + bytes(answer.SerializeToString())
+
+    async def move_leader(self, data: bytes, call: Call) -> bytes:
+        await self._member.peers.move_leader(pb.MoveLeaderRequest.FromString(data).targetID)
+        return self._member.head()

@@ -7,6 +7,7 @@ from workshop.etcd.rpc.door import Door
 from workshop.etcd.rpc.http1 import Handler, Request, Response
 from workshop.etcd.services.base import Member
 from workshop.etcd.services.cluster import Cluster
+from workshop.etcd.services.guard import guarded
 from workshop.etcd.services.kv import KV
 from workshop.etcd.services.lease import Lease
 from workshop.etcd.services.maintenance import Maintenance
@@ -18,10 +19,12 @@ OVERHEAD = 512 * 1024
 
 def client_door(member: Member) -> Door:
     """gRPC, and HTTP beside it; listening nowhere yet."""
-    services = {
-        f"etcdserverpb.{type(service).__name__}": service.methods()
-        for service in (KV(member), Watch(member), Lease(member), Maintenance(member), Cluster(member))
-    }
+    services = {}
+    for service in (KV(member), Watch(member), Lease(member), Maintenance(member), Cluster(member)):
+        name = type(service).__name__
+        services[f"etcdserverpb.{name}"] = {
+            method: guarded(member.node, f"{name}/{method}", handler) for method, handler in service.methods().items()
+        }
     return Door(services, _http(member), member.limits.request_bytes + OVERHEAD)
 
 

@@ -1,0 +1,171 @@
+"""Members as processes: what a cluster of three does when one is killed, and who may join it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.etcd.members import Members, members
+from workshop.wire import etcd_pb2 as pb
+
+#: Five times as fast as the defaults, so that a test need not wait a second for an election.
+FAST = ("--heartbeat-interval=20", "--election-timeout=200")
+
+
+def put(key: bytes, value: bytes = b"") -> pb.PutRequest:
+    return pb.PutRequest(key=key, value=value)
+
+
+async def refusal(work: object) -> tuple[str, str]:
+    with pytest.raises(grpc.RpcError) as refused:
+        await work  # type: ignore[misc]
+    return refused.value.code().name, refused.value.details()
+
+
+async def eventually(check: object, seconds: float = 15) -> None:
+    """Ask again every 50 ms until `check` holds: another process is waited for, of which no event tells."""
+    async with asyncio.timeout(seconds):
+        while not await check():  # type: ignore[operator]  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_three_members_outlive_one_and_it_catches_up(tmp_path: Path) -> None:
+    async with members(tmp_path, 3, *FAST, "--snapshot-count=20", "--snapshot-catchup-entries=5") as cluster:
+        leader = await cluster.leader()
+        followers = [member for member in cluster.all if member is not leader]
+        await followers[0].call("KV/Put", put(b"a", b"1"))  # a follower passes it on
+        lease = await followers[0].call("Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=300))
+        await leader.call("KV/Put", pb.PutRequest(key=b"leased", lease=lease.ID))
+        for member in cluster.all:  # each reads what was written elsewhere, linearizably
+            found = await member.call("KV/Range", pb.RangeRequest(key=b"a"))
+            assert [kv.value for kv in found.kvs] == [b"1"]
+            left = await member.call("Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest(ID=lease.ID, keys=True))
+            assert left.grantedTTL == 300 and list(left.keys) == [b"leased"]
+
+        leader.kill()
+
+        async def another_leads() -> bool:
+            return (await followers[0].status()).leader in {(await f.status()).header.member_id for f in followers}
+
+        await eventually(another_leads)
+        new = await cluster.leader(followers)
+        await followers[1].call("KV/Put", put(b"b"))
+        for i in range(60):  # far more than is kept for who is behind: only a snapshot helps
+            await new.call("KV/Put", put(b"c%d" % i))
+        left = await new.call("Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest(ID=lease.ID, keys=True))
+        assert 250 < left.TTL <= 301 and list(left.keys) == [b"leased"]
+
+        leader.start()
+        everything = pb.RangeRequest(key=b"\x00", range_end=b"\x00", count_only=True)
+        assert (await leader.call("KV/Range", everything)).count == 63
+        hashes = {(await member.call("Maintenance/HashKV", pb.HashKVRequest())).hash for member in cluster.all}
+        assert len(hashes) == 1
+        assert "received from" in leader.log.read_text(), "it caught up by a snapshot"
+
+
+async def test_without_a_majority_nothing_is_written_and_old_values_are_read(tmp_path: Path) -> None:
+    async with members(tmp_path, 3, *FAST) as cluster:
+        await cluster.all[0].call("KV/Put", put(b"a", b"1"))
+        left = cluster.all[0]
+        for member in cluster.all[1:]:
+            member.kill()
+        local = pb.RangeRequest(key=b"a", serializable=True)
+        assert [kv.value for kv in (await left.call("KV/Range", local)).kvs] == [b"1"]
+
+        async def leaderless() -> bool:
+            return "etcdserver: no leader" in (await left.status()).errors
+
+        await eventually(leaderless)
+        assert (await refusal(left.call("KV/Put", put(b"b"), 1)))[0] == "DEADLINE_EXCEEDED"
+        cluster.all[1].start()
+        await left.call("KV/Put", put(b"c"), 30)
+
+
+async def test_joining_voting_leading_leaving(tmp_path: Path) -> None:
+    # Strict, it would want the two to have been connected for five seconds before one goes.
+    async with members(tmp_path, 1, *FAST, "--strict-reconfig-check=false") as cluster:
+        first = cluster.all[0]
+        for i in range(50):
+            await first.call("KV/Put", put(b"%d" % i))
+        learner = cluster.joining("m2")
+        added = await first.call("Cluster/MemberAdd", pb.MemberAddRequest(peerURLs=[learner.peer], isLearner=True))
+        assert added.member.isLearner and len(added.members) == 2
+        promote = pb.MemberPromoteRequest(ID=added.member.ID)
+        assert await refusal(first.call("Cluster/MemberPromote", promote)) == (
+            "FAILED_PRECONDITION",
+            "etcdserver: can only promote a learner member which is in sync with leader",
+        )
+        another = pb.MemberAddRequest(peerURLs=["http://127.0.0.1:1"], isLearner=True)
+        assert (await refusal(first.call("Cluster/MemberAdd", another)))[1] == (
+            "etcdserver: too many learner members in cluster"
+        )
+        same_url = pb.MemberAddRequest(peerURLs=[learner.peer, "http://127.0.0.1:2"])
+        assert (await refusal(first.call("Cluster/MemberAdd", same_url)))[1] == "etcdserver: Peer URLs already exists"
+        assert (await refusal(first.call("Cluster/MemberAdd", pb.MemberAddRequest(peerURLs=["nowhere"]))))[1] == (
+            "etcdserver: given member URLs are invalid"
+        )
+        learner.start()
+        assert (await learner.status()).isLearner
+        here = pb.RangeRequest(key=b"0", range_end=b"\x00", serializable=True, count_only=True)
+
+        async def all_there() -> bool:
+            return (await learner.call("KV/Range", here)).count == 50
+
+        await eventually(all_there)
+        assert await refusal(learner.call("KV/Put", put(b"x"))) == (
+            "FAILED_PRECONDITION",
+            "etcdserver: rpc not supported for learner",
+        )
+        move = pb.MoveLeaderRequest(targetID=added.member.ID)
+        assert (await refusal(first.call("Maintenance/MoveLeader", move)))[1] == "etcdserver: bad leader transferee"
+        await first.call("Cluster/MemberPromote", promote)
+        assert (await refusal(first.call("Cluster/MemberPromote", promote)))[1] == (
+            "etcdserver: can only promote a learner member"
+        )
+        await learner.call("KV/Put", put(b"x"))
+        await first.call("Maintenance/MoveLeader", move)
+        assert (await learner.status()).leader == added.member.ID
+        assert (await refusal(first.call("Maintenance/MoveLeader", move)))[1] == "etcdserver: not leader"
+
+        gone = (await first.status()).header.member_id
+        await learner.call("Cluster/MemberRemove", pb.MemberRemoveRequest(ID=gone))
+        assert await first.ended() == 1
+        assert first.log.read_text().strip().endswith("the member has been permanently removed from the cluster")
+        assert (await refusal(learner.call("Cluster/MemberRemove", pb.MemberRemoveRequest(ID=gone))))[1] == (
+            "etcdserver: member not found"
+        )
+        left = await learner.call("Cluster/MemberList", pb.MemberListRequest(linearizable=True))
+        assert [(m.name, list(m.clientURLs)) for m in left.members] == [("m2", [f"http://{learner.endpoint}"])]
+        await learner.call("KV/Put", put(b"alone"))
+
+
+async def test_who_must_not_take_part(tmp_path: Path) -> None:
+    async with members(tmp_path, 3, *FAST) as cluster:
+        lost, _, other = cluster.all
+        await other.call("KV/Put", put(b"a"))
+        lost.kill()
+        lost.folder.rename(tmp_path / "away")
+        said = lost.run()
+        assert "has already been bootstrapped" in said and "etcdctl member add" in said
+        stranger = cluster.joining("m4")
+        assert "member count is unequal" in stranger.run()
+        stranger.cluster += ",m5=http://127.0.0.1:1"
+        cluster.all.remove(stranger)
+
+    foreign = Members(tmp_path / "foreign", 2, *FAST)
+    (tmp_path / "foreign").mkdir()
+    tokens = ("--initial-cluster-token=one", "--initial-cluster-token=two")
+    for member, token in zip(foreign.all, tokens, strict=True):
+        member.flags = (*member.flags, token)
+    foreign.start()
+    try:
+
+        async def refused() -> bool:
+            return all("ignored by remote peer due to cluster ID mismatch" in m.log.read_text() for m in foreign.all)
+
+        await eventually(refused)
+    finally:
+        foreign.close()

@@ -1,0 +1,80 @@
+"""A member's files, log and snapshots together: what is written when, and what it all says after a crash.
+
+    DATA/member/wal/     the write-ahead log
+    DATA/member/snap/    snapshots
+
+Upstream: `server/storage/storage.go`, `server/etcdserver/bootstrap.go`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from workshop.etcd import snapshot
+from workshop.etcd.disk import SYSTEM_DISK, Disk
+from workshop.etcd.raft import Configuration, HardState, Log, Options, Raft, Ready, Rules
+from workshop.etcd.snapshot import Snapshot
+from workshop.etcd.wal import REMEDY, Corrupt, Replay, WriteAheadLog
+
+
+class Storage:
+    """Open it; then `save` each Ready before its promises are sent. Raises OSError as the disk does."""
+
+    def __init__(self, folder: Path, wal: WriteAheadLog, disk: Disk = SYSTEM_DISK) -> None:
+        self._snapshots, self._wal, self._disk = folder / "snap", wal, disk
+
+    @classmethod
+    def open(
+        cls, folder: Path, metadata: Callable[[], bytes], disk: Disk = SYSTEM_DISK
+    ) -> tuple[Storage, bytes, Snapshot, Replay | None]:
+        """The files in `folder`; whose they are, the newest snapshot and what the log says after it (None: a new
+        directory, whose it is being told by `metadata()`). Raises Corrupt, ValueError."""
+        taken = snapshot.load(folder / "snap", disk)
+        wal, replay = WriteAheadLog.open(folder / "wal", metadata, taken.index, taken.term, disk)
+        if replay is None and taken.index:
+            missing = f"wal: no log in {folder}/wal that continues the snapshot in {folder}/snap"
+            raise Corrupt(f"{missing}: {REMEDY}")
+        return cls(folder, wal, disk), wal.metadata, taken, replay
+
+    def save(self, ready: Ready) -> None:
+        """Make durable what `ready` promises: at most one frame of the log, one fsync."""
+        position = None
+        if ready.snapshot is not None:
+            taken: Snapshot = ready.snapshot.payload
+            snapshot.save(self._snapshots, snapshot.encode(taken), taken.term, taken.index, self._disk)
+            position = (taken.index, taken.term)
+        if ready.entries:
+            self._wal.rotate(ready.entries[0].index)
+        self._wal.save(ready.entries, ready.hard_state, position)
+
+    def save_snapshot(self, taken: Snapshot) -> None:
+        """Write a snapshot of the own state."""
+        snapshot.save(self._snapshots, snapshot.encode(taken), taken.term, taken.index, self._disk)
+
+    def release(self) -> None:
+        """Drop the part of the log that no snapshot needs."""
+        self._wal.release(snapshot.oldest_index(self._snapshots, self._disk))
+
+    def close(self) -> None:
+        self._wal.close()
+
+
+def raft_from(
+    id: int,
+    configuration: Configuration,
+    taken: Snapshot,
+    replay: Replay | None,
+    random: Random,
+    options: Options,
+    rules: Rules | None = None,
+) -> Raft:
+    """The consensus core as the files say it was; `configuration` is the snapshot's."""
+    log = Log(taken.index, taken.term)
+    state = HardState()
+    if replay is not None:
+        log.append(replay.entries)
+        log.stable = log.last
+        state = replay.state
+    return Raft(id, configuration, random, log, state, options, rules or Rules())
