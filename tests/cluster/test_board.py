@@ -42,8 +42,8 @@ def test_all_three_agree():
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (lambda: board(), "kube-controller-manager (1 pods to create)"),
-        (lambda: board(pod(), pod("web-1-b")), "kube-controller-manager (1 to delete)"),
+        (lambda: board(), "kube-controller-manager (1 pod to create)"),
+        (lambda: board(pod(), pod("web-1-b")), "kube-controller-manager (1 pod to delete)"),
         (lambda: board(pod(node=None)), "kube-scheduler (web-1-a has no node)"),
         (lambda: board(pod(), observed=()), "kubelet-node-1 (web-1-a has no process)"),
         (

@@ -8,10 +8,12 @@ Three truths of a workload: *desired* is its `.spec`, as stored; *reported* its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from workshop.api.meta import Obj, controller_of
+
+FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
@@ -36,73 +38,116 @@ class World:
     observed: Mapping[str, int]
     running: Collection[str]
     """Names of the cluster's processes that run."""
+    _below: dict[str, list[Obj]] = field(default_factory=dict, compare=False, repr=False)
+    """Objects by the uid of their controller: filled when it is first asked for."""
 
 
 def rows(world: World) -> list[Row]:
-    """A row for each Deployment, StatefulSet, DaemonSet, bare ReplicaSet and bare pod, by kind and name."""
+    """A row for each Deployment, StatefulSet, DaemonSet, Job, bare ReplicaSet and bare pod, by kind and name."""
     found = []
     for workload in world.workloads:
         if controller_of(workload) is None:
-            found.append(_workload_row(workload, world))
-    found += [_row("Pod", pod, 1, int(_ready(pod)), [pod], world) for pod in world.pods if controller_of(pod) is None]
+            found.append(row_of(workload, pods_of(workload, world), world.observed, world.running))
+    found += [row_of(pod, [pod], world.observed, world.running) for pod in world.pods if controller_of(pod) is None]
     return sorted(found, key=lambda row: (row.namespace, row.kind, row.name))
-
-
-def _workload_row(workload: Obj, world: World) -> Row:
-    status = workload.get("status") or {}
-    desired = int(status.get("desiredNumberScheduled", 0))
-    if workload["kind"] != "DaemonSet":
-        desired = int(workload["spec"].get("replicas", 1))
-    reported = int(status.get("readyReplicas", status.get("numberReady", 0)) or 0)
-    return _row(workload["kind"], workload, desired, reported, pods_of(workload, world), world)
 
 
 def pods_of(workload: Obj, world: World) -> list[Obj]:
     """Pods below a workload: its own, or those of the ReplicaSets that it owns."""
-    owners = {workload["metadata"]["uid"]}
-    for other in world.workloads:
-        reference = controller_of(other)
-        if reference is not None and reference["uid"] in owners:
-            owners.add(other["metadata"]["uid"])
-    return [pod for pod in world.pods if (controller_of(pod) or {}).get("uid") in owners]
+    if not world._below:
+        for obj in (*world.workloads, *world.pods):
+            if (reference := controller_of(obj)) is not None:
+                world._below.setdefault(reference["uid"], []).append(obj)
+    found: list[Obj] = []
+    for child in world._below.get(workload["metadata"]["uid"], ()):
+        found += [child] if child["kind"] == "Pod" else pods_of(child, world)
+    return found
 
 
-def _row(kind: str, obj: Obj, desired: int, reported: int, pods: list[Obj], world: World) -> Row:
-    observed = sum(1 for pod in pods if world.observed.get(pod["metadata"]["uid"]))
-    meta = obj["metadata"]
-    todo = next_actor(kind, obj, desired, reported, pods, world)
-    return Row(kind, meta.get("namespace", ""), meta["name"], desired, reported, observed, todo)
+def row_of(obj: Obj, pods: Iterable[Obj], observed: Mapping[str, int], running: Collection[str]) -> Row:
+    """The row of one workload (or bare pod), of which `pods` are all the pods below it."""
+    kind, metadata = obj["kind"], obj["metadata"]
+    mine = list(pods)
+    desired, reported = wanted(obj), told(obj)
+    seen = sum(1 for pod in mine if observed.get(pod["metadata"]["uid"]))
+    todo = next_actor(kind, desired, reported, mine, observed, running)
+    return Row(kind, metadata.get("namespace", ""), metadata["name"], desired, reported, seen, todo)
 
 
-def next_actor(kind: str, obj: Obj, desired: int, reported: int, pods: list[Obj], world: World) -> str:
+def wanted(obj: Obj) -> int:
+    """How many pods its spec asks for now.
+
+    A DaemonSet's number depends on the nodes, and stands in its status alone. A Job wants fewer the more have
+    succeeded. A pod that has finished is wanted no more.
+    """
+    kind, spec, status = obj["kind"], obj.get("spec") or {}, obj.get("status") or {}
+    if kind == "Pod":
+        return 0 if status.get("phase") in FINISHED else 1
+    if kind == "DaemonSet":
+        return int(status.get("desiredNumberScheduled", 0))
+    if kind == "Job":
+        if spec.get("suspend") or any(
+            c.get("type") in ("Complete", "Failed") and c.get("status") == "True"
+            for c in status.get("conditions") or []
+        ):
+            return 0
+        parallel = int(spec.get("parallelism", 1))
+        left = int(spec["completions"]) - int(status.get("succeeded") or 0) if "completions" in spec else parallel
+        return max(0, min(parallel, left))
+    return int(spec.get("replicas", 1))
+
+
+def told(obj: Obj) -> int:
+    """How many its status reports as ready."""
+    status = obj.get("status") or {}
+    if obj["kind"] == "Pod":
+        return int(_ready(obj))
+    if obj["kind"] == "Job":
+        return int(status.get("ready") or 0)
+    return int(status.get("readyReplicas", status.get("numberReady", 0)) or 0)
+
+
+def next_actor(
+    kind: str, desired: int, reported: int, pods: list[Obj], observed: Mapping[str, int], running: Collection[str]
+) -> str:
     """Who has to act next for this workload; the first thing that is not done yet decides."""
     for process in ("etcd", "kube-apiserver"):
-        if process not in world.running:
+        if process not in running:
             return f"{process} (it is down: nothing can be written)"
     ending = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
-    living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    living = [
+        pod
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in FINISHED
+    ]
     if kind != "Pod" and len(living) != desired:
-        what = (
-            f"{desired - len(living)} pods to create" if len(living) < desired else f"{len(living) - desired} to delete"
-        )
-        return _who("kube-controller-manager", what, world)
+        missing = desired - len(living)
+        what = _pods(missing, "create") if missing > 0 else _pods(-missing, "delete")
+        return _who("kube-controller-manager", what, running)
+    without = [pod for pod in living if not pod.get("spec", {}).get("nodeName")]
+    if without:
+        name = without[0]["metadata"]["name"]
+        what = f"{name} has no node" if len(without) == 1 else f"{len(without)} pods without a node"
+        return _who("kube-scheduler", what + _because(without[0]), running)
     for pod in living:
-        name = pod["metadata"]["name"]
-        if not pod.get("spec", {}).get("nodeName"):
-            return _who("kube-scheduler", f"{name} has no node{_because(pod)}", world)
-        if not world.observed.get(pod["metadata"]["uid"]):
-            return _who(f"kubelet-{pod['spec']['nodeName']}", f"{name} has no process{_because(pod)}", world)
+        name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
+        if not observed.get(pod["metadata"]["uid"]):
+            return _who(f"kubelet-{node}", f"{name} has no process{_because(pod)}", running)
         if not _ready(pod):
-            return _who(f"kubelet-{pod['spec']['nodeName']}", f"{name} is not ready{_because(pod)}", world)
+            return _who(f"kubelet-{node}", f"{name} is not ready{_because(pod)}", running)
     for pod in ending:
-        return _who(f"kubelet-{pod['spec'].get('nodeName', '?')}", f"{pod['metadata']['name']} has to end", world)
+        return _who(f"kubelet-{pod['spec'].get('nodeName', '?')}", f"{pod['metadata']['name']} has to end", running)
     if reported != desired:
-        return _who("kube-controller-manager", "the status is not up to date", world)
+        return _who("kube-controller-manager", "the status is not up to date", running)
     return ""
 
 
-def _who(process: str, what: str, world: World) -> str:
-    return f"{process} ({what})" if process in world.running else f"{process} is down ({what})"
+def _pods(count: int, verb: str) -> str:
+    return f"{count} {'pod' if count == 1 else 'pods'} to {verb}"
+
+
+def _who(process: str, what: str, running: Collection[str]) -> str:
+    return f"{process} ({what})" if process in running else f"{process} is down ({what})"
 
 
 def _ready(pod: Obj) -> bool:

@@ -92,6 +92,16 @@ def _connect(sock: socket.socket, path: Path) -> None:
         os.close(folder)
 
 
+def open_stream(path: Path) -> socket.socket:
+    """A socket on which the answer to `GET /events` comes, for an event loop to read. Raises OSError."""
+    try:
+        sock = _open(path, "GET", "/events", None)
+    except Absent as error:
+        raise ConnectionError(str(error)) from error
+    sock.setblocking(False)
+    return sock
+
+
 def call(path: Path, method: str, target: str, timeout: float | None = 60.0) -> Any:
     """One request. Raises Absent when no supervisor runs, Refused with its sentence, TimeoutError."""
     with _open(path, method, target, timeout) as sock, sock.makefile("rb") as file:

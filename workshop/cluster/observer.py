@@ -33,6 +33,22 @@ def processes(plan: Plan, layout: Layout) -> list[dict[str, Any]]:
     return rows  # type: ignore[no-any-return]
 
 
+def states(plan: Plan, rows: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """The same without what is costly to read: `rows` as a supervisor told them (None: there is none), each with the
+    state that `/proc` shows now."""
+    found = []
+    for row in rows if rows is not None else _without_supervisor(plan):
+        stat = procfs.stat(row["pid"]) if row["pid"] else None
+        state, pid = row["state"], row["pid"]
+        if pid and (stat is None or (row.get("start") and stat.start != row["start"]) or stat.state in "ZX"):
+            state, pid = "ended" if row["state"] == "running" else row["state"], None
+        elif stat is not None and state == "running":
+            state = STATES.get(stat.state, "running")
+        known = {key: row.get(key) for key in ("name", "program", "node", "restarts", "since", "exit", "start")}
+        found.append({**known, "pid": pid, "state": state})
+    return found
+
+
 def _without_supervisor(plan: Plan) -> list[dict[str, Any]]:
     titles = {procfs.command_line(pid): pid for pid in procfs.pids()}
     rows: list[dict[str, Any]] = []
@@ -48,6 +64,7 @@ def _without_supervisor(plan: Plan) -> list[dict[str, Any]]:
                 "restarts": None,
                 "since": None,
                 "exit": None,
+                "start": found.start if pid and (found := procfs.stat(pid)) else 0,
             }
         )
     return rows
@@ -64,7 +81,13 @@ def containers(plan: Plan, layout: Layout) -> list[dict[str, Any]]:
                 process = _read(state)
                 pid, start = int(process.get("pid") or 0), int(process.get("start") or 0)
                 if pid and procfs.alive(pid, start):
-                    row = {"node": node.name, "pod": pod.get("uid"), "name": pod.get("name"), "pid": pid}
+                    row = {
+                        "node": node.name,
+                        "pod": pod.get("uid"),
+                        "name": pod.get("name"),
+                        "pid": pid,
+                        "start": start,
+                    }
                     found.append({**row, "command": procfs.command_line(pid)})
     return found
 

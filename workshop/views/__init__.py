@@ -1,9 +1,21 @@
-"""The live board: three truths of each workload side by side, and who acts next. Read in this order:
+"""The live board: three truths of each workload side by side, who acts next, and how it came to be.
 
-- `picture.py`  PURE: what is on show as a dict of rows, and the delta between two of them
-- `feed.py`     a thread that follows a cluster through informers and `/proc`, and publishes batches
-- `board.py`    `Board(cluster)`: the text form, the notebook's widget
-- `board.js`    the front end: a plain ES module that draws rows and applies batches
+Pure, in this order:
+
+- `graph.py`    what belongs to what: networkx over keys such as `Pod/default/web-0`
+- `lanes.py`    where everything stands on the map
+- `rows.py`     one object, or one process, as the row that is drawn
+- `model.py`    all rows, kept up to date change by change; each change a step
+- `causes.py`   from trace lines to swim lanes: write → revision → watch event → controller → next write
+
+With I/O:
+
+- `feed.py`     a thread that follows a cluster through watch streams, the observer and trace lines
+- `history.py`  back beyond the moment of attachment, by lists at exact resourceVersions
+- `desk.py`     what a front end may ask
+- `board.py`    `Board(cluster)`: the text form and the notebook's widget (`widget.py`)
+- `web.py`      the same as a web page (`cli.py`: `workshop board`)
+- `front/`      the front end of both: plain ES modules
 
 What a row says is decided in `workshop.cluster.board`; nothing of that is repeated here.
 """

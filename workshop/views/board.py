@@ -13,27 +13,38 @@ from workshop.cluster.facade import Cluster
 
 from .feed import Feed
 
-MODULE = Path(__file__).with_name("board.js")
 WHY_NOT_OBSERVED = "observed is empty: the processes of this cluster cannot be seen from here"
+TRUTHS = ("desired", "reported", "observed")
+
+
+def _order(row: dict[str, Any]) -> tuple[bool, str, str, str]:
+    """Own namespaces first, the system's last."""
+    return row["namespace"].startswith("kube-"), row["namespace"], row["kind"], row["name"]
 
 
 class Board:
     """One live view of one cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, tab: str = "workloads") -> None:
         self.title = cluster.name
+        self.tab = tab
         self.feed = Feed(str(cluster.kubeconfig()), cluster).start()
 
     @classmethod
-    def attach(cls, kubeconfig: str) -> Board:
+    def attach(cls, kubeconfig: str | Path, *, tab: str = "workloads") -> Board:
         """A board of any cluster. Its observed column is empty, and says why."""
         board = cls.__new__(cls)
-        board.title = kubeconfig
-        board.feed = Feed(kubeconfig).start()
+        board.title, board.tab = Path(kubeconfig).stem, tab
+        board.feed = Feed(str(kubeconfig)).start()
         return board
 
     def close(self) -> None:
         self.feed.close()
+
+    @property
+    def note(self) -> str:
+        """What a viewer has to know before he reads it."""
+        return "" if self.feed.cluster is not None else WHY_NOT_OBSERVED
 
     def text(self) -> str:
         out = io.StringIO()
@@ -45,45 +56,49 @@ class Board:
         return self.text()
 
     def __rich__(self) -> Table:
+        self.feed.look()
         table = Table(title=self._heading(), title_justify="left", caption_justify="left", min_width=80)
         for head in ("", "desired", "reported", "observed", "who acts next"):
             table.add_column(head)
-        rows = self.feed.picture.values()
-        for row in rows:
-            if row["type"] == "workload":
-                name = f"{row['kind'].lower()}/{row['name']}"
-                name += "" if row["namespace"] == "default" else f" ({row['namespace']})"
-                counts = [str(row[column]) if row[column] is not None else "" for column in TRUTHS]
-                table.add_row(name, *counts, row["next"] or "nobody: all agree", style="" if row["next"] else "dim")
-        table.caption = self._down()
-        if self.feed.cluster is None:
-            table.caption = WHY_NOT_OBSERVED
+        for row in self._workloads():
+            name = f"{row['kind'].lower()}/{row['name']}"
+            name += "" if row["namespace"] == "default" else f" ({row['namespace']})"
+            # a sign beside the number: nobody has to tell colours apart
+            counts = [
+                "–" if row[truth] is None else f"{row[truth]}{' ≠' if row[truth] != row['desired'] else ''}"
+                for truth in TRUTHS
+            ]
+            table.add_row(name, *counts, row["next"] or "nobody: all agree", style="" if row["next"] else "dim")
+        table.caption = self.note or self._down()
         return table
+
+    def _workloads(self) -> list[dict[str, Any]]:
+        rows = [row for row in self.feed.picture.values() if "next" in row]
+        return sorted(rows, key=_order)
 
     def _down(self) -> str:
         rows = self.feed.picture.values()
         down = [f"{r['name']} {r['state']}" for r in rows if r["type"] == "process" and r["state"] != "running"]
-        return "not running: " + ", ".join(down) if down else "every process runs"
+        return "not running: " + ", ".join(sorted(down)) if down else "every process runs"
 
     def summary(self) -> str:
         """What the board shows at this moment, in a line for each workload: measured, not told."""
+        self.feed.look()
         lines = [self._down()]
-        for row in self.feed.picture.values():
-            if row["type"] == "workload":
-                counts = ", ".join(f"{column} {row[column]}" for column in TRUTHS if row[column] is not None)
-                lines.append(f"{row['kind'].lower()}/{row['name']}: {counts}; {row['next'] or 'all agree'}")
+        for row in self._workloads():
+            counts = ", ".join(f"{column} {row[column]}" for column in TRUTHS if row[column] is not None)
+            lines.append(f"{row['kind'].lower()}/{row['name']}: {counts}; {row['next'] or 'all agree'}")
         return "\n           ".join(lines)
 
     def _heading(self) -> str:
+        if self.feed.problem:
+            return f"{self.title} ({self.feed.problem})"
         return self.title if self.feed.synced else f"{self.title} (stale: the API server has not answered yet)"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         """What a notebook asks for: the widget, and the text for where there is no front end."""
         from .widget import widget
 
-        shown = widget(self)._repr_mimebundle_()
+        shown = widget(self, self.tab)._repr_mimebundle_()
         data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
         return {**data, "text/plain": self.text()}, metadata
-
-
-TRUTHS = ("desired", "reported", "observed")

@@ -1,7 +1,12 @@
 """A thread with an event loop of its own that follows one cluster, so that a busy notebook cell holds up nothing.
 
-The API is watched, never polled. `/proc` tells of no change by itself, so it is looked at every LOOK_SECONDS, and only
-while a feed runs. Changes are coalesced: at most BATCHES_A_SECOND pictures are published.
+    watch streams ─┐
+    the observer ──┼─▶ Model ─▶ steps ─▶ batches, at most BATCHES_A_SECOND ─▶ whoever listens
+    trace lines ───┘     │
+                         └─▶ causes, kept for whoever asks how an object came to be
+
+The API is watched, never polled. Two changes of one object never melt into one step, however fast they come: a batch
+carries all its steps, and a front end can show them one by one later.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from workshop.api.meta import Obj
@@ -17,41 +22,73 @@ from workshop.api.resources import resource
 from workshop.client.informer import InformerFactory
 from workshop.client.rest import Client
 from workshop.clock import SYSTEM
-from workshop.cluster import observer
 from workshop.cluster.board import World
 from workshop.cluster.facade import Cluster
+from workshop.cluster.layout import ClusterError
+from workshop.cluster.plan import Plan
+from workshop.cluster.tracing import listening
+from workshop.cluster.watcher import Watcher
 
-from .picture import Picture, delta, picture
+from .causes import Journal
+from .graph import key_of
+from .model import Model, Step
+from .rows import WORKLOADS
 
-KINDS = ("deployments.apps", "replicasets.apps", "statefulsets.apps", "daemonsets.apps")
-LOOK_SECONDS = 0.25
+KINDS = (
+    "deployments.apps", "replicasets.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch",
+    "replicationcontrollers", "pods", "nodes", "services", "endpointslices.discovery.k8s.io",
+)  # fmt: skip
+LEASES = "leases.coordination.k8s.io"
 BATCHES_A_SECOND = 30
-ASSUMED_RUNNING = frozenset(("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager"))
+BEAT_SECONDS = 1.0
+"""A listener hears at least this often; a front end that hears nothing for longer knows that it is stale."""
+QUIET_SECONDS = 60.0
+"""A listener that has said nothing for so long is taken to be gone. One that lives asks again by itself."""
 
-Listener = Callable[[dict[str, Any]], None]
+Message = dict[str, Any]
+Send = Callable[[Message], None]
+
+
+class Listener:
+    """One view. `send` is called on the feed's thread. `greet`: it has not been able to ask yet, send it the whole."""
+
+    def __init__(self, send: Send, greet: bool = False) -> None:
+        self.send, self.greet = send, greet
+        self.heard = SYSTEM.monotonic()
 
 
 class Feed:
-    """`world` and `picture` are replaced as a whole, never changed: any thread may read them."""
+    """Any thread may call these methods. `world` is a picture of one moment, made when it is asked for."""
 
     def __init__(self, kubeconfig: str, cluster: Cluster | None = None) -> None:
         self.kubeconfig = kubeconfig
         self.cluster = cluster
-        self.world = World((), (), {}, frozenset())
-        self.picture: Picture = {}
+        self.model = Model(observes=cluster is not None)
+        self.journal = Journal()
         self.sequence = 0
         self.synced = False
-        self._listeners: list[Listener] = []
+        self.problem = ""
+        """Why there is nothing to show, when the API server cannot be followed."""
+        self.client: Client | None = None
+        self.attached_version = 0
+        self.watcher: Watcher | None = None
+        self._waiting = 0
+        self._steps: list[Step] = []
+        self._listeners: dict[str, Listener] = {}
         self._changed = threading.Condition()
+        self._lock = threading.RLock()
         self._stop: asyncio.Event | None = None
+        self._dirty: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
 
     def start(self, wait: float = 5.0) -> Feed:
         """Follow it; `wait` seconds for a first whole picture. Without one the board says what it knows."""
         self._thread.start()
+        self._running.wait(wait)
         with self._changed:
-            self._changed.wait_for(lambda: self.synced, wait)
+            self._changed.wait_for(lambda: self.synced or bool(self.problem), wait)
         return self
 
     def close(self) -> None:
@@ -59,17 +96,113 @@ class Feed:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(5.0)
 
-    def listen(self, listener: Listener) -> None:
-        """Called on the feed's thread with each batch."""
-        self._listeners.append(listener)
+    # -- who looks --
 
-    def whole(self) -> dict[str, Any]:
-        return {"full": True, "base": 0, "seq": self.sequence, "put": self.picture, "drop": []}
+    def listen(self, name: str, send: Send, *, greet: bool = False) -> None:
+        """Send all batches to the view `name` from now on, until `leave`, or it is silent for QUIET_SECONDS."""
+        with self._lock:
+            if name in self._listeners:
+                self._listeners[name].heard = SYSTEM.monotonic()
+            else:
+                self._listeners[name] = Listener(send, greet)
+                # a view of the same widget has asked: it no longer needs to be greeted
+                self._listeners.pop(f"{name.partition('/')[0]}/", None) if not greet else None
+        self._looked_at()
+
+    def leave(self, name: str) -> None:
+        with self._lock:
+            self._listeners.pop(name, None)
+        self._looked_at()
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
+    def _looked_at(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # it closes at this moment
+                self._loop.call_soon_threadsafe(self._set_looking)
+
+    def _set_looking(self) -> None:
+        if self.watcher is not None:
+            before, self.watcher.looking = self.watcher.looking, bool(self._listeners or self._waiting)
+            if self.watcher.looking and not before:
+                self.watcher.look_soon()
+        if self._dirty is not None:
+            self._dirty.set()
+
+    def look(self, wait: float = 1.0) -> None:
+        """Look at the processes now, for somebody who reads `world` or the text form once."""
+        if self._loop is None or self.watcher is None or not self._thread.is_alive():
+            return
+
+        async def once() -> None:
+            if self.watcher is not None:
+                self.watcher.look()
+                self._flush()
+
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            asyncio.run_coroutine_threadsafe(once(), self._loop).result(wait)
+
+    def run(self, work: Coroutine[Any, Any, Any], timeout: float = 10.0) -> Any:
+        """Run a coroutine on the feed's loop, for another thread. Raises what it raises, TimeoutError."""
+        if self._loop is None or not self._thread.is_alive():
+            work.close()
+            raise RuntimeError("the board is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """The same without waiting."""
+        if self._loop is None or not self._thread.is_alive():
+            work.close()
+            return
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    # -- what there is --
+
+    def whole(self) -> Message:
+        """A whole picture, from which batches lead on."""
+        with self._lock:
+            self._flush()
+            if self._steps:
+                self._send()
+            return {
+                "whole": dict(self.model.rows),
+                "seq": self.sequence,
+                "at": SYSTEM.now() * 1000,
+                "version": self.attached_version,
+                "synced": self.synced,
+                "problem": self.problem,
+            }
+
+    @property
+    def picture(self) -> dict[str, dict[str, Any]]:
+        """The rows on show by key."""
+        with self._lock:
+            self._flush()
+            return dict(self.model.rows)
+
+    @property
+    def world(self) -> World:
+        """What is known at this moment, whole: for a check that judges it."""
+        with self._lock:
+            objects = list(self.model.objects.values())
+            observed, running = dict(self.model.observed), self.model.running
+        workloads = tuple(obj for obj in objects if obj["kind"] in WORKLOADS)
+        return World(workloads, tuple(obj for obj in objects if obj["kind"] == "Pod"), observed, running)
 
     def wait_for_change(self, after: int, timeout: float) -> bool:
-        """Block until a picture newer than `after` is there; False when `timeout` seconds brought none."""
+        """Block until something newer than `after` is on show; False when `timeout` seconds brought nothing."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.sequence > after, timeout)
+            self._waiting += 1
+        self._looked_at()
+        try:
+            with self._changed:
+                return self._changed.wait_for(lambda: self.sequence > after, timeout)
+        finally:
+            with self._changed:
+                self._waiting -= 1
+            self._looked_at()
 
     # -- on the thread --
 
@@ -77,68 +210,129 @@ class Feed:
         asyncio.run(self._follow())
 
     async def _follow(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        client = Client.from_kubeconfig(self.kubeconfig)
-        factory = InformerFactory(client)
-        dirty = asyncio.Event()
-        informers = [factory.informer(resource(kind)) for kind in (*KINDS, "pods")]
-        for informer in informers:
-            informer.add_handler(lambda _: dirty.set(), lambda _old, _new: dirty.set(), lambda _: dirty.set())
-        factory.start()
+        self._loop, self._stop, self._dirty = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         stopped = asyncio.ensure_future(self._stop.wait())
+        tasks: list[asyncio.Future[Any]] = []
         try:
-            while not stopped.done():
-                dirty.clear()
-                processes, observed = await asyncio.to_thread(self._observe)
-                *workloads, pods = (tuple(informer.store.list()) for informer in informers)
-                self._publish(
-                    tuple(obj for kind in workloads for obj in kind),
-                    pods,
-                    processes,
-                    observed,
-                    all(informer.synced.is_set() for informer in informers),
-                )
-                await SYSTEM.sleep(1 / BATCHES_A_SECOND)
-                woken = asyncio.ensure_future(dirty.wait())
-                await asyncio.wait((woken, stopped), timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
+            if self.cluster is not None:
+                self.watcher = Watcher(self.cluster.layout, self._plan, self._observed)
+                self._set_looking()
+                tasks.append(asyncio.create_task(self.watcher.run()))
+                tasks.append(asyncio.create_task(self._listen_to_traces()))
+            tasks.append(asyncio.create_task(self._follow_api()))
+            tasks.append(asyncio.create_task(self._publish()))
+            self._running.set()
+            done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             stopped.cancel()
-            await factory.stop()
-            await client.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            self._running.set()
 
-    def _observe(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """The cluster's processes, and how many containers of each pod live."""
-        plan = self.cluster.plan_or_none() if self.cluster is not None else None
-        if self.cluster is None or plan is None:
-            return [], {}
-        observed: dict[str, int] = {}
-        for container in observer.containers(plan, self.cluster.layout):
-            if container["pod"]:
-                observed[container["pod"]] = observed.get(container["pod"], 0) + 1
-        with contextlib.suppress(OSError):  # a supervisor that ends while it is asked
-            return observer.processes(plan, self.cluster.layout), observed
-        return [], observed
+    def _plan(self) -> Plan | None:
+        with contextlib.suppress(ClusterError):  # it is being written or removed at this moment
+            return self.cluster.plan_or_none() if self.cluster is not None else None
+        return None
 
-    def _publish(
-        self,
-        workloads: tuple[Obj, ...],
-        pods: tuple[Obj, ...],
-        processes: list[dict[str, Any]],
-        observed: dict[str, int],
-        synced: bool,
-    ) -> None:
-        mine = self.cluster is not None
-        running = frozenset(row["name"] for row in processes if row["state"] == "running")
-        self.world = World(workloads, pods, observed, running if mine else ASSUMED_RUNNING)
-        new = picture(self.world, processes, can_observe=mine)
-        change = delta(self.picture, new)
-        if change is None and synced == self.synced:
+    async def _follow_api(self) -> None:
+        try:
+            self.client = Client.from_kubeconfig(self.kubeconfig, user_agent="workshop-board")
+        except (OSError, ValueError) as error:
+            self.problem = f"{self.kubeconfig} cannot be used: {error}"
+            with self._changed:
+                self._changed.notify_all()
+            await asyncio.get_running_loop().create_future()
             return
-        with self._changed:
-            base, self.picture, self.synced = self.sequence, new, synced
-            self.sequence += 1
-            self._changed.notify_all()
-        batch = {"base": base, "seq": self.sequence, **(change or {"put": {}, "drop": []})}
-        for listener in list(self._listeners):
-            listener(batch)
+        factory = InformerFactory(self.client)
+        informers = [factory.informer(resource(kind)) for kind in KINDS]
+        informers.append(factory.informer(resource(LEASES), namespace="kube-system"))
+        for informer in informers:
+            informer.add_handler(self._put, lambda old, new: self._put(new), self._remove)
+        factory.start()
+        try:
+            await factory.wait_for_sync()
+            self.attached_version = max(int(informer.last_resource_version or 0) for informer in informers)
+            with self._changed:
+                self.synced = True
+                self.sequence += 1
+                self._changed.notify_all()
+            assert self._dirty is not None
+            self._dirty.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await factory.stop()
+            await self.client.close()
+
+    async def _listen_to_traces(self) -> None:
+        assert self.cluster is not None
+        with contextlib.suppress(OSError):  # the directory is not there yet, or not ours: no causes then
+            async with listening(self.cluster.layout.root, self.journal.hear):
+                await asyncio.get_running_loop().create_future()
+        await asyncio.get_running_loop().create_future()
+
+    def _put(self, obj: Obj) -> None:
+        with self._lock:
+            if self.synced and self.model.marked(key_of(obj)):
+                self._flush()
+            self.model.put(obj)
+        if self._dirty is not None:
+            self._dirty.set()
+
+    def _remove(self, obj: Obj) -> None:
+        with self._lock:
+            if self.model.marked(key_of(obj)):
+                self._flush()
+            self.model.remove(obj)
+        if self._dirty is not None:
+            self._dirty.set()
+
+    def _observed(self) -> None:
+        """What the operating system shows is a step of its own: it comes before anybody has reacted."""
+        assert self.watcher is not None
+        with self._lock:
+            self._flush()
+            self.model.see(self.watcher.processes)
+            self.model.observe(self.watcher.observed())
+            self.model.hear(self.watcher.traffic)
+            self._flush()
+        if self._dirty is not None:
+            self._dirty.set()
+
+    def _flush(self) -> None:
+        with self._lock:
+            step = self.model.flush(SYSTEM.now())
+            if step is not None:
+                self._steps.append(step)
+
+    async def _publish(self) -> None:
+        """Send what has gathered, then wait a thirtieth of a second at least; a beat when nothing happens."""
+        assert self._dirty is not None
+        while True:
+            self._dirty.clear()
+            self._send()
+            await SYSTEM.sleep(1 / BATCHES_A_SECOND)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), BEAT_SECONDS if self._listeners else None)
+
+    def _send(self) -> None:
+        with self._lock:
+            self._flush()
+            steps, self._steps = self._steps, []
+            base = self.sequence
+            if steps:
+                with self._changed:
+                    self.sequence += 1
+                    self._changed.notify_all()
+            listeners = list(self._listeners.items())
+        now = SYSTEM.monotonic()
+        message: Message = {"seq": self.sequence, "at": SYSTEM.now() * 1000, "synced": self.synced}
+        if steps:
+            message |= {"base": base, "steps": [step.to_json() for step in steps]}
+        for name, listener in listeners:
+            if now - listener.heard > QUIET_SECONDS:
+                self.leave(name)
+            else:
+                listener.send(self.whole() if listener.greet else message)

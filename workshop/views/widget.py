@@ -1,4 +1,5 @@
-"""The notebook's widget: it hands batches to `board.js`. Apart, because importing ipywidgets takes its time."""
+"""The notebook's widget: it carries questions and batches between the front end and the feed. Apart from `board`,
+because importing ipywidgets takes its time."""
 
 from __future__ import annotations
 
@@ -7,27 +8,42 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from . import desk, front
+
 if TYPE_CHECKING:
     from .board import Board
 
 
-def widget(board: Board) -> Any:
-    """A widget that shows the board until the board is closed."""
-    from .board import MODULE, WHY_NOT_OBSERVED
+class BoardWidget(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
+    """One output of a board. Each place where it is shown is a view of its own, and says so when it goes."""
 
-    class BoardWidget(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
-        _esm = MODULE.read_text(encoding="utf-8")
-        heading = traitlets.Unicode().tag(sync=True)
-        note = traitlets.Unicode().tag(sync=True)
-        first = traitlets.Dict().tag(sync=True)
+    _esm = front.bundle()
+    _css = front.source(front.STYLE)
+    heading = traitlets.Unicode().tag(sync=True)
+    note = traitlets.Unicode().tag(sync=True)
+    tab = traitlets.Unicode("workloads").tag(sync=True)
+    observes = traitlets.Bool(True).tag(sync=True)
 
-    note = "" if board.feed.cluster is not None else WHY_NOT_OBSERVED
-    made = BoardWidget(heading=board.title, note=note, first=board.feed.whole())
-    board.feed.listen(made.send)
 
-    def asked(_widget: Any, content: Any, _buffers: Any) -> None:
-        if content == "whole":
-            made.send(board.feed.whole())
+def widget(board: Board, tab: str = "workloads") -> Any:
+    """A widget that shows the board until the board is closed, or the widget."""
+    made = BoardWidget(heading=board.title, note=board.note, observes=board.feed.cluster is not None, tab=tab)
+    feed, views = board.feed, set[str]()
+
+    def asked(_widget: Any, question: Any, _buffers: Any) -> None:
+        if isinstance(question, dict):
+            view = f"{made.model_id}/{question.get('view', '')}"
+            views.add(view)
+            desk.answer(feed, view, question, made.send)
+
+    def gone() -> None:
+        """The widget was closed: nobody looks at it any more."""
+        for view in views:
+            feed.leave(view)
 
     made.on_msg(asked)
+    made.observe(lambda _: gone(), "comm")
+    # Until the first view asks, it is sent the whole: where a cell runs, its question is not heard before the end.
+    feed.listen(f"{made.model_id}/", made.send, greet=True)
+    views.add(f"{made.model_id}/")
     return made

@@ -3,7 +3,7 @@
 - `clusters`    up, down, reset, status, doctor
 - `processes`   ps, logs, stop, start, kill
 - `tools`       kubeconfig, url, shell, kubectl, etcdctl
-- `watch`       the live view
+- `watch`       the live view in the terminal; `board`, the same as a web page, is `workshop.views.cli`
 """
 
 from __future__ import annotations
@@ -86,6 +86,9 @@ def parser() -> argparse.ArgumentParser:
     watch = command("watch", "watch:watch", "desired, reported and observed side by side, live")
     watch.add_argument("--once", action="store_true", help="print one picture and end")
     watch.add_argument("-n", "--namespace", help="only this namespace")
+    board = command("board", "workshop.views.cli:board", "the live board as a web page on this machine")
+    board.add_argument("--port", type=int, default=0, help="which port (default: a free one)")
+    board.add_argument("--kubeconfig", metavar="FILE", help="of any other cluster, in place of one of the workshop's")
     for name in PASSED_ON:
         command(name, f"tools:{name}", f"the stock {name} with this cluster's settings (--env: print them as exports)")
     return top
@@ -122,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _pass_on(argv) or parser().parse_args(argv)
     module, function = arguments.where.split(":")
     try:
-        run = getattr(importlib.import_module(f"workshop.cluster.cli.{module}"), function)
+        path = module if module.startswith("workshop.") else f"workshop.cluster.cli.{module}"
+        run = getattr(importlib.import_module(path), function)
         return int(run(arguments) or 0)
     except ClusterError as error:
         sys.stderr.write(f"workshop: {error}\n")
