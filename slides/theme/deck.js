@@ -19,11 +19,17 @@
     } catch { return ""; }
   };
 
+  // the board lets itself be framed only where it is asked to
+  const framed = (address) => {
+    const url = new URL(address);
+    if (!url.searchParams.has("embed")) url.searchParams.set("embed", "");
+    return url.href;
+  };
   const open = (box, address) => {
     box.querySelector("iframe")?.remove();
     const frame = document.createElement("iframe");
     frame.title = "live board";
-    frame.src = address;
+    frame.src = framed(address);
     box.append(frame);
   };
   const answers = (address) => fetch(address, { mode: "no-cors", cache: "no-store" }).then(() => true, () => false);

@@ -163,9 +163,9 @@ def code(text: str, read: Read) -> str:
 
 
 def code_size(shown: str) -> float:
-    """The largest type, 22 px at most, in which it fits 1,088 x 500 px (a monospaced character is 0.603 em wide)."""
+    """The largest type, 21.5 px at most, in which it fits 1,088 x 500 px (a monospaced character is 0.603 em wide)."""
     lines = shown.splitlines()
-    return round(min(22.0, 1088 / 0.603 / max(map(len, lines)), 500 / 1.42 / len(lines)), 1)
+    return round(min(21.5, 1088 / 0.603 / max(map(len, lines)), 500 / 1.42 / len(lines)), 1)
 
 
 def board(what: str) -> str:
