@@ -98,7 +98,9 @@ def test_a_page_that_would_load_from_elsewhere_is_refused():
     for loads in ('<img src="https://x.test/a.png">', "<style>@import url(//x.test/a.css)</style>", '<link href=https://x.test/f rel=stylesheet>'):  # fmt: skip
         with pytest.raises(SlideError, match=r"would load \S*//x\.test"):
             build.whole(f"<html><body>{loads}</body></html>", "", "")
-    assert "https://x.test" in build.whole('<body><a href="https://x.test">a</a></body>', "", "")  # a link loads nothing
+    assert "https://x.test" in build.whole(
+        '<body><a href="https://x.test">a</a></body>', "", ""
+    )  # a link loads nothing
 
 
 def test_without_npm_it_is_said_in_words(monkeypatch):
