@@ -112,7 +112,7 @@ def test_what_a_correct_register_does_is_accepted_and_a_changed_answer_is_not(se
 
 @pytest.mark.parametrize("faults", [["kill"], ["stop"]], ids=lambda faults: faults[0])
 async def test_one_member_under_faults(faults: list[str], tmp_path: Path) -> None:
-    campaign = Campaign(members=1, clients=5, keys=3, seconds=3.0, faults=faults, seed=1)
+    campaign = Campaign(members=1, clients=5, keys=3, seconds=3.0, operations=200, faults=faults, seed=1)
     history = await run(campaign, tmp_path)
     answered = [op for op in history if op.returned != inf]
     assert len(answered) > 100 and {op.kind for op in answered} == {"get", "put", "delete", "cas"}

@@ -50,8 +50,7 @@ def decide(owner: Obj, active: list[Obj], neighbours: list[Obj], now: float) -> 
     if difference < 0:
         return Decision(create=min(-difference, BURST))
     if difference > 0:
-        victims = pods.deletion_order(active, neighbours, now)[:difference]
-        return Decision(delete=tuple(victims[:BURST]))
+        return Decision(delete=tuple(pods.deletion_order(active, neighbours, now)[: min(difference, BURST)]))
     return Decision()
 
 

@@ -20,7 +20,7 @@ ACCEPTED = [
     "wal-dir", "max-snapshots", "max-wals", "discovery", "discovery-srv", "log-level", "logger",
     "log-outputs", "log-format", "grpc-keepalive-min-time",
     "grpc-keepalive-interval", "grpc-keepalive-timeout", "client-crl-file", "peer-crl-file", "host-whitelist", "cors",
-    "cipher-suites", "tls-min-version", "tls-max-version", "auth-token",
+    "cipher-suites", "tls-min-version", "tls-max-version",
     "enable-pprof", "metrics", "experimental-initial-corrupt-check", "feature-gates",
     "experimental-corrupt-check-time", "corrupt-check-time", "compact-hash-check-time",
     "experimental-compact-hash-check-enabled", "experimental-compact-hash-check-time", "backend-batch-interval",
@@ -76,6 +76,9 @@ def parser() -> FlagParser:
     flags.add_argument("--auto-compaction-retention", default="0", help="time or revisions to keep; 0: off")
     for name in ("--watch-progress-notify-interval", "--experimental-watch-progress-notify-interval"):
         flags.duration(name, 600.0, "how often quiet watches are told the revision")
+    flags.add_argument("--auth-token", default="simple", help="how clients show who they are; simple")
+    flags.add_argument("--auth-token-ttl", type=int, default=300, help="seconds that a token lives")
+    flags.add_argument("--bcrypt-cost", type=int, default=10, help="cost of hashing passwords")
     flags.add_argument("--version", action="store_true", help="print the version and exit")
     for name in ACCEPTED:
         flags.add_argument(f"--{name}", help=argparse.SUPPRESS)
@@ -103,6 +106,8 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
         parse_retention(f.auto_compaction_mode, f.auto_compaction_retention)
     except ValueError as error:
         raise Fatal(f"--auto-compaction-retention: {error}") from error
+    if f.auth_token != "simple":
+        raise Fatal(f"--auth-token={f.auth_token}: simple tokens are the only ones here")
     limits = Limits(f.max_request_bytes, f.max_txn_ops, f.quota_backend_bytes if f.quota_backend_bytes > 0 else 2 << 30)
     interval = min(f.watch_progress_notify_interval, f.experimental_watch_progress_notify_interval)
     return Config(
@@ -133,6 +138,8 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
         pre_vote=f.pre_vote,
         strict_reconfig_check=f.strict_reconfig_check,
         max_learners=f.max_learners,
+        auth_token_ttl=f.auth_token_ttl,
+        bcrypt_cost=f.bcrypt_cost if 4 <= f.bcrypt_cost <= 31 else 10,
         auto_compaction_mode=f.auto_compaction_mode,
         auto_compaction_retention=f.auto_compaction_retention,
         watch_progress_notify_interval=max(interval, 0.1),

@@ -118,8 +118,9 @@ def read(data: bytes) -> Backup:
         term=_number(meta.get(b"term")),
         compacted=_number(meta.get(b"finishedCompactRev") or meta.get(b"scheduledCompactRev")),
     )
-    snapshot.records = list(_records(reader.pairs(b"key")))
-    newest = snapshot.records[-1].main if snapshot.records else 1
+    records = list(_records(reader.pairs(b"key")))
+    newest = records[-1].main if records else 1
+    snapshot.records = records
     snapshot.revision = max(newest, snapshot.compacted, 1)
     for id, lease in reader.pairs(b"lease"):
         ttl = pb.LeaseCheckpoint.FromString(lease).remaining_TTL  # a stored lease: ID 1, TTL 2, as here

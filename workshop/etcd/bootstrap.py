@@ -176,7 +176,7 @@ def _known_members(taken: Snapshot, replay: Replay | None) -> membership.Cluster
     commit = replay.state.commit if replay else 0
     for entry in replay.entries if replay else ():
         if entry.data and entry.index <= commit:
-            kind, _, payload = state.decode_command(entry.data)
+            kind, _, payload, _ = state.decode_command(entry.data)
             if kind in state.CHANGES or kind == state.MEMBER_PUBLISH:
                 with contextlib.suppress(errors.EtcdError):
                     machine.apply(kind, state.MESSAGES[kind].FromString(payload), 0.0)

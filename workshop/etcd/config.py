@@ -56,6 +56,8 @@ class Config:
     auto_compaction_mode: str = "periodic"
     auto_compaction_retention: str = "0"
     watch_progress_notify_interval: float = 600.0
+    auth_token_ttl: float = 300.0
+    bcrypt_cost: int = 10
 
     @property
     def members(self) -> dict[str, list[str]]:

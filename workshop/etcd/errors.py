@@ -7,7 +7,13 @@ Upstream: `api/v3rpc/rpctypes/error.go` of etcd 3.6. `code` is gRPC's number of 
 from __future__ import annotations
 
 CANCELLED, UNKNOWN, INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED = 1, 2, 3, 5, 7, 16
-RESOURCE_EXHAUSTED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAVAILABLE = 8, 9, 11, 14
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS = 8, 9, 11, 14, 15
+
+GO_NAMES = {
+    INVALID_ARGUMENT: "InvalidArgument",
+    PERMISSION_DENIED: "PermissionDenied",
+    UNAUTHENTICATED: "Unauthenticated",
+}
 
 
 class EtcdError(Exception):
@@ -18,6 +24,10 @@ class EtcdError(Exception):
 
     def __str__(self) -> str:
         return self.text
+
+    def as_go_says(self) -> str:
+        """As Go prints the gRPC error, which is what a watch that is refused gives as its reason."""
+        return f"rpc error: code = {GO_NAMES.get(self.code, 'Unknown')} desc = {self.text}"
 
 
 class EmptyKey(EtcdError):
@@ -120,6 +130,10 @@ class NoPasswordUser(EtcdError):
     code, text = UNKNOWN, "auth: authentication failed, password was given for no password user"
 
 
+class PasswordTooLong(EtcdError):
+    code, text = UNKNOWN, "bcrypt: password length exceeds 72 bytes"
+
+
 class PermissionNotGiven(EtcdError):
     code, text = INVALID_ARGUMENT, "etcdserver: permission not given"
 
@@ -150,6 +164,22 @@ class InvalidAuthManagement(EtcdError):
 
 class AuthOldRevision(EtcdError):
     code, text = INVALID_ARGUMENT, "etcdserver: revision of auth store is old"
+
+
+class WrongDowngradeVersionFormat(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format"
+
+
+class InvalidDowngradeTargetVersion(EtcdError):
+    code, text = INVALID_ARGUMENT, "etcdserver: invalid downgrade target version"
+
+
+class DowngradeInProcess(EtcdError):
+    code, text = FAILED_PRECONDITION, "etcdserver: cluster has a downgrade job in progress"
+
+
+class CorruptCluster(EtcdError):
+    code, text = DATA_LOSS, "etcdserver: corrupt cluster"
 
 
 class TooManyRequests(EtcdError):

@@ -91,6 +91,13 @@ class Lessor:
                 gone.append(id)
         return gone
 
+    def retry(self, id: int) -> None:
+        """The revocation of a lease that ran out did not come about: tell it again."""
+        lease = self.leases.get(id)
+        if lease is not None and lease.revoking:
+            lease.revoking = False
+            heapq.heappush(self._due, (lease.expiry, id))
+
     def next_expiry(self) -> float:
         """When to look again; infinity without leases. May be early, never late."""
         return self._due[0][0] if self._due else math.inf

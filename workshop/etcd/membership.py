@@ -61,6 +61,8 @@ class Cluster:
 
     members: dict[int, Member] = field(default_factory=dict)
     removed: set[int] = field(default_factory=set)
+    #: The version to which the cluster is being taken back; "" as nearly always.
+    downgrade: str = ""
     max_learners: int = MAX_LEARNERS
 
     def configuration(self) -> Configuration:
@@ -146,7 +148,8 @@ class Cluster:
     # As a whole
 
     def to_json(self) -> dict[str, Any]:
-        return {"members": [asdict(m) for m in self.members.values()], "removed": sorted(self.removed)}
+        members = [asdict(member) for member in self.members.values()]
+        return {"members": members, "removed": sorted(self.removed), "downgrade": self.downgrade}
 
     def encode(self) -> bytes:
         return json.dumps(self.to_json()).encode()
@@ -155,7 +158,7 @@ class Cluster:
         """Take over what `encode` said."""
         found = json.loads(data or b'{"members": [], "removed": []}')
         self.members = {m["id"]: from_json(m) for m in found["members"]}
-        self.removed = set(found["removed"])
+        self.removed, self.downgrade = set(found["removed"]), found.get("downgrade", "")
 
 
 def from_json(data: Mapping[str, Any]) -> Member:

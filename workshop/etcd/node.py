@@ -19,10 +19,12 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from workshop.clock import Clock
 from workshop.etcd import errors, membership, snapshot, state
+from workshop.etcd.auth.store import ANYONE, MEMBER, Identity
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.raft import LEADER, Ready
 from workshop.etcd.raft import Message as PeerMessage
@@ -147,7 +149,9 @@ class Node:
 
     # Clients
 
-    def propose(self, kind: int, message: Message, payload: bytes | None = None) -> asyncio.Future[state.Applied]:
+    def propose(
+        self, kind: int, message: Message, payload: bytes | None = None, who: Identity = ANYONE
+    ) -> asyncio.Future[state.Applied]:
         """Put a command into the log; the future has its answer once it is applied here, or raises EtcdError.
 
         `payload` is the message's encoding where it is at hand. Without a leader it waits for one.
@@ -157,7 +161,7 @@ class Node:
         if payload is None:
             payload = message.SerializeToString()
         self._wake.set()
-        return self.waiting.add(kind, message, payload, change=kind in state.CHANGES)
+        return self.waiting.add(kind, message, payload, kind in state.CHANGES, who)
 
     async def read_barrier(self) -> None:
         """Return when a read is linearizable: it sees all that was acknowledged before the call. Raises EtcdError."""
@@ -419,7 +423,8 @@ async def expire_leases(node: Node, clock: Clock) -> None:
         node.lease_granted.clear()
         now = clock.monotonic()
         for id in node.machine.lessor.expired(now):
-            node.propose(state.LEASE_REVOKE, pb.LeaseRevokeRequest(ID=id)).add_done_callback(_revoked)
+            revoke = node.propose(state.LEASE_REVOKE, pb.LeaseRevokeRequest(ID=id), who=MEMBER)
+            revoke.add_done_callback(partial(_revoked, node, id))
         wait = max(node.machine.lessor.next_expiry() - now, 0.01)
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(node.lease_granted.wait())]
         if wait < float("inf"):
@@ -431,6 +436,8 @@ async def expire_leases(node: Node, clock: Clock) -> None:
                 one.cancel()
 
 
-def _revoked(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()  # revoked by a client at the same moment: the aim is reached
+def _revoked(node: Node, id: int, future: asyncio.Future[Any]) -> None:
+    if future.cancelled() or future.exception() is None or isinstance(future.exception(), errors.LeaseNotFound):
+        return  # or revoked by a client at the same moment: the aim is reached
+    node.machine.lessor.retry(id)
+    node.lease_granted.set()

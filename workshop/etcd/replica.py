@@ -45,12 +45,12 @@ class Replica:
                 self.machine.lessor.promote(now, self._extend)
                 self.leads = True
             return None
-        kind, request_id, payload = state.decode_command(entry.data)
+        kind, request_id, payload, who = state.decode_command(entry.data)
         message = parsed.get(request_id) if parsed else None
         if message is None:
             message = state.MESSAGES[kind].FromString(payload)
         try:
-            answer: Answer = self.machine.apply(kind, message, now)
+            answer: Answer = self.machine.apply(kind, message, now, who, entry.index)
         except errors.EtcdError as refused:
             answer = refused
         if entry.change:

@@ -165,8 +165,20 @@ def _member(config: Config, begun: Start, node: Node, peers: Peers, clock: Clock
     node.machine.on_change, node.machine.on_replace = hub.notify, hub.resync
     scrubber = Scrubber(node.machine.store)
     node.machine.on_compact = scrubber.wake
+    node.machine.auth.tokens.ttl = config.auth_token_ttl
     return Member(
-        begun.member_id, config.name, node, peers, hub, scrubber, header, config.limits, clock, random.SystemRandom()
+        begun.member_id,
+        config.name,
+        node,
+        peers,
+        hub,
+        scrubber,
+        header,
+        config.limits,
+        clock,
+        random.SystemRandom(),
+        config.client_tls.client_cert_auth,
+        config.bcrypt_cost,
     )
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from workshop.etcd.disk import SYSTEM_DISK, Disk
 from workshop.etcd.mvcc.key_index import Record
 from workshop.etcd.wal import REMEDY
 
-MAGIC = b"\xf5SNAP002"
-HEAD = struct.Struct("<QQqqIIII")
+MAGIC = b"\xf5SNAP003"
+HEAD = struct.Struct("<QQqqIIIII")
 ALARM = struct.Struct("<IQ")
 LEASE = struct.Struct("<qq")
 RECORD = struct.Struct("<qIqqqII")
@@ -27,10 +29,19 @@ RECORD = struct.Struct("<qIqqqII")
 KEEP = 2
 
 
+class Records(Protocol):
+    """Versions in the order of their revisions: a list, or a store's history."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+
 @dataclass
 class Snapshot:
     """The state after applying the log up to `index` (whose term is `term`). `alarms` are (type, member),
-    `leases` (id, ttl), `cluster` the members as `membership.Cluster` encodes them."""
+    `leases` (id, ttl), `cluster` the members as `membership.Cluster` encodes them, `auth` users and roles as
+    `AuthStore` does."""
 
     index: int = 0
     term: int = 0
@@ -38,8 +49,9 @@ class Snapshot:
     compacted: int = 0
     alarms: list[tuple[int, int]] = field(default_factory=list)
     leases: list[tuple[int, int]] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
+    records: Records = ()
     cluster: bytes = b""
+    auth: bytes = b""
 
 
 def encode(snapshot: Snapshot) -> bytes:
@@ -53,8 +65,10 @@ def encode(snapshot: Snapshot) -> bytes:
             len(snapshot.leases),
             len(snapshot.records),
             len(snapshot.cluster),
+            len(snapshot.auth),
         ),
         snapshot.cluster,
+        snapshot.auth,
     ]
     parts += [ALARM.pack(*alarm) for alarm in snapshot.alarms]
     parts += [LEASE.pack(*lease) for lease in snapshot.leases]
@@ -69,9 +83,12 @@ def decode(data: bytes) -> Snapshot:
     start = len(MAGIC) + 4
     if data[: len(MAGIC)] != MAGIC or zlib.crc32(data[start:]) != struct.unpack_from("<I", data, len(MAGIC))[0]:
         raise ValueError("not a snapshot, or damaged")
-    index, term, revision, compacted, alarms, leases, records, cluster = HEAD.unpack_from(data, start)
-    offset = start + HEAD.size + cluster
-    snapshot = Snapshot(index, term, revision, compacted, cluster=data[start + HEAD.size : offset])
+    index, term, revision, compacted, alarms, leases, records, cluster, auth = HEAD.unpack_from(data, start)
+    middle = start + HEAD.size + cluster
+    offset = middle + auth
+    snapshot = Snapshot(
+        index, term, revision, compacted, cluster=data[start + HEAD.size : middle], auth=data[middle:offset]
+    )
     for _ in range(alarms):
         snapshot.alarms.append(ALARM.unpack_from(data, offset))
         offset += ALARM.size
@@ -79,13 +96,15 @@ def decode(data: bytes) -> Snapshot:
         snapshot.leases.append(LEASE.unpack_from(data, offset))
         offset += LEASE.size
     known: dict[bytes, bytes] = {}
+    found: list[Record] = []
+    snapshot.records = found
     for _ in range(records):
         main, sub, create, version, lease, key_size, size = RECORD.unpack_from(data, offset)
         offset += RECORD.size
         key = data[offset : offset + key_size]
         key = known.setdefault(key, key)  # the versions of a key share its name
         kv = data[offset + key_size : offset + key_size + size]
-        snapshot.records.append(Record(key, main, sub, create, version, lease, kv))
+        found.append(Record(key, main, sub, create, version, lease, kv))
         offset += key_size + size
     return snapshot
 

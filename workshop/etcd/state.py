@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from workshop import trace
 from workshop.etcd import encode, errors, membership
+from workshop.etcd.auth import permissions
+from workshop.etcd.auth.store import ANYONE, AuthStore, Identity
+from workshop.etcd.auth.store import MESSAGES as AUTH_MESSAGES
 from workshop.etcd.lease import Lessor
 from workshop.etcd.mvcc import operations
 from workshop.etcd.mvcc.key_index import Record
@@ -22,10 +25,15 @@ from workshop.etcd.mvcc.store import Store
 from workshop.etcd.snapshot import Snapshot
 from workshop.wire import etcd_pb2 as pb
 
-PUT, DELETE_RANGE, TXN, COMPACT, LEASE_GRANT, LEASE_REVOKE, ALARM = range(1, 8)
+PUT, DELETE_RANGE, TXN, COMPACT, LEASE_GRANT, LEASE_REVOKE, ALARM, DOWNGRADE = range(1, 9)
 MEMBER_ADD, MEMBER_REMOVE, MEMBER_PROMOTE, MEMBER_UPDATE, MEMBER_PUBLISH = range(32, 37)
 COMMAND = struct.Struct("<BQ")
+#: Behind the head of a command whose kind is marked: the revision of auth, and the length of the name behind that.
+WHO = struct.Struct("<QH")
+WITH_WHO = 0x80
 
+#: Commands that a cluster refuses which does not trust its data any more.
+DATA = frozenset({PUT, DELETE_RANGE, TXN, COMPACT, LEASE_GRANT, LEASE_REVOKE})
 #: Commands that change who belongs to the cluster, of which consensus itself must know.
 CHANGES = frozenset({MEMBER_ADD, MEMBER_REMOVE, MEMBER_PROMOTE, MEMBER_UPDATE})
 
@@ -37,22 +45,40 @@ MESSAGES = {
     LEASE_GRANT: pb.LeaseGrantRequest,
     LEASE_REVOKE: pb.LeaseRevokeRequest,
     ALARM: pb.AlarmRequest,
+    DOWNGRADE: pb.DowngradeRequest,
     MEMBER_ADD: pb.Member,
     MEMBER_REMOVE: pb.MemberRemoveRequest,
     MEMBER_PROMOTE: pb.MemberPromoteRequest,
     MEMBER_UPDATE: pb.MemberUpdateRequest,
     MEMBER_PUBLISH: pb.Member,
+    **AUTH_MESSAGES,
 }
 
 
-def encode_command(kind: int, request_id: int, payload: bytes) -> bytes:
-    return COMMAND.pack(kind, request_id) + payload
+class Command(NamedTuple):
+    """One entry of the log, taken apart."""
+
+    kind: int
+    request_id: int
+    payload: bytes
+    who: Identity = ANYONE
 
 
-def decode_command(data: bytes) -> tuple[int, int, bytes]:
-    """(kind, request id, payload)"""
+def encode_command(kind: int, request_id: int, payload: bytes, who: Identity = ANYONE) -> bytes:
+    if who == ANYONE:
+        return COMMAND.pack(kind, request_id) + payload
+    name = who.name.encode()
+    return COMMAND.pack(kind | WITH_WHO, request_id) + WHO.pack(who.revision, len(name)) + name + payload
+
+
+def decode_command(data: bytes) -> Command:
     kind, request_id = COMMAND.unpack_from(data)
-    return kind, request_id, data[COMMAND.size :]
+    if not kind & WITH_WHO:
+        return Command(kind, request_id, data[COMMAND.size :])
+    revision, length = WHO.unpack_from(data, COMMAND.size)
+    start = COMMAND.size + WHO.size
+    name = data[start : start + length].decode()
+    return Command(kind & ~WITH_WHO, request_id, data[start + length :], Identity(name, revision))
 
 
 def grows(kind: int, message: Message) -> bool:
@@ -75,14 +101,15 @@ class Applied(NamedTuple):
 
 
 class StateMachine:
-    """Store, leases, alarms and members. `on_change` hears the changes of each transaction right after it,
-    `on_compact` that the store is to be scrubbed, `on_replace` that another state took the place of this one, which
+    """Store, leases, alarms, members, users and roles. `on_change` hears the changes of each transaction right after
+    it, `on_compact` that the store is to be scrubbed, `on_replace` that another state took the place of this one, which
     had come to a revision."""
 
     def __init__(self, member_id: int, lessor: Lessor, store: Store | None = None) -> None:
         self.member_id, self.store, self.lessor = member_id, store or Store(), lessor
         self.alarms: dict[int, set[int]] = {}  # type -> members
         self.cluster = membership.Cluster()
+        self.auth = AuthStore()
         self.on_change: Callable[[list[Record]], None] = lambda changes: None
         self.on_compact: Callable[[], None] = lambda: None
         self.on_replace: Callable[[int], None] = lambda revision: None
@@ -94,6 +121,7 @@ class StateMachine:
             LEASE_GRANT: self._lease_grant,
             LEASE_REVOKE: self._lease_revoke,
             ALARM: self._alarm,
+            DOWNGRADE: self._downgrade,
             MEMBER_ADD: self._member_add,
             MEMBER_REMOVE: self._member_remove,
             MEMBER_PROMOTE: self._member_promote,
@@ -101,10 +129,14 @@ class StateMachine:
             MEMBER_PUBLISH: self._member_publish,
         }
 
-    def apply(self, kind: int, message: Message, now: float) -> Applied:
-        """Do one command. Raises EtcdError, having changed nothing."""
-        if pb.NOSPACE in self.alarms and grows(kind, message):
-            raise errors.NoSpace
+    def apply(self, kind: int, message: Message, now: float, who: Identity = ANYONE, index: int = 0) -> Applied:
+        """Do one command, the log's entry `index`. Raises EtcdError, having changed nothing."""
+        if self.alarms:
+            self._check_alarms(kind, message)
+        if self.auth.handles(kind):
+            return Applied(self.store.revision, self.auth.apply(kind, message, who, index, now))
+        if self.auth.enabled:
+            self._check_permission(kind, message, who)
         answer = self._commands[kind](message, now)
         changes = self.store.commit()
         if changes:
@@ -113,6 +145,30 @@ class StateMachine:
                 keys = [record.key.decode("utf-8", "replace") for record in changes]
                 trace.emit("etcd.commit", revision=self.store.revision, keys=keys)
         return Applied(self.store.revision, answer)
+
+    def _check_alarms(self, kind: int, message: Message) -> None:
+        if pb.CORRUPT in self.alarms and kind in DATA:
+            raise errors.CorruptCluster
+        if pb.NOSPACE in self.alarms and grows(kind, message):
+            raise errors.NoSpace
+
+    def _check_permission(self, kind: int, message: Message, who: Identity) -> None:
+        match kind:
+            case k if k == PUT:
+                self.auth.require(who, permissions.of_put(message))
+                self._check_lease(message.lease, who)
+            case k if k == DELETE_RANGE:
+                self.auth.require(who, permissions.of_delete_range(message))
+            case k if k == TXN:
+                self.auth.require(who, permissions.of_txn(message))
+            case k if k == LEASE_REVOKE:
+                self._check_lease(message.ID, who)
+
+    def _check_lease(self, id: int, who: Identity) -> None:
+        """With a lease go all its keys: who binds a key to it, or ends it, must be allowed to write them all."""
+        if id in self.lessor.leases and not self.auth.is_admin(who):
+            needs = (permissions.Need(permissions.WRITE, key) for key in self.lessor.leases[id].keys)
+            self.auth.require(who, needs)
 
     def _put(self, message: Message, now: float) -> bytes:
         operations.check_put(self.store, self.lessor, message)
@@ -151,6 +207,10 @@ class StateMachine:
             return b""
         return encode.nested(2, encode.number(1, member) + encode.number(2, message.alarm))
 
+    def _downgrade(self, message: Message, now: float) -> bytes:
+        self.cluster.downgrade = message.version if message.action == pb.DowngradeRequest.ENABLE else ""
+        return b""
+
     def _member_add(self, message: Message, now: float) -> bytes:
         urls, client_urls = tuple(message.peerURLs), tuple(message.clientURLs)
         self.cluster.add(membership.Member(message.ID, urls, message.name, client_urls, message.isLearner))
@@ -187,13 +247,15 @@ class StateMachine:
             self.store.compacted,
             sorted((alarm, member) for alarm, members in self.alarms.items() for member in members),
             [(lease.id, lease.ttl) for lease in self.lessor.leases.values()],
-            list(self.store.history),
+            self.store.history.copy(),
             self.cluster.encode(),
+            self.auth.encode(),
         )
 
     def restore(self, snapshot: Snapshot, now: float) -> None:
         """Take over a snapshot's state, being empty."""
         self.cluster.restore(snapshot.cluster)
+        self.auth.decode(snapshot.auth)
         for id, ttl in snapshot.leases:
             self.lessor.grant(id, ttl, now)
         self.store.restore(snapshot.revision, snapshot.compacted, snapshot.records)

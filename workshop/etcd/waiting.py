@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from workshop.clock import Clock
 from workshop.etcd import errors, state
+from workshop.etcd.auth.store import Identity
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.raft import Raft
 from workshop.etcd.replica import Answer
@@ -36,14 +37,16 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._futures)
 
-    def add(self, kind: int, message: Message, payload: bytes, change: bool) -> asyncio.Future[state.Applied]:
+    def add(
+        self, kind: int, message: Message, payload: bytes, change: bool, who: Identity
+    ) -> asyncio.Future[state.Applied]:
         if len(self._futures) >= MAX_PENDING:
             raise errors.TooManyRequests
         self._last_id += 1
         future: asyncio.Future[state.Applied] = asyncio.get_running_loop().create_future()
         self._futures[self._last_id] = (future, self._clock.monotonic())
         self.messages[self._last_id] = message
-        command = state.encode_command(kind, self._last_id, payload)
+        command = state.encode_command(kind, self._last_id, payload, who)
         if change:
             self._changes[self._last_id] = command
         else:

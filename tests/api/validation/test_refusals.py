@@ -37,10 +37,7 @@ def test_accepted_as_the_real_one_does(obj: dict[str, Any]) -> None:
 
 def test_loopback_is_allowed_on_request() -> None:
     found = resource("endpoints")
-    obj = {
-        "metadata": {"name": "a"},
-        "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 1, "protocol": "TCP"}]}],
-    }
+    obj = {"metadata": {"name": "a"}, "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 1}]}]}
     assert len(validation.validate(found, obj)) == 1
     assert validation.validate(found, obj, allow_loopback=True) == []
 

@@ -50,6 +50,12 @@ class Member:
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log)
 
+    async def answers(self) -> None:
+        """Return when the member serves clients."""
+        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
+        async with grpc.aio.insecure_channel(self.endpoint, options) as channel:
+            await asyncio.wait_for(channel.channel_ready(), 30)
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
@@ -100,8 +106,7 @@ class Members:
             for member in members.all:
                 member.launch()
             for member in members.all:
-                async with grpc.aio.insecure_channel(member.endpoint) as channel:
-                    await asyncio.wait_for(channel.channel_ready(), 20)
+                await member.answers()
             yield members
         finally:
             for member in members.all:

@@ -27,12 +27,14 @@ NEVER_SENT = "failed to connect to all addresses"
 
 @dataclass
 class Campaign:
-    """What is done: `faults` of kill, stop, partition; `kind` ours or debian."""
+    """What is done, for so many seconds and, on a slow machine, until so many operations are answered: `faults` of
+    kill, stop, partition; `kind` ours or debian."""
 
     members: int = 1
     clients: int = 5
     keys: int = 3
     seconds: float = 5.0
+    operations: int = 0
     faults: list[str] = field(default_factory=list)
     seed: int = 0
     kind: str = "ours"
@@ -49,8 +51,8 @@ class Client:
         self._written = 0
         self._seen: dict[str, str | None] = {}
 
-    async def work(self, history: list[Operation], until: float) -> None:
-        while time.monotonic() < until:
+    async def work(self, history: list[Operation], goes_on: Callable[[], bool]) -> None:
+        while goes_on():
             kind = self._random.choices(["get", "put", "delete", "cas"], [4, 3, 1, 3])[0]
             done = await self._do(kind, self._random.choice(self._keys))
             if done is not None:
@@ -107,9 +109,11 @@ class Faults:
         self._kinds = [every[kind] for kind in kinds]
         self.done: list[str] = []
 
-    async def work(self, until: float) -> None:
-        while time.monotonic() < until - 1.0:
+    async def work(self, goes_on: Callable[[], bool]) -> None:
+        while True:
             await self._wait(0.2, 0.8)
+            if not goes_on():
+                return
             await self._random.choice(self._kinds)()
 
     async def _wait(self, least: float, most: float) -> None:
@@ -126,7 +130,8 @@ class Faults:
         await self._wait(0.0, 0.5)
         for member in victims:
             member.launch()
-        await self._wait(0.5, 1.5)
+        for member in victims:
+            await member.answers()
 
     async def _stop(self) -> None:
         member = self._one()
@@ -154,15 +159,19 @@ async def run(campaign: Campaign, folder: Path) -> list[Operation]:
     """The history of a campaign; its times are seconds of the same clock."""
     history: list[Operation] = []
     async with Members.running(campaign.kind, campaign.members, folder) as members:
-        until = time.monotonic() + campaign.seconds
+        begun = time.monotonic()
+
+        def goes_on() -> bool:
+            return time.monotonic() < begun + campaign.seconds or len(history) < campaign.operations
+
         clients = [
             Client(number, members.all[number % campaign.members].endpoint, campaign.keys, campaign.seed)
             for number in range(campaign.clients)
         ]
         faults = Faults(members, campaign.faults, Random(campaign.seed))
-        work = [client.work(history, until) for client in clients]
+        work = [client.work(history, goes_on) for client in clients]
         if campaign.faults:
-            work.append(faults.work(until))
+            work.append(faults.work(goes_on))
         try:
             await asyncio.gather(*work)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from workshop.etcd import encode, errors
@@ -44,6 +44,8 @@ class Identity(NamedTuple):
 
 
 ANYONE = Identity()
+#: The member itself, when it ends leases. Never outdated.
+MEMBER = Identity(ROOT, (1 << 64) - 1)
 
 
 class AuthStore:
@@ -130,6 +132,9 @@ class AuthStore:
         return self.roles[name]
 
     # Commands of the log
+
+    def handles(self, kind: int) -> bool:
+        return kind in self._commands
 
     def apply(self, kind: int, message: Message, who: Identity, index: int, now: float) -> bytes:
         """Do one command; the answer's fields without the header. Raises EtcdError, having changed nothing."""
@@ -260,7 +265,21 @@ class AuthStore:
             b"authRoles": sorted((name.encode(), r.SerializeToString()) for name, r in self.roles.items()),
         }
 
-    def restore(self, buckets: dict[bytes, list[tuple[bytes, bytes]]]) -> None:
+    def encode(self) -> bytes:
+        users, roles = list(self.users.values()), list(self.roles.values())
+        state = pb.AuthState(enabled=self.enabled, revision=self.revision, users=users, roles=roles)
+        return bytes(state.SerializeToString())
+
+    def decode(self, data: bytes) -> None:
+        """Become what `encode` said; tokens are forgotten. Nothing at all is a store that nobody ever changed."""
+        state = pb.AuthState.FromString(data)
+        self.enabled, self.revision = state.enabled, state.revision or 1
+        self.users = {user.name.decode(): user for user in state.users}
+        self.roles = {role.name.decode(): role for role in state.roles}
+        self.tokens.clear()
+        self._ranges.clear()
+
+    def restore(self, buckets: Mapping[bytes, Iterable[tuple[bytes, bytes]]]) -> None:
         """Become what `buckets` said; tokens are forgotten."""
         head = dict(buckets.get(b"auth", ()))
         self.enabled = head.get(b"authEnabled") == b"\x01"

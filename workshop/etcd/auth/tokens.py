@@ -18,19 +18,19 @@ class Tokens:
     """Whose each token is. Pure: `now` in seconds is handed in."""
 
     def __init__(self, ttl: float = TTL) -> None:
-        self._ttl = ttl
+        self.ttl = ttl
         self._known: dict[str, tuple[str, float]] = {}  # token -> user, until when
 
     def assign(self, token: str, user: str, now: float) -> None:
         self._known = {token: known for token, known in self._known.items() if known[1] > now}
-        self._known[token] = (user, now + self._ttl)
+        self._known[token] = (user, now + self.ttl)
 
     def user(self, token: str, now: float) -> str | None:
         """Whose it is; that it was shown prolongs its life."""
         user, until = self._known.get(token, (None, 0.0))
         if user is None or until <= now:
             return None
-        self._known[token] = (user, now + self._ttl)
+        self._known[token] = (user, now + self.ttl)
         return user
 
     def forget(self, user: str) -> None:

@@ -38,11 +38,14 @@ class History:
         self._size += 1
 
     def __iter__(self) -> Iterator[Record]:
-        """All of them as they are now, whatever happens meanwhile."""
-        runs = list(self._runs)
-        if runs:
-            runs[-1] = list(runs[-1])
-        return (record for run in runs for record in run)
+        return (record for run in self._runs for record in run)
+
+    def copy(self) -> History:
+        """All of it as it is now, whatever happens later; cheap, the runs are shared."""
+        copied = History()
+        copied._runs = [*self._runs[:-1], list(self._runs[-1])] if self._runs else []
+        copied._size = self._size
+        return copied
 
     def since(self, revision: int) -> Iterator[Record]:
         """Those of `revision` and later; nothing may change meanwhile."""

@@ -102,16 +102,16 @@ class WatchHub:
             self._forget(watcher)
         self.streams.discard(stream)
 
-    def create(self, stream: Stream, request: Message) -> None:
-        """Answer a `WatchCreateRequest`: created, or created and canceled at once."""
+    def create(self, stream: Stream, request: Message, forbidden: str = "") -> None:
+        """Answer a `WatchCreateRequest`: created, or created and canceled at once (because it is `forbidden`, say)."""
         key, end = request.key or b"\x00", end_of(request.range_end)
-        refusal = ""
+        refusal = forbidden
         if request.start_revision < 0:
             refusal = errors.Compacted.text
-        elif request.watch_id in stream.watchers and request.watch_id:
-            refusal = errors.WATCH_ID_TAKEN
-        elif end and end <= key:
+        elif not refusal and end and end <= key:
             refusal = errors.WATCH_EMPTY_RANGE
+        elif not refusal and request.watch_id and request.watch_id in stream.watchers:
+            refusal = errors.WATCH_ID_TAKEN
         header = self._header(self._store.revision)
         if refusal:
             stream.send(encode.watch_response(header, NO_WATCHER, created=True, canceled=True, cancel_reason=refusal))

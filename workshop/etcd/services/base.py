@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from random import Random
 
 from workshop.clock import Clock
-from workshop.etcd import encode
+from workshop.etcd import encode, errors
+from workshop.etcd.auth.store import ANYONE, Identity
 from workshop.etcd.compactor import Scrubber
 from workshop.etcd.config import Limits
 from workshop.etcd.mvcc.operations import Message
@@ -38,6 +39,8 @@ class Member:
     limits: Limits
     clock: Clock
     random: Random
+    client_cert_auth: bool = False
+    bcrypt_cost: int = 10
 
     @property
     def machine(self) -> StateMachine:
@@ -48,9 +51,22 @@ class Member:
         self.header.term = self.node.raft.term
         return self.header(revision or self.machine.store.revision)
 
-    async def write(self, kind: int, request: Message, data: bytes | None = None) -> bytes:
-        """Put a command through the log; the whole answer."""
-        applied = await self.node.propose(kind, request, data)
+    def who(self, call: Call) -> Identity:
+        """Who calls: by a token, or by the certificate where clients must show one. Raises InvalidAuthToken."""
+        auth = self.machine.auth
+        if not auth.enabled:
+            return ANYONE
+        token = call.metadata.get("token") or call.metadata.get("authorization")
+        if token:
+            name = auth.tokens.user(token, self.clock.monotonic())
+            if name is None:
+                raise errors.InvalidAuthToken
+            return Identity(name, auth.revision)
+        return Identity(call.common_name, auth.revision) if self.client_cert_auth and call.common_name else ANYONE
+
+    async def write(self, kind: int, request: Message, call: Call, data: bytes | None = None) -> bytes:
+        """Put a caller's command through the log; the whole answer."""
+        applied = await self.node.propose(kind, request, data, self.who(call))
         return self.head(applied.revision) + applied.body
 
 

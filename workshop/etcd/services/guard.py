@@ -1,4 +1,5 @@
-"""Who may be served now: a learner serves little, and a client may ask to be refused while there is no leader.
+"""Who may be served now: a learner serves little, a client may ask to be refused while there is no leader, and some
+methods are for administrators.
 
 Upstream: `server/etcdserver/api/v3rpc/interceptor.go`.
 """
@@ -9,19 +10,32 @@ import asyncio
 from collections.abc import Awaitable
 
 from workshop.etcd import errors
-from workshop.etcd.node import Node
 from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.services.base import Member
 from workshop.wire import etcd_pb2 as pb
 
 #: What a learner serves: this, and serializable reads.
 FOR_LEARNERS = frozenset({"Maintenance/Status", "Maintenance/Snapshot"})
+#: What only the user root and its like may do, while authentication is enabled.
+FOR_ADMINS = frozenset(
+    {
+        f"Maintenance/{name}"
+        for name in ("Defragment", "Snapshot", "Hash", "HashKV", "Status", "MoveLeader", "Downgrade")
+    }
+    | {f"Cluster/Member{name}" for name in ("Add", "Remove", "Update", "Promote")}
+)
 #: Election timeouts without a leader after which streams end that asked for one.
 PATIENCE = 3
 
 
-def guarded(node: Node, name: str, method: Method) -> Method:
+def guarded(member: Member, name: str, method: Method) -> Method:
     """`method` (`Service/Method`), refused where it must be."""
-    unary, stream = method.unary, method.stream
+    unary, stream, node = method.unary, method.stream, member.node
+    for_admins = name in FOR_ADMINS
+
+    def check_admin(call: Call) -> None:
+        if for_admins and member.machine.auth.enabled:
+            member.machine.auth.require_admin(member.who(call))
 
     def check(call: Call) -> None:
         if not node.leader and call.metadata.get("hasleader") == "true":
@@ -36,11 +50,13 @@ def guarded(node: Node, name: str, method: Method) -> Method:
                     raise errors.NotSupportedForLearner
             else:
                 check(call)
+        check_admin(call)
         assert unary is not None
         return unary(data, call)
 
     async def call_stream(call: Call) -> None:
         check(call)
+        check_admin(call)
         assert stream is not None
         if call.metadata.get("hasleader") != "true":
             await stream(call)

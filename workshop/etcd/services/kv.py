@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workshop.etcd import errors, state
+from workshop.etcd.auth import permissions
 from workshop.etcd.mvcc import operations
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.rpc.call import Call, Method
@@ -28,18 +29,19 @@ class KV:
         operations.check_range_form(request)
         if not request.serializable:
             await self._member.node.read_barrier()
-        body = operations.range_(self._member.machine.store, request)
-        return self._member.head() + body
+        machine = self._member.machine
+        machine.auth.require(self._member.who(call), permissions.of_range(request))
+        return self._member.head() + operations.range_(machine.store, request)
 
     async def put(self, data: bytes, call: Call) -> bytes:
         request = pb.PutRequest.FromString(data)
         operations.check_put_form(request)
-        return await self._write(state.PUT, request, data)
+        return await self._write(state.PUT, request, data, call)
 
     async def delete_range(self, data: bytes, call: Call) -> bytes:
         request = pb.DeleteRangeRequest.FromString(data)
         operations.check_delete_form(request)
-        return await self._write(state.DELETE_RANGE, request, data)
+        return await self._write(state.DELETE_RANGE, request, data, call)
 
     async def txn(self, data: bytes, call: Call) -> bytes:
         request = pb.TxnRequest.FromString(data)
@@ -47,24 +49,25 @@ class KV:
         if operations.is_read_only(request):
             if not operations.is_serializable(request):
                 await self._member.node.read_barrier()
-            body = operations.txn(self._member.machine.store, self._member.machine.lessor, request)
-            return self._member.head() + body
-        return await self._write(state.TXN, request, data)
+            machine = self._member.machine
+            machine.auth.require(self._member.who(call), permissions.of_txn(request))
+            return self._member.head() + operations.txn(machine.store, machine.lessor, request)
+        return await self._write(state.TXN, request, data, call)
 
     async def compact(self, data: bytes, call: Call) -> bytes:
         request = pb.CompactionRequest.FromString(data)
-        answer = await self._write(state.COMPACT, request, data)
+        answer = await self._write(state.COMPACT, request, data, call)
         if request.physical:
             await self._member.scrubber.clean()
         return answer
 
-    async def _write(self, kind: int, request: Message, data: bytes) -> bytes:
+    async def _write(self, kind: int, request: Message, data: bytes, call: Call) -> bytes:
         member = self._member
         if len(data) > member.limits.request_bytes:
             raise errors.RequestTooLarge
         if state.grows(kind, request):
             await self._check_quota(len(data))
-        return await member.write(kind, request, data)
+        return await member.write(kind, request, call, data)
 
     async def _check_quota(self, more: int) -> None:
         """A store that would outgrow its quota raises the alarm, which stops writes until it is disarmed."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from workshop.etcd.metrics import answer
 from workshop.etcd.rpc.door import Door
 from workshop.etcd.rpc.http1 import Handler, Request, Response
+from workshop.etcd.services.auth import Auth
 from workshop.etcd.services.base import Member
 from workshop.etcd.services.cluster import Cluster
+from workshop.etcd.services.concurrency import Election, Lock
 from workshop.etcd.services.guard import guarded
 from workshop.etcd.services.kv import KV
 from workshop.etcd.services.lease import Lease
@@ -16,15 +18,23 @@ from workshop.etcd.services.watch import Watch
 #: What a message may be longer than the request limit before gRPC itself refuses it (upstream: grpcOverheadBytes).
 OVERHEAD = 512 * 1024
 
+PACKAGES = {
+    "etcdserverpb": (KV, Watch, Lease, Maintenance, Cluster, Auth),
+    "v3lockpb": (Lock,),
+    "v3electionpb": (Election,),
+}
+
 
 def client_door(member: Member) -> Door:
     """gRPC, and HTTP beside it; listening nowhere yet."""
     services = {}
-    for service in (KV(member), Watch(member), Lease(member), Maintenance(member), Cluster(member)):
-        name = type(service).__name__
-        services[f"etcdserverpb.{name}"] = {
-            method: guarded(member.node, f"{name}/{method}", handler) for method, handler in service.methods().items()
-        }
+    for package, kinds in PACKAGES.items():
+        for kind in kinds:
+            name = kind.__name__
+            services[f"{package}.{name}"] = {
+                method: guarded(member, f"{name}/{method}", handler)
+                for method, handler in kind(member).methods().items()
+            }
     return Door(services, _http(member), member.limits.request_bytes + OVERHEAD)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from workshop.etcd import errors
+from workshop.etcd.auth import permissions
+from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.mvcc.watch import Stream
 from workshop.etcd.rpc.call import Call, Method
 from workshop.etcd.services.base import Member, streaming
@@ -41,11 +44,23 @@ class Watch:
             match request.WhichOneof("request_union"):
                 case "create_request":
                     self._member.head()  # watch answers carry the term of now
-                    hub.create(stream, request.create_request)
+                    hub.create(stream, request.create_request, self._refusal(request.create_request, call))
                 case "cancel_request":
                     hub.cancel(stream, request.cancel_request.watch_id)
                 case "progress_request":
                     hub.request_progress(stream)
+
+    def _refusal(self, request: Message, call: Call) -> str:
+        """Why this caller must not watch this; "" if it may."""
+        auth = self._member.machine.auth
+        if not auth.enabled:
+            return ""
+        need = permissions.Need(permissions.READ, request.key or b"\0", request.range_end)
+        try:
+            auth.require(self._member.who(call), [need])
+        except errors.EtcdError as refused:
+            return refused.as_go_says()
+        return ""
 
     async def _write(self, stream: Stream, something: asyncio.Event, call: Call) -> None:
         while True:
