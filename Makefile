@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help cluster lab test check bench lock packages clean
+.PHONY: help cluster lab slides test check bench lock packages clean
 
 help:
 	@echo "make cluster   bring a cluster up and say what to type next"
 	@echo "make lab       open the workshop in JupyterLab"
+	@echo "make slides    the decks as HTML and PDF, into build/slides"
 	@echo "make test      every check and every test"
 	@echo "make check     the static checks only"
 	@echo "make bench     cold start, memory, idle load"
@@ -25,6 +26,9 @@ lab: $(READY)
 	@mkdir -p $(VENV)/share/jupyter/lab/settings
 	@cp tools/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/overrides.json
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) labs/index.ipynb
+
+slides: $(READY)
+	@$(BIN)/python -m tools.slides build
 
 check: $(READY)
 	$(BIN)/ruff check .

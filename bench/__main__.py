@@ -21,7 +21,7 @@ def measure(part: str, make: Make, options: argparse.Namespace) -> list[Figure]:
         return figures.at_rest(make, options.settle, options.span)
     if part == "pods":
         return figures.many_pods(make, max(1, options.runs // 2))
-    return apiserver.requests(make, 1)
+    return apiserver.requests(make, options.pods, options.watchers)
 
 
 def number(figure: Figure | None) -> str:
@@ -34,6 +34,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="cold starts (half as many Deployments); medians are shown")
     parser.add_argument("--settle", type=float, default=60.0, help="seconds from Ready to the look at memory")
     parser.add_argument("--span", type=float, default=60.0, help="seconds over which idle load is taken")
+    parser.add_argument("--pods", type=int, default=1000, help="pods in the API server's figures")
+    parser.add_argument("--watchers", type=int, default=100, help="watchers in the API server's figures")
     parser.add_argument("--detail", action="store_true", help="every run, and the share of each process")
     options = parser.parse_args()
     if wrong := [part for part in options.parts if part not in PARTS]:

@@ -1,98 +1,133 @@
-"""The API server under a client's load: each verb's requests a second, and events a second through many watches.
+"""The API server under load: requests a second by verb, lists, and one change to many watchers.
 
-The client is Python and shares the machine with the server (and keeps its own processor busy): what counts is the
-ratio between the two servers, not the number.
+16 JSON clients on the same machine, Pods of a Deployment's shape. The client is cheap (`http_load`), and its own share
+of a processor is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable, Iterator
 
-from workshop.api.meta import Obj
-from workshop.api.resources import resource
-from workshop.client.rest import Client
-
-from .clusters import Either
-from .figures import Figure, Make
+from . import http_load
+from .clusters import Either, memory, processor_seconds
+from .figures import MB, Figure, Make
+from .http_load import Connection, Target, request
 
 CLIENTS = 16
-WATCHES = 50
-EVENTS = 200
-PODS = 500
-MAPS = resource("configmaps")
-POD = resource("pods")
-LABELS = {"app": "load", "pod-template-hash": "5d8f7c"}
+CHANGES = 100
+PODS = "/api/v1/namespaces/default/pods"
+MERGE = "application/merge-patch+json"
 
 
-def config_map(name: str) -> Obj:
-    metadata = {"name": name, "labels": LABELS}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text": "x" * 400}}
+def pod(number: int) -> bytes:
+    """A pod as a ReplicaSet would make it; it asks for no node, so nobody runs it."""
+    container = {
+        "name": "nginx", "image": "nginx", "ports": [{"containerPort": 80}],
+        "env": [{"name": "A", "value": "x" * 200}],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+        "readinessProbe": {"httpGet": {"path": "/", "port": 80}},
+    }  # fmt: skip
+    metadata = {"name": f"load-{number}", "labels": {"app": "load", "pod-template-hash": "5d8f7c"}}
+    spec = {"containers": [container], "schedulerName": "nobody"}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}).encode()
 
 
-async def rate(clients: list[Client], calls: int, call: Callable[[Client, int], Awaitable[object]]) -> float:
-    """`calls` calls shared out among the clients; how many a second."""
-    begun = time.perf_counter()
-
-    async def worker(which: int) -> None:
-        for number in range(which, calls, len(clients)):
-            await call(clients[which], number)
-
-    await asyncio.gather(*(worker(which) for which in range(len(clients))))
-    return calls / (time.perf_counter() - begun)
+def creations(count: int) -> Iterator[bytes]:
+    return (request("POST", PODS, pod(number)) for number in range(count))
 
 
-async def verbs(conf: str, calls: int) -> dict[str, float]:
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client.from_kubeconfig(conf)) for _ in range(CLIENTS)]
-        where = "default"
-        merge = "application/merge-patch+json"
-        found = {
-            "create": await rate(clients, calls, lambda c, i: c.create(MAPS, config_map(f"m-{i}"), where)),
-            "get": await rate(clients, calls, lambda c, i: c.get(MAPS, f"m-{i}", where)),
-            "patch": await rate(
-                clients, calls, lambda c, i: c.patch(MAPS, f"m-{i}", {"data": {"n": str(i)}}, where, type=merge)
-            ),
-            f"list of {calls}": await rate(clients, 20, lambda c, i: c.list(MAPS, where)),
-        }
-        found[f"events through {WATCHES} watches"] = await fan_out(clients)
-        found["delete"] = await rate(clients, calls, lambda c, i: c.delete(MAPS, f"m-{i}", where))
-        return found
+def gets(count: int, pods: int) -> Iterator[bytes]:
+    return (request("GET", f"{PODS}/load-{number * 7 % pods}") for number in range(count))
 
 
-async def fan_out(clients: list[Client]) -> float:
-    """Events a second, over all the watches, while one client writes as fast as it can."""
-    seen = 0
-    version = (await clients[0].list(MAPS, "default", limit=1))["metadata"]["resourceVersion"]
-
-    async def watcher(client: Client) -> None:
-        nonlocal seen
-        count = 0
-        stream = client.watch(MAPS, "default", resource_version=version)
-        async for _ in stream:
-            seen += 1
-            count += 1
-            if count == EVENTS:
-                return
-
-    watchers = [asyncio.ensure_future(watcher(clients[i % len(clients)])) for i in range(WATCHES)]
-    await asyncio.sleep(0.5)
-    begun = time.perf_counter()
-    await rate(clients[:4], EVENTS, lambda c, i: c.create(MAPS, config_map(f"w-{i}"), "default"))
-    await asyncio.gather(*watchers)
-    return seen / (time.perf_counter() - begun)
+def patches(count: int, pods: int) -> Iterator[bytes]:
+    for number in range(count):
+        body = b'{"metadata":{"annotations":{"n":"%d"}}}' % number
+        yield request("PATCH", f"{PODS}/load-{number % pods}", body, MERGE)
 
 
-def requests(make: Make, runs: int, calls: int = 1000) -> list[Figure]:
-    results: list[dict[str, float]] = []
-    for _ in range(runs):
-        cluster: Either = make(nodes=0)
-        try:
-            cluster.up()
-            results.append(asyncio.run(verbs(str(cluster.layout.admin_conf), calls)))
-        finally:
-            cluster.down()
-    return [Figure(f"API: {name}", statistics.median(r[name] for r in results), "a second") for name in results[0]]
+def deletions(count: int) -> Iterator[bytes]:
+    return (request("DELETE", f"{PODS}/load-{number}") for number in range(count))
+
+
+async def fan_out(target: Target, connections: list[Connection], watchers: int) -> list[float]:
+    """Seconds from sending a change until each watcher has its event, for each change and watcher."""
+    sent = 0.0
+    delays: list[float] = []
+    waiting = 0
+    all_here = asyncio.Event()
+
+    def event(count: int) -> None:
+        nonlocal waiting
+        delays.append(time.perf_counter() - sent)
+        waiting -= count
+        if waiting <= 0:
+            all_here.set()
+
+    following = await http_load.connect(target, watchers)
+    raw = request("GET", f"{PODS}?watch=1&fieldSelector=metadata.name%3Dload-0&resourceVersion=0&timeoutSeconds=600")
+    waiting = watchers
+    await asyncio.gather(*(one.follow(raw, event) for one in following))
+    await asyncio.wait_for(all_here.wait(), 60)  # each has seen the pod as it is
+    delays.clear()
+    for number in range(CHANGES):
+        waiting = watchers
+        all_here.clear()
+        sent = time.perf_counter()
+        body = b'{"metadata":{"annotations":{"change":"%d"}}}' % number
+        await connections[0].ask(request("PATCH", f"{PODS}/load-0", body, MERGE))
+        await asyncio.wait_for(all_here.wait(), 60)
+    for one in following:
+        one.close()
+    return sorted(delays)
+
+
+async def verbs(cluster: Either, pods: int, watchers: int) -> list[Figure]:
+    target = Target.of(str(cluster.layout.admin_conf))
+    account = request("POST", "/api/v1/namespaces/default/serviceaccounts", b'{"metadata":{"name":"default"}}')
+    connections = await http_load.connect(target, CLIENTS)
+    await connections[0].ask(account)  # without a controller nobody else makes it
+    calls = max(2000, pods)
+    half = request("GET", f"{PODS}?limit={pods // 2}")
+    whole = request("GET", f"{PODS}?resourceVersion=0")
+    processes = cluster.processes()
+    figures = []
+
+    async def figure(name: str, requests: Iterable[bytes]) -> None:
+        before = processor_seconds(processes)
+        result = await http_load.run(connections, requests)
+        after = processor_seconds(processes)
+        spent = {name: 1000 * (after[name] - before[name]) / result.count for name in before}
+        cpu = ", ".join(f"{name} {value:.2f}" for name, value in spent.items() if value >= 0.01)
+        detail = f"p50 {result.median:.1f} ms, p99 {result.p99:.1f} ms; CPU ms a request: {cpu}; "
+        figures.append(
+            Figure(name, result.rate, "a second", detail=f"{detail}client {100 * result.own:.0f} % of a core")
+        )
+
+    await figure(f"create {pods} pods", creations(pods))
+    await figure("get", gets(calls, pods))
+    await figure(f"list of {pods // 2}", [half] * 64)
+    await figure(f"list of {pods} from cache", [whole] * 64)
+    await figure("merge patch", patches(min(calls, 3000), pods))
+    delays = await fan_out(target, connections, watchers)
+    figures.append(Figure(f"change to {watchers} watchers, p50", 1000 * statistics.median(delays), "ms"))
+    figures.append(Figure(f"change to {watchers} watchers, p99", 1000 * delays[len(delays) * 99 // 100], "ms"))
+    server = {name: pid for name, pid in cluster.processes().items() if name == "kube-apiserver"}
+    figures.append(Figure("memory (PSS) of kube-apiserver", sum(memory(server).values()) / MB, "MB"))
+    await figure("delete", deletions(pods))
+    for one in connections:
+        one.close()
+    return [Figure(f"API: {f.name}", f.value, f.unit, detail=f.detail) for f in figures]
+
+
+def requests(make: Make, pods: int = 1000, watchers: int = 100) -> list[Figure]:
+    cluster: Either = make(nodes=0)
+    try:
+        cluster.up()
+        return asyncio.run(verbs(cluster, pods, watchers))
+    finally:
+        cluster.down()

@@ -78,9 +78,9 @@ def test_what_nobody_set_off_stands_alone_and_what_is_unknown_is_empty():
     assert diagram(STORY, "Pod/default/never")["rows"] == []
 
 
-def test_lanes_are_people_then_the_api_server_and_etcd_then_who_reacts():
+def test_lanes_are_etcd_and_the_api_server_then_people_then_who_reacts():
     lanes = diagram(STORY, "Deployment/default/web")["lanes"]
-    assert lanes == ["kubectl", "kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kubelet-node-2"]
+    assert lanes == ["etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kubelet-node-2"]
 
 
 def test_a_revision_is_called_stored_only_when_etcd_said_so():
@@ -93,7 +93,7 @@ def test_the_writes_of_one_object():
     assert [(one["who"], one["verb"], one["subresource"]) for one in history(STORY, "Pod/default/web-1-a")] == [
         ("replicaset-controller", "create", ""),
         ("kube-scheduler", "update", "binding"),
-        ("node-2", "update", "status"),
+        ("kubelet", "update", "status"),
     ]
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from workshop.views.graph import Graph
-from workshop.views.lanes import UNPLACED, Lanes
+from workshop.views.lanes import UNPLACED, WIDTH, Lanes
 from workshop.views.model import FRAME, Model
 
 
@@ -207,7 +207,7 @@ def test_nothing_on_the_map_overlaps_or_leaves_its_card(count):
         lanes.enter(f"p{number}", nodes[number % 2] if number % 7 else UNPLACED)
     lanes.arrange(["etcd", "api"], nodes, [f"s{n}" for n in range(9)])
     boxes = list(lanes.frame.values())
-    assert all(x >= 0 and x + w <= 1180 and y + h <= lanes.height for _, x, y, w, h in boxes)
+    assert all(x >= 0 and x + w <= WIDTH and y + h <= lanes.height for _, x, y, w, h in boxes)
     assert not _overlapping(boxes)
     cards: dict[str, list] = {}
     for number in range(count):

@@ -211,3 +211,16 @@ def path_segment(value: str) -> list[str]:
 def mask_trailing_dash(prefix: str) -> str:
     """`generateName` is checked as if its random end were there already: `web-` as `wea`."""
     return prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
+
+
+_UNDERSCORED = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+
+
+def dns1123_subdomain_with_underscore(value: str) -> list[str]:
+    """What a resolver may search."""
+    pattern = rf"{_UNDERSCORED}(\.{_UNDERSCORED})*"
+    found = [max_length(253)] if _length(value) > 253 else []
+    if not _matches(pattern, value):
+        text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character"  # noqa: E501
+        found.append(regex_sentence(text, pattern, "example.com"))
+    return found

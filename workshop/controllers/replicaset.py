@@ -50,7 +50,8 @@ def decide(owner: Obj, active: list[Obj], neighbours: list[Obj], now: float) -> 
     if difference < 0:
         return Decision(create=min(-difference, BURST))
     if difference > 0:
-        return Decision(delete=tuple(pods.deletion_order(active, neighbours, now)[: min(difference, BURST)]))
+        victims = pods.deletion_order(active, neighbours, now)[:difference]
+        return Decision(delete=tuple(victims[:BURST]))
     return Decision()
 
 

@@ -141,6 +141,8 @@ def lane_of(write: Line) -> str:
 def who(write: Line) -> str:
     """The writer in words: the controller's name within its process, or the user."""
     user = str(write.get("user", ""))
+    if user.startswith("system:node:"):
+        return "kubelet"
     return user.rpartition(":")[2] if user.startswith("system:") else user
 
 
@@ -249,13 +251,13 @@ def _once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(unique.values(), key=lambda row: row["at"])
 
 
-FIRST = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")
+FIRST = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 def _lanes(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """People first, then the API server and etcd, then who reacts."""
+    """etcd and the API server, beside them the people, then who reacts: a write goes left, a watch event right."""
     named = list(dict.fromkeys(row["lane"] for row in rows))
     parts = [lane for lane in named if lane in FIRST or lane.startswith(("kubelet-", "kube-proxy"))]
     people = [lane for lane in named if lane not in parts]
     others = sorted(lane for lane in parts if lane not in FIRST)
-    return [*people, *FIRST[:2], *(lane for lane in FIRST[2:] if lane in named), *others]
+    return [*FIRST[:2], *people, *(lane for lane in FIRST[2:] if lane in named), *others]

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH = 1180
+WIDTH = 980
 GAP, PAD = 14, 12
 TITLE = 30
 """Height of a lane's title."""
 HEAD = 66
 """Height of a card above its pods: the node's name, its processes."""
-PROCESS = (270, 54)
-SERVICE = (218, 58)
+PROCESS = (234, 54)
+SERVICE = (234, 58)
 UNPLACED = "Lane//no node"
 
 Box = tuple[str, int, int, int, int]
@@ -41,7 +41,7 @@ class Tile:
     """Pods on the fullest node up to which tiles are this big."""
 
 
-TILES = (Tile("name", 158, 30, 6, 12), Tile("sign", 34, 24, 5, 60), Tile("dot", 12, 12, 3, 10**9))
+TILES = (Tile("name", 140, 30, 6, 12), Tile("sign", 34, 24, 5, 60), Tile("dot", 12, 12, 3, 10**9))
 
 
 def columns(nodes: int) -> int:

@@ -37,7 +37,10 @@ def test_accepted_as_the_real_one_does(obj: dict[str, Any]) -> None:
 
 def test_loopback_is_allowed_on_request() -> None:
     found = resource("endpoints")
-    obj = {"metadata": {"name": "a"}, "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 1}]}]}
+    obj = {
+        "metadata": {"name": "a"},
+        "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 1, "protocol": "TCP"}]}],
+    }
     assert len(validation.validate(found, obj)) == 1
     assert validation.validate(found, obj, allow_loopback=True) == []
 

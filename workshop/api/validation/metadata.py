@@ -1,27 +1,38 @@
-"""Metadata, labels and selectors. Upstream: apimachinery/pkg/api/validation/objectmeta.go."""
+"""Metadata, labels and selectors. Upstream: apimachinery/pkg/api/validation/objectmeta.go,
+apimachinery/pkg/apis/meta/v1/validation, v1.36.2."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from workshop.api import names
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.api.validation.field import ErrorList
+from workshop.api.validation.field import NOT_NEGATIVE, ErrorList
 
 ANNOTATIONS_LIMIT = 256 * 1024
 STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
-LABEL_NAMES = {"namespaces"}
-NO_CHECK = {  # groups whose names only have to fit into a path
-    "rbac.authorization.k8s.io",
+MANAGER_LIMIT = 128
+NameCheck = Callable[[str], list[str]]
+
+NAMES: dict[str, NameCheck] = {  # what is not a DNS subdomain
+    "namespaces": names.dns1123_label,
+    "services": names.dns1123_label,
+    "statefulsets.apps": names.dns1123_label,
 }
+PATH_SEGMENTS = ("rbac.authorization.k8s.io",)
 
 
-def name_check(resource: Resource) -> Callable[[str], list[str]]:
-    if resource.group in NO_CHECK:
+def name_check(resource: Resource) -> NameCheck:
+    if resource.group in PATH_SEGMENTS or resource.group_resource in UNCHECKED:
         return names.path_segment
-    return names.dns1123_label if resource.plural in LABEL_NAMES else names.dns1123_subdomain
+    return NAMES.get(resource.group_resource, names.dns1123_subdomain)
+
+
+def label_key(errors: ErrorList, path: str, key: str) -> None:
+    errors.each(path, key, names.qualified_name(key))
 
 
 def labels(errors: ErrorList, path: str, found: dict[str, str] | None) -> None:
@@ -30,71 +41,164 @@ def labels(errors: ErrorList, path: str, found: dict[str, str] | None) -> None:
         errors.each(path, value, names.label_value(value))
 
 
-def metadata(errors: ErrorList, resource: Resource, obj: Obj) -> None:
-    meta = obj.get("metadata") or {}
-    check, name, prefix = name_check(resource), meta.get("name", ""), meta.get("generateName", "")
-    if not name:
-        errors.required("metadata.name", "name or generateName is required")
-        if prefix:
-            errors.each("metadata.generateName", prefix, check(names.mask_trailing_dash(prefix)))
-    elif resource.plural in LABEL_NAMES and "." in name:
-        errors.invalid("metadata.name", name, "must not contain dots")
-    else:
-        errors.each("metadata.name", name, check(name))
-    labels(errors, "metadata.labels", meta.get("labels"))
+def annotation_map(errors: ErrorList, path: str, found: dict[str, str] | None) -> None:
     size = 0
-    for key, value in (meta.get("annotations") or {}).items():
-        errors.each("metadata.annotations", key, names.qualified_name(key.lower()))
+    for key, value in (found or {}).items():
+        errors.each(path, key, names.qualified_name(key.lower()))
         size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_LIMIT:
-        errors.too_long("metadata.annotations", ANNOTATIONS_LIMIT)
+        errors.too_long(path, ANNOTATIONS_LIMIT)
+
+
+def metadata(errors: ErrorList, resource: Resource, obj: Obj) -> None:
+    """By the rules of its kind."""
+    _named(errors, obj, name_check(resource), resource.group_resource not in NEW_WAY)
+    for index, finalizer in enumerate(obj["metadata"].get("finalizers") or []):
+        if resource.group_resource in CORE_FINALIZERS:
+            core_finalizer(errors, f"metadata.finalizers[{index}]", finalizer)
+
+
+def common(errors: ErrorList, obj: Obj) -> None:
+    """What is asked of every object: a name that fits into a path. Upstream: rest.BeforeCreate, rest.BeforeUpdate."""
+    _named(errors, obj, names.path_segment, True)
+
+
+def _named(errors: ErrorList, obj: Obj, check: NameCheck, prefix_too: bool) -> None:
+    meta = obj["metadata"]
+    name, prefix = meta.get("name", ""), meta.get("generateName", "")
+    if prefix and prefix_too:
+        errors.each("metadata.generateName", prefix, check(names.mask_trailing_dash(prefix)))
+    if not name:
+        errors.required("metadata.name", "name or generateName is required")
+    else:
+        errors.each("metadata.name", name, check(name))
+    _common(errors, meta)
+
+
+def _common(errors: ErrorList, meta: Obj) -> None:
+    if meta.get("generation", 0) < 0:
+        errors.invalid("metadata.generation", meta["generation"], NOT_NEGATIVE)
+    labels(errors, "metadata.labels", meta.get("labels"))
+    annotation_map(errors, "metadata.annotations", meta.get("annotations"))
     owners(errors, meta.get("ownerReferences") or [])
-    for index, finalizer in enumerate(meta.get("finalizers") or []):
-        path = f"metadata.finalizers[{index}]"
-        complaints = names.qualified_name(finalizer)
-        errors.each(path, finalizer, complaints)
-        if not complaints and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            errors.invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
+    finalizers(errors, meta.get("finalizers") or [])
+
+
+def finalizers(errors: ErrorList, found: list[str]) -> None:
+    for finalizer in found:
+        errors.each("metadata.finalizers", finalizer, names.qualified_name(finalizer))
+    if "orphan" in found and "foregroundDeletion" in found:
+        errors.invalid("metadata.finalizers", found, "finalizer orphan and foregroundDeletion cannot be both set")
+
+
+def core_finalizer(errors: ErrorList, path: str, finalizer: str) -> None:
+    if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        errors.invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
 
 
 def owners(errors: ErrorList, references: list[dict[str, Any]]) -> None:
-    path = "metadata.ownerReferences"
+    path, first = "metadata.ownerReferences", ""
     for each in references:
-        if not each.get("apiVersion"):
-            errors.invalid(f"{path}.apiVersion", "", "version must not be empty")
+        version = each.get("apiVersion", "")
+        if not version or version.count("/") > 1 or version.endswith("/"):
+            errors.invalid(f"{path}.apiVersion", version, "version must not be empty")
         for name in ("kind", "name", "uid"):
             if not each.get(name):
                 errors.invalid(f"{path}.{name}", "", "must not be empty")
-    controllers = [each for each in references if each.get("controller")]
-    if len(controllers) > 1:
-        first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
-        said = 'Only one reference can have Controller set to true. Found "true" in references for '
-        errors.invalid(path, references, f"{said}{first} and {second}")
+        if (version, each.get("kind")) == ("v1", "Event"):
+            errors.invalid(path, each, "/v1, Kind=Event is disallowed from being an owner")
+        if each.get("controller"):
+            this = f"{each.get('kind', '')}/{each.get('name', '')}"
+            if first:
+                said = 'Only one reference can have Controller set to true. Found "true" in references for '
+                errors.invalid(path, references, f"{said}{first} and {this}")
+            first = first or this
 
 
 def metadata_update(errors: ErrorList, new: Obj, old: Obj) -> None:
     after, before = new.get("metadata") or {}, old.get("metadata") or {}
-    for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        if after.get(name) and after.get(name) != before.get(name):
-            errors.immutable(f"metadata.{name}", after.get(name), before.get(name))
     added = sorted({*(after.get("finalizers") or ())} - {*(before.get("finalizers") or ())})
     if before.get("deletionTimestamp") and added:
         shown = ", ".join(f'"{finalizer}"' for finalizer in added)
         said = "no new finalizers can be added if the object is being deleted, found new finalizers"
         errors.forbidden("metadata.finalizers", f"{said} []string{{{shown}}}")
+    if after.get("generation", 0) < before.get("generation", 0):
+        errors.invalid("metadata.generation", after.get("generation", 0), "must not be decremented")
+    for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if after.get(name) and after.get(name) != before.get(name):
+            errors.immutable(f"metadata.{name}", after.get(name), before.get(name))
+    labels(errors, "metadata.labels", after.get("labels"))
+    annotation_map(errors, "metadata.annotations", after.get("annotations"))
+    owners(errors, after.get("ownerReferences") or [])
 
 
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
-def selector(errors: ErrorList, path: str, found: Obj | None) -> None:
+def selector(errors: ErrorList, path: str, found: Obj | None, values_too: bool = True) -> None:
     labels(errors, f"{path}.matchLabels", (found or {}).get("matchLabels"))
     for index, each in enumerate((found or {}).get("matchExpressions") or []):
-        at, operator, values = f"{path}.matchExpressions[{index}]", each.get("operator", ""), each.get("values") or []
-        if operator in ("In", "NotIn") and not values:
+        at = f"{path}.matchExpressions[{index}]"
+        requirement(errors, at, each)
+        label_key(errors, f"{at}.key", each.get("key", ""))
+        for i, value in enumerate((each.get("values") or []) if values_too else []):
+            errors.each(f"{at}.values[{i}]", value, names.label_value(value))
+
+
+def requirement(errors: ErrorList, at: str, each: Obj) -> None:
+    """Operator and number of values of one expression of a selector."""
+    operator, values = each.get("operator", ""), each.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
             errors.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        elif operator in ("Exists", "DoesNotExist") and values:
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
             errors.forbidden(f"{at}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-        elif operator not in OPERATORS:
-            errors.invalid(f"{at}.operator", operator, "not a valid selector operator")
-        errors.each(f"{at}.key", each.get("key", ""), names.qualified_name(each.get("key", "")))
+    else:
+        errors.invalid(f"{at}.operator", operator, "not a valid selector operator")
+
+
+REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
+REASON_SENTENCE = (
+    "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric "
+    "characters or '_,:', and must end with an alphanumeric character or '_'"
+)
+
+
+def conditions(errors: ErrorList, path: str, found: list[Obj]) -> None:
+    """metav1.Condition, as newer kinds' statuses have them."""
+    seen: set[str] = set()
+    for index, each in enumerate(found):
+        at, kind, reason = f"{path}[{index}]", each.get("type", ""), each.get("reason", "")
+        if kind in seen:
+            errors.duplicate(f"{at}.type", kind)
+        seen.add(kind)
+        label_key(errors, f"{at}.type", kind)
+        errors.among(f"{at}.status", each.get("status", ""), ("False", "True", "Unknown"))
+        if each.get("observedGeneration", 0) < 0:
+            errors.invalid(
+                f"{at}.observedGeneration", each["observedGeneration"], "must be greater than or equal to zero"
+            )
+        if not each.get("lastTransitionTime"):
+            errors.required(f"{at}.lastTransitionTime")
+        if not reason:
+            errors.required(f"{at}.reason")
+        else:
+            if not re.fullmatch(REASON, reason):
+                examples = ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")
+                errors.invalid(f"{at}.reason", reason, names.regex_sentence(REASON_SENTENCE, REASON, *examples))
+            if len(reason) > 1024:
+                errors.too_long(f"{at}.reason", 1024)
+        if len(each.get("message", "")) > 32 * 1024:
+            errors.too_long(f"{at}.message", 32 * 1024)
+
+
+NEW_WAY = {"replicationcontrollers"}
+"""Kinds whose names are looked at once they are made, and not their prefixes."""
+UNCHECKED = {"poddisruptionbudgets.policy"}
+CORE_FINALIZERS = {
+    "configmaps", "secrets", "endpoints", "limitranges", "namespaces", "nodes", "persistentvolumeclaims",
+    "persistentvolumes", "pods", "podtemplates", "replicationcontrollers", "resourcequotas", "serviceaccounts",
+    "services", "events", "deployments.apps", "replicasets.apps", "daemonsets.apps", "statefulsets.apps",
+    "controllerrevisions.apps", "jobs.batch", "cronjobs.batch", "horizontalpodautoscalers.autoscaling",
+}  # fmt: skip

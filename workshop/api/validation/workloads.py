@@ -1,150 +1,249 @@
-"""Workloads. Upstream: pkg/apis/{apps,batch,autoscaling,policy}/validation."""
+"""Deployments, ReplicaSets, DaemonSets, StatefulSets, ReplicationControllers. Upstream: pkg/apis/apps/validation,
+v1.36.2."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from workshop.api import labels as selectors
+from workshop.api import names
 from workshop.api.meta import Obj
-from workshop.api.validation import metadata, pods
+from workshop.api.validation import claims, metadata, pods
 from workshop.api.validation.field import ErrorList
 
 NO_MATCH = "`selector` does not match template `labels`"
 
 
-def selected_template(errors: ErrorList, kind: str, spec: Obj, needed: tuple[str, ...] = ("Always",)) -> None:
-    """The selector is there, selects something, and selects what the template makes."""
-    selector, template = spec.get("selector"), spec.get("template") or {}
-    if not selector and selector is None:
-        errors.required("spec.selector")
-    else:
-        metadata.selector(errors, "spec.selector", selector)
-        if not (selector.get("matchLabels") or selector.get("matchExpressions")):
-            errors.invalid("spec.selector", {}, f"empty selector is invalid for {kind}")
-    labels = (template.get("metadata") or {}).get("labels")
-    empty = selector is not None and not selector
-    if not empty and (not selector or not selectors.from_selector(selector).matches(labels or {})):
+def _selector(errors: ErrorList, kind: str, selector: Obj | None, required: bool = True) -> None:
+    if selector is None:
+        if required:
+            errors.required("spec.selector")
+        return
+    metadata.selector(errors, "spec.selector", selector)
+    if not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        errors.invalid("spec.selector", {}, f"empty selector is invalid for {kind}")
+
+
+def _matching(errors: ErrorList, spec: Obj, complaint: str | None, none_fits: bool) -> bool:
+    """Whether the selector can be read. A missing one selects nothing, an empty one everything."""
+    selector, labels = spec.get("selector"), (spec.get("template", {}).get("metadata") or {}).get("labels")
+    if selector is None:
+        if none_fits:
+            errors.invalid("spec.template.metadata.labels", labels, NO_MATCH)
+        return True
+    try:
+        found = selectors.from_selector(selector)
+    except ValueError:
+        if complaint is not None:
+            errors.invalid("spec.selector", selector, complaint)
+        return False
+    if (selector.get("matchLabels") or selector.get("matchExpressions")) and not found.matches(labels or {}):
         errors.invalid("spec.template.metadata.labels", labels, NO_MATCH)
-    pods.template(errors, "spec.template", template)
-    policy = (template.get("spec") or {}).get("restartPolicy")
-    if policy in pods.RESTART_POLICIES and policy not in needed:
-        errors.not_supported("spec.template.spec.restartPolicy", policy, needed)
+    return True
+
+
+def _only_always(errors: ErrorList, kind: str, template: Obj) -> None:
+    spec = template.get("spec") or {}
+    if spec.get("restartPolicy") != "Always":
+        errors.not_supported("spec.template.spec.restartPolicy", spec.get("restartPolicy", ""), ("Always",))
+    if spec.get("activeDeadlineSeconds") is not None:
+        said = f"activeDeadlineSeconds in {kind} is not Supported"
+        errors.forbidden("spec.template.spec.activeDeadlineSeconds", said)
+
+
+def int_or_percent(errors: ErrorList, path: str, value: Any) -> None:
+    if isinstance(value, str):
+        errors.each(path, value, names.percent(value))
+    elif value < 0:
+        errors.invalid(path, value, "must be greater than or equal to 0")
+
+
+def at_most_all(errors: ErrorList, path: str, value: Any) -> None:
+    if isinstance(value, str) and not names.percent(value) and int(value[:-1]) > 100:
+        errors.invalid(path, value, "must not be greater than 100%")
+
+
+def amount(value: Any) -> int:
+    """How many, or how much per cent; 0 of a text that is neither."""
+    if isinstance(value, str):
+        text = value.removesuffix("%")
+        return int(text) if text.lstrip("+-").isdigit() and text.isascii() else 0
+    return int(value or 0)
 
 
 def deployment(errors: ErrorList, obj: Obj) -> None:
     spec = obj["spec"]
-    errors.not_negative(spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
-    selected_template(errors, "deployment", spec)
-    strategy = spec.get("strategy", {})
-    if strategy.get("type") not in ("Recreate", "RollingUpdate"):
-        given = {"Type": strategy.get("type", ""), "RollingUpdate": strategy.get("rollingUpdate")}
-        errors.not_supported("spec.strategy", given, ("Recreate", "RollingUpdate"))
-    elif strategy["type"] == "Recreate" and strategy.get("rollingUpdate") is not None:
-        errors.forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
-    rolling = strategy.get("rollingUpdate") or {}
-    if rolling.get("maxUnavailable") in (0, "0%") and rolling.get("maxSurge") in (0, "0%"):
-        errors.invalid(
-            "spec.strategy.rollingUpdate.maxUnavailable", rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0"
-        )
-    ready, deadline = spec.get("minReadySeconds", 0), spec.get("progressDeadlineSeconds")
-    if deadline is not None and deadline <= ready and ready >= 0:
+    errors.not_negative(spec, "spec", "replicas")
+    _selector(errors, "deployment", spec.get("selector"))
+    if _matching(errors, spec, "invalid label selector", True):
+        _replica_template(errors, spec)
+    _deployment_strategy(errors, spec.get("strategy") or {})
+    errors.not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+    deadline = spec.get("progressDeadlineSeconds")
+    if deadline is not None and deadline <= spec.get("minReadySeconds", 0):
         errors.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
 
 
+def _replica_template(errors: ErrorList, spec: Obj) -> None:
+    pods.template(errors, "spec.template", spec.get("template") or {})
+    _only_always(errors, "ReplicaSet", spec.get("template") or {})
+
+
+def _deployment_strategy(errors: ErrorList, strategy: Obj) -> None:
+    kind, rolling, at = strategy.get("type", ""), strategy.get("rollingUpdate"), "spec.strategy.rollingUpdate"
+    if kind == "Recreate":
+        if rolling is not None:
+            errors.forbidden(at, "may not be specified when strategy `type` is 'Recreate'")
+    elif kind == "RollingUpdate":
+        unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
+        if rolling is None:
+            errors.required(at, "this should be defaulted and never be nil")
+            return
+        int_or_percent(errors, f"{at}.maxUnavailable", unavailable)
+        int_or_percent(errors, f"{at}.maxSurge", surge)
+        if amount(unavailable) == 0 and amount(surge) == 0:
+            errors.invalid(f"{at}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
+        at_most_all(errors, f"{at}.maxUnavailable", unavailable)
+    else:
+        errors.not_supported("spec.strategy", _strategy(kind, rolling), ("Recreate", "RollingUpdate"))
+
+
+def _strategy(kind: str, rolling: Obj | None) -> Obj:
+    """As upstream prints its internal types."""
+    inner = None
+    if rolling is not None:
+        inner = {"MaxUnavailable": rolling.get("maxUnavailable", 0), "MaxSurge": rolling.get("maxSurge", 0)}
+    return {"Type": kind, "RollingUpdate": inner}
+
+
 def replica_set(errors: ErrorList, obj: Obj) -> None:
-    errors.not_negative(obj["spec"], "spec", "replicas", "minReadySeconds")
-    selected_template(errors, "replicaset", obj["spec"])
+    spec = obj["spec"]
+    errors.not_negative(spec, "spec", "replicas", "minReadySeconds")
+    _selector(errors, "deployment", spec.get("selector"))
+    if _matching(errors, spec, "invalid label selector", True):
+        _replica_template(errors, spec)
 
 
 def daemon_set(errors: ErrorList, obj: Obj) -> None:
-    errors.not_negative(obj["spec"], "spec", "minReadySeconds", "revisionHistoryLimit")
-    selected_template(errors, "daemonset", obj["spec"])
-
-
-def stateful_set(errors: ErrorList, obj: Obj) -> None:
     spec = obj["spec"]
-    if (policy := spec.get("podManagementPolicy")) not in ("OrderedReady", "Parallel"):
+    metadata.selector(errors, "spec.selector", spec.get("selector"))
+    _matching(errors, spec, None, True)
+    if spec.get("selector") == {}:
+        errors.invalid("spec.selector", {}, "empty selector is invalid for daemonset")
+    pods.template(errors, "spec.template", spec.get("template") or {})
+    _only_always(errors, "DaemonSet", spec.get("template") or {})
+    errors.not_negative(spec, "spec", "minReadySeconds")
+    strategy = spec.get("updateStrategy") or {}
+    kind, rolling, at = strategy.get("type", ""), strategy.get("rollingUpdate"), "spec.updateStrategy"
+    if kind == "RollingUpdate":
+        if rolling is None:
+            errors.required(f"{at}.rollingUpdate")
+        else:
+            _rolling_daemons(errors, f"{at}.rollingUpdate", rolling)
+    elif kind != "OnDelete":
+        errors.not_supported(at, _strategy(kind, rolling), ("RollingUpdate", "OnDelete"))
+    errors.not_negative(spec, "spec", "revisionHistoryLimit")
+
+
+def _rolling_daemons(errors: ErrorList, at: str, rolling: Obj) -> None:
+    values = {name: rolling.get(name, 0) for name in ("maxUnavailable", "maxSurge")}
+    for check in (int_or_percent, at_most_all):
+        for name, value in values.items():
+            check(errors, f"{at}.{name}", value)
+    unavailable, surge = (amount(value) != 0 for value in values.values())
+    if unavailable and surge:
+        errors.invalid(f"{at}.maxSurge", values["maxSurge"], "may not be set when maxUnavailable is non-zero")
+    elif not unavailable and not surge:
+        errors.required(f"{at}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
+def stateful_set(errors: ErrorList, obj: Obj, old: Obj | None = None) -> None:
+    spec = obj["spec"]
+    policy = spec.get("podManagementPolicy", "")
+    if not policy:
+        errors.required("spec.podManagementPolicy")
+    elif policy not in ("OrderedReady", "Parallel"):
         errors.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
-    errors.not_negative(spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit")
-    selected_template(errors, "statefulset", spec)
+    _stateful_strategy(errors, spec.get("updateStrategy") or {})
+    if (retention := spec.get("persistentVolumeClaimRetentionPolicy")) is not None:
+        for name in ("whenDeleted", "whenScaled"):
+            at = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
+            errors.among(at, retention.get(name), ("Retain", "Delete"))
+    if old is None:
+        for index, claim in enumerate(spec.get("volumeClaimTemplates") or []):
+            claims.claim_spec(errors, f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
+    errors.not_negative(spec, "spec", "replicas", "minReadySeconds")
+    if spec.get("ordinals") is not None:
+        errors.not_negative(spec["ordinals"], "spec.ordinals", "start")
+    if old is None and spec.get("serviceName"):
+        errors.each("spec.serviceName", spec["serviceName"], names.dns1123_label(spec["serviceName"]))
+    _selector(errors, "statefulset", spec.get("selector"))
+    if _matching(errors, spec, "", True):
+        _stateful_template(errors, spec)
+    _only_always(errors, "StatefulSet", spec.get("template") or {})
+
+
+def _stateful_template(errors: ErrorList, spec: Obj) -> None:
+    """Its pods have the claims of the templates as volumes, and names of the set's making."""
+    template = spec.get("template") or {}
+    pod = {k: v for k, v in (template.get("spec") or {}).items() if k not in ("subdomain", "hostname")}
+    made = [(c.get("metadata") or {}).get("name", "") for c in spec.get("volumeClaimTemplates") or []]
+    if made:
+        own = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in dict.fromkeys(made)]
+        pod["volumes"] = own + [v for v in pod.get("volumes") or [] if v.get("name") not in made]
+    at, meta = "spec.template", template.get("metadata") or {}
+    pods.template(errors, at, {**template, "spec": pod})
+    metadata.labels(errors, f"{at}.labels", meta.get("labels"))
+    metadata.annotation_map(errors, f"{at}.annotations", meta.get("annotations"))
+    pods.old_annotations(errors, f"{at}.annotations", meta.get("annotations") or {}, pod)
+
+
+def _stateful_strategy(errors: ErrorList, strategy: Obj) -> None:
+    kind, rolling, at = strategy.get("type", ""), strategy.get("rollingUpdate"), "spec.updateStrategy"
+    partition = {} if rolling is None else rolling
+    shown = None if rolling is None else {
+        "Partition": partition.get("partition", 0), "MaxUnavailable": partition.get("maxUnavailable"),
+    }  # fmt: skip
+    if not kind:
+        errors.required(at)
+    elif kind == "OnDelete":
+        if rolling is not None:
+            errors.invalid(f"{at}.rollingUpdate", shown, "only allowed for updateStrategy 'RollingUpdate'")
+    elif kind == "RollingUpdate":
+        if rolling is not None:
+            _rolling_stateful(errors, f"{at}.rollingUpdate", rolling)
+    else:
+        errors.invalid(at, {"Type": kind, "RollingUpdate": shown}, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def _rolling_stateful(errors: ErrorList, at: str, rolling: Obj) -> None:
+    errors.not_negative(rolling, at, "partition")
+    if (most := rolling.get("maxUnavailable")) is not None:
+        int_or_percent(errors, f"{at}.maxUnavailable", most)
+        if amount(most) == 0:
+            errors.invalid(f"{at}.maxUnavailable", most, "cannot be 0")
+        at_most_all(errors, f"{at}.maxUnavailable", most)
 
 
 def replication_controller(errors: ErrorList, obj: Obj) -> None:
     spec = obj["spec"]
-    errors.not_negative(spec, "spec", "replicas", "minReadySeconds")
+    errors.not_negative(spec, "spec", "minReadySeconds")
     if not spec.get("selector"):
         errors.required("spec.selector")
-    if spec.get("template") is None:
+    if spec.get("replicas") is None:
+        errors.required("spec.replicas")
+    errors.not_negative(spec, "spec", "replicas")
+    if (template := spec.get("template")) is None:
         errors.required("spec.template")
         return
-    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    if any(labels.get(key) != value for key, value in (spec.get("selector") or {}).items()):
+    labels = (template.get("metadata") or {}).get("labels")
+    if any((labels or {}).get(key) != value for key, value in (spec.get("selector") or {}).items()):
         errors.invalid("spec.template.metadata.labels", labels, NO_MATCH)
-    pods.template(errors, "spec.template", spec["template"])
+    pods.template(errors, "spec.template", template)
+    _only_always(errors, "ReplicationController", template)
 
 
-JOB_COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
-
-
-def job_spec(errors: ErrorList, path: str, spec: Obj) -> None:
-    errors.not_negative(spec, path, *JOB_COUNTS)
-    template = spec.get("template") or {}
-    pods.template(errors, f"{path}.template", template)
-    policy, at = (template.get("spec") or {}).get("restartPolicy"), f"{path}.template.spec.restartPolicy"
-    if policy == "Always":
-        errors.required(at, 'valid values: "OnFailure", "Never"')
-
-
-def job(errors: ErrorList, obj: Obj) -> None:
-    job_spec(errors, "spec", obj["spec"])
-    selector = obj["spec"].get("selector")
-    labels = (obj["spec"].get("template", {}).get("metadata") or {}).get("labels") or {}
-    if selector is not None and not selectors.from_selector(selector).matches(labels):
-        errors.invalid("spec.template.metadata.labels", labels, NO_MATCH)
-
-
-def cron_job(errors: ErrorList, obj: Obj) -> None:
-    spec = obj["spec"]
-    schedule = spec.get("schedule", "")
-    fields = schedule.split()
-    if not schedule:
-        errors.required("spec.schedule")
-    elif not schedule.startswith("@") and len(fields) != 5:
-        said = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-        errors.invalid("spec.schedule", schedule, said)
-    errors.not_negative(spec, "spec", "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
-    errors.one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
-    job_spec(errors, "spec.jobTemplate.spec", spec.get("jobTemplate", {}).get("spec", {}))
-
-
-def autoscaler(errors: ErrorList, obj: Obj) -> None:
-    spec = obj["spec"]
-    least, most, ref = spec.get("minReplicas"), spec.get("maxReplicas", 0), spec.get("scaleTargetRef", {})
-    if least is not None and least < 1:
-        errors.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
-    if most < 1:
-        errors.required("spec.maxReplicas", "must be set and greater than 0")
-    if least is not None and most < least:
-        errors.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    for name in ("kind", "name"):
-        if not ref.get(name):
-            errors.required(f"spec.scaleTargetRef.{name}")
-    if not ref.get("apiVersion"):
-        errors.invalid("spec.scaleTargetRef.apiVersion", "", "apiVersion must specify API group")
-
-
-def disruption_budget(errors: ErrorList, obj: Obj) -> None:
-    spec = obj["spec"]
-    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
-    if least is not None and most is not None:
-        given = {"MinAvailable": least, "Selector": spec.get("selector"), "MaxUnavailable": most}
-        given["UnhealthyPodEvictionPolicy"] = spec.get("unhealthyPodEvictionPolicy")
-        errors.invalid("spec", given, "minAvailable and maxUnavailable cannot be both set")
-    for name, value in (("minAvailable", least), ("maxUnavailable", most)):
-        if isinstance(value, int) and value < 0:
-            errors.invalid(f"spec.{name}", value, "must be greater than or equal to 0")
-    metadata.selector(errors, "spec.selector", spec.get("selector"))
-
+# --- updates --------------------------------------------------------------------------------------------------------
 
 STATEFUL_SET_MAY = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
@@ -166,10 +265,37 @@ def stateful_set_update(errors: ErrorList, new: Obj, old: Obj) -> None:
         errors.forbidden("spec", STATEFUL_SET_MAY)
 
 
-def job_update(errors: ErrorList, new: Obj, old: Obj) -> None:
-    for name in ("selector", "template", "completionMode", "podFailurePolicy"):
-        if name == "template" and old["spec"].get("suspend"):
-            continue
-        errors.immutable(f"spec.{name}", new["spec"].get(name), old["spec"].get(name))
-    if new["spec"].get("completionMode") != "Indexed":
-        errors.immutable("spec.completions", new["spec"].get("completions"), old["spec"].get("completions"))
+COUNTS = {
+    "deployments.apps": ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
+                         "unavailableReplicas", "terminatingReplicas", "collisionCount"),
+    "replicasets.apps": ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas",
+                         "observedGeneration", "terminatingReplicas"),
+    "replicationcontrollers": ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas",
+                               "observedGeneration"),
+    "statefulsets.apps": ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas",
+                          "observedGeneration", "collisionCount"),
+    "daemonsets.apps": ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
+                        "observedGeneration", "updatedNumberScheduled", "numberAvailable", "numberUnavailable",
+                        "collisionCount"),
+}  # fmt: skip
+PARTS = ("updatedReplicas", "fullyLabeledReplicas", "readyReplicas", "currentReplicas", "availableReplicas")
+
+
+def counts(kind: str) -> Any:
+    """The rule of a workload's status: no count is negative, no part is more than the whole."""
+
+    def rule(errors: ErrorList, new: Obj, old: Obj) -> None:
+        status, before = new.get("status") or {}, old.get("status") or {}
+        errors.not_negative(status, "status", *COUNTS[kind])
+        whole = status.get("replicas", 0)
+        for name in PARTS:
+            if name in COUNTS[kind] and status.get(name, 0) > whole:
+                errors.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas")
+        if "availableReplicas" in COUNTS[kind] and status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
+            what = "status.readyReplicas" if kind == "statefulsets.apps" else "readyReplicas"
+            errors.invalid("status.availableReplicas", status["availableReplicas"], f"cannot be greater than {what}")
+        had, has = before.get("collisionCount"), status.get("collisionCount")
+        if "collisionCount" in COUNTS[kind] and had is not None and (has is None or has < had):
+            errors.invalid("status.collisionCount", has or 0, "cannot be decremented")
+
+    return rule

@@ -75,9 +75,9 @@ export class Inspector {
 
   events(answer) {
     if (!answer.events.length) return [];
-    const lines = answer.events.map((one) => element("tr", {}, element("td", {}, icon(one.type === "Warning" ? "warn" : "circle", one.type === "Warning" ? "tone-bad" : "tone-dim")),
-      element("td", { text: one.reason }), element("td", { text: one.message + (one.count > 1 ? ` (${one.count}×)` : "") }), element("td", { text: one.from })));
-    return this.section("events", table(["", "reason", "message", "from"], lines));
+    const lines = answer.events.map((one) => element("li", {}, icon(one.type === "Warning" ? "warn" : "circle", one.type === "Warning" ? "tone-bad" : "tone-dim"),
+      element("span", {}, element("strong", { text: one.reason }), element("span", { class: "ws-quiet", text: ` ${one.from}${one.count > 1 ? ` · ${one.count}×` : ""}` }), element("br"), one.message)));
+    return this.section("events", element("ul", { class: "ws-plain ws-events" }, ...lines));
   }
 
   yaml(answer) { return answer.yaml ? this.section("YAML", element("pre", { class: "ws-yaml", text: answer.yaml })) : []; }

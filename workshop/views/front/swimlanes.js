@@ -2,7 +2,7 @@
 // server into etcd; a watch event comes from the API server to whoever acts next.
 import { clock, element, svg, title } from "./dom.js";
 
-const ROW = 44, HEAD = 46, MARGIN = 96, LANE = 158;
+const ROW = 46, HEAD = 46, MARGIN = 86, LANE = 178, NARROW = 128;
 
 export class Swimlanes {
   constructor(select) {
@@ -27,33 +27,33 @@ export class Swimlanes {
   }
 
   draw(data) {
-    const width = MARGIN + data.lanes.length * LANE, height = HEAD + data.rows.length * ROW + 16;
-    const x = (lane) => MARGIN + data.lanes.indexOf(lane) * LANE + LANE / 2, y = (place) => HEAD + place * ROW + ROW / 2;
+    const wide = data.lanes.map((lane) => (lane === "etcd" || lane === "kube-apiserver" ? NARROW : LANE));
+    const left = (i) => MARGIN + wide.slice(0, i).reduce((sum, one) => sum + one, 0);
+    const width = left(data.lanes.length), height = HEAD + data.rows.length * ROW + 16;
+    const x = (lane) => { const i = data.lanes.indexOf(lane); return left(i) + wide[i] / 2; }, y = (place) => HEAD + place * ROW + ROW / 2;
     const made = svg("svg", { class: "ws-swim-svg", viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
     data.lanes.forEach((lane, i) => made.append(
-      svg("rect", { x: MARGIN + i * LANE + 3, y: 0, width: LANE - 6, height, rx: 8, class: `ws-lane${i % 2 ? " odd" : ""}` }),
+      svg("rect", { x: left(i) + 3, y: 0, width: wide[i] - 6, height, rx: 8, class: `ws-lane${i % 2 ? " odd" : ""}` }),
       svg("text", { x: x(lane), y: 27, "text-anchor": "middle", class: "ws-lane-name" }, lane.replace("kube-controller-manager", "controller-manager"))));
     const begun = data.rows[0].at;
     data.rows.forEach((row, place) => {
-      if (row.cause === null || row.cause === undefined || data.rows[row.cause].lane === undefined) return;
-      const cause = data.rows[row.cause];
+      if (row.cause === null || row.cause === undefined) return;
       if (row.type === "write") made.append(this.arrow(x(row.lane), y(row.cause) + 14, x(row.lane), y(place) - 15, "ws-follow"));
       else made.append(svg("path", { d: `M${x("kube-apiserver")} ${y(row.cause)}V${y(place)}`, class: "ws-follow faint", fill: "none" }));
-      void cause;
     });
     data.rows.forEach((row, place) => {
       const group = svg("g", { class: "ws-swim-row", "data-key": row.object }), here = y(place), lane = x(row.lane), server = x("kube-apiserver");
       group.append(svg("text", { x: MARGIN - 10, y: here + 4, "text-anchor": "end", class: "ws-when" }, place ? `+${Math.round(row.at - begun)} ms` : clock(row.at)));
       const { kind, name } = title(row.object);
       if (row.type === "write") {
-        const etcd = x("etcd"), away = lane < server ? -1 : 1;
-        group.append(this.arrow(lane, here, server - 7 * -away, here, "ws-write"), this.arrow(server, here, etcd - 9, here, "ws-write"),
+        const etcd = x("etcd") + 30;
+        group.append(this.arrow(lane, here, server + 7, here, "ws-write"), this.arrow(server, here, etcd + 10, here, "ws-write"),
           svg("circle", { cx: server, cy: here, r: 5, class: "ws-stop" }),
           svg("rect", { x: etcd - 8, y: here - 10, width: 16, height: 20, rx: 3, class: "ws-stored" }),
-          svg("text", { x: etcd + 14, y: here + 4, class: "ws-version" }, `@${row.version}`),
+          svg("text", { x: etcd - 14, y: here + 4, "text-anchor": "end", class: "ws-version" }, `@${row.version}`),
           this.box(lane, here, row.who, `${row.verb}${row.subresource ? ` ${row.subresource}` : ""} ${kind}`, "write"));
       } else {
-        group.append(this.arrow(server, here, lane - (lane > server ? 72 : -72), here, "ws-watch"),
+        group.append(this.arrow(server, here, lane - LANE / 2 + 9, here, "ws-watch"),
           svg("circle", { cx: server, cy: here, r: 4, class: "ws-stop open" }), this.box(lane, here, row.who, `saw ${kind} @${row.version}`, "watch"));
       }
       group.append(svg("title", {}, `${row.who}: ${row.type === "write" ? row.verb : "saw"} ${kind} ${name} @${row.version}`));
@@ -66,8 +66,8 @@ export class Swimlanes {
   box(x, y, first, second, kind) {
     const half = LANE / 2 - 10;
     return svg("g", {}, svg("rect", { x: x - half, y: y - 17, width: 2 * half, height: 34, rx: kind === "write" ? 4 : 17, class: `ws-step ${kind}` }),
-      svg("text", { x, y: y - 3, "text-anchor": "middle", class: "ws-step-who" }, cut(first, 21)),
-      svg("text", { x, y: y + 11, "text-anchor": "middle", class: "ws-step-what" }, cut(second, 23)));
+      svg("text", { x, y: y - 3, "text-anchor": "middle", class: "ws-step-who" }, cut(first, 24)),
+      svg("text", { x, y: y + 11, "text-anchor": "middle", class: "ws-step-what" }, cut(second, 27)));
   }
 
   arrow(x1, y1, x2, y2, className) {

@@ -16,7 +16,7 @@ export class View {
     this.time = new Timeline();
     const select = (key) => this.select(key);
     this.columns = new Columns(select); this.map = new ClusterMap(select); this.lanes = new Swimlanes(select);
-    this.inspector = new Inspector({ select, trace: (key) => this.trace(key), close: () => this.unselect() });
+    this.inspector = new Inspector({ select, trace: (key) => { this.inspector.hide(); this.trace(key); }, close: () => this.unselect() });
     root.classList.add("ws-board"); root.setAttribute("role", "region"); root.setAttribute("aria-label", `board of ${heading}`);
     if (embed) root.classList.add("embed");
     if (theme) root.dataset.theme = theme;
@@ -227,9 +227,9 @@ export class View {
 
   bar() {
     const { steps, cursor, live, attached } = this.time;
-    this.range.max = String(steps.length); this.range.value = String(cursor);
+    this.range.max = String(Math.max(1, steps.length)); this.range.value = String(live ? Math.max(1, cursor) : cursor);
     const past = cursor < attached ? `revision ${steps[cursor]?.version ? this.before(cursor) : ""} · ` : "";
-    const text = live ? `${steps.length} steps since ${clock(this.time.begun)}` : `${past}${clock(this.time.at, cursor > attached)} · step ${cursor} of ${steps.length}`;
+    const text = live ? `${steps.length} ${steps.length === 1 ? "step" : "steps"} since ${clock(this.time.begun)}` : `${past}${clock(this.time.at, cursor > attached)} · step ${cursor} of ${steps.length}`;
     this.when.textContent = text; this.range.setAttribute("aria-valuetext", text);
     const words = live ? ["Pause", "bars"] : ["Back to live", "play"];
     if (this.pause.title !== words[0]) { this.pause.title = words[0]; this.pause.replaceChildren(icon(words[1]), element("span", { class: "ws-button-text", text: words[0] })); }
@@ -259,7 +259,7 @@ export class View {
     }
     pen.font = "12px system-ui, sans-serif"; pen.fillStyle = colour("dim");
     if (attached) {
-      pen.fillRect(x(attached), 0, 1.5, height); pen.fillText("attached", x(attached) + 5, height - 1);
+      pen.fillRect(x(attached), 0, 1.5, height); const right = x(attached) > width - 70; pen.textAlign = right ? "right" : "left"; pen.fillText("attached", x(attached) + (right ? -5 : 5), height - 1); pen.textAlign = "left";
       pen.fillStyle = colour("bad"); pen.fillRect(x(0) - 2, 0, 2.5, height); pen.fillText(`forgotten before revision ${this.edge}`, x(0) + 5, height - 1);
     } else if (this.edge) { pen.fillText(`nothing older than revision ${this.edge} is kept`, inset, height - 1); }
   }
