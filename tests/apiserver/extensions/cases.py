@@ -148,6 +148,37 @@ def _conversions() -> Iterator[tuple[str, Obj]]:
     yield "bad review versions", webhook({"url": "https://x"}, ("v1", "v1", "V_"))
 
 
+RULES = "x-kubernetes-validations"
+
+
+def _ruled(*rules: Obj, **more: Any) -> Obj:
+    return {**obj(size={"type": "integer"}, name=STRING, tags=many(STRING, maxItems=5)), RULES: [*rules], **more}
+
+
+def _rules() -> Iterator[tuple[str, Obj]]:
+    """Of the field `spec`."""
+    yield "good", _ruled({"rule": "self.size > 1"})
+    yield "unknown field", _ruled({"rule": "self.foo > 1"})
+    yield "wrong operand", _ruled({"rule": "self.size + 'a' == 2"})
+    yield "unknown name", _ruled({"rule": "foo"})
+    yield "no bool", _ruled({"rule": "self.size"})
+    yield "broken", _ruled({"rule": "self.size >"})
+    yield "empty", _ruled({"rule": ""})
+    yield "lines without message", _ruled({"rule": "self.size >\n1"})
+    yield "lines in the message", _ruled({"rule": "self.size > 1", "message": "a\nb"})
+    yield "message of another type", _ruled({"rule": "self.size > 1", "messageExpression": "1"})
+    yield "message broken", _ruled({"rule": "self.size > 1", "messageExpression": "self.foo"})
+    yield "unknown reason", _ruled({"rule": "self.size > 1", "reason": "Foo"})
+    yield "unknown fieldPath", _ruled({"rule": "self.size > 1", "fieldPath": ".foo"})
+    yield "numbers of two kinds", _ruled({"rule": "self.size > 1.5"})
+    yield "old elements of a set", many({**STRING, "maxLength": 5, RULES: [{"rule": "self == oldSelf"}]}, maxItems=5)
+    yield "optional without oldSelf", _ruled({"rule": "self.size > 1", "optionalOldSelf": True})
+    yield (
+        "optional",
+        _ruled({"rule": "!oldSelf.hasValue() || self.size >= oldSelf.value().size", "optionalOldSelf": True}),
+    )
+
+
 def definitions() -> dict[str, Obj]:
     """Each is to be refused, or to be dry-run, as the real server does."""
     spec = lambda change: _changed(lambda made: change(made["spec"]))  # noqa: E731
@@ -180,6 +211,7 @@ def definitions() -> dict[str, Obj]:
     found |= {f"root: {name}": crd(schema=schema) for name, schema in _roots()}
     found |= {f"schema: {name}": crd(schema=obj(spec=schema)) for name, schema in _schemas()}
     found |= {f"version: {name}": crd(version=version) for name, version in _versions()}
+    found |= {f"rule: {name}": crd(schema=obj(spec=schema)) for name, schema in _rules()}
     found |= {f"conversion: {name}": crd(conversion=conversion) for name, conversion in _conversions()}
     return found
 
@@ -254,4 +286,58 @@ def widgets() -> dict[str, tuple[str, Obj]]:
         "other kind": ("", _widget({}, kind="Foo")),
         "no kind": ("", _widget({}, kind="")),
         "status is taken away": ("", _widget({}, status={"ok": True})),
+    }
+
+
+JUDGED = crd("judged", "Judged", obj(
+    spec={
+        **obj(
+            min={"type": "integer"}, max={"type": "integer"}, kind={**STRING, "maxLength": 10},
+            frozen={**STRING, "maxLength": 10, RULES: [{"rule": "self == oldSelf", "message": "frozen is frozen"}]},
+            ports=many(
+                {**obj(port={"type": "integer"}, name={**STRING, "maxLength": 9}), "required": ["port"],
+                 RULES: [{"rule": "self.port < 100", "fieldPath": ".port", "reason": "FieldValueForbidden"},
+                         {"rule": "self.name == oldSelf.name"}]},
+                maxItems=5, **{LIST: "map", KEYS: ["port"]},
+            ),
+            labels={"type": "object", "maxProperties": 4,
+                    "additionalProperties": {**STRING, "maxLength": 5, RULES: [{"rule": "self.startsWith('x')"}]}},
+            either={EITHER: True, RULES: [{"rule": "self > 3"}]},
+            cpu={**STRING, "maxLength": 9, RULES: [{"rule": "quantity(self).isLessThan(quantity('2'))"}]},
+            when={**STRING, "format": "date-time", "maxLength": 30, RULES: [{"rule": "self.getFullYear() > 2000"}]},
+        ),
+        RULES: [
+            {"rule": "!has(self.min) || self.min <= self.max", "messageExpression": "'%d is over %d'.format([self.min, self.max])"},
+            {"rule": "!has(self.kind) || self.kind != 'bad'", "reason": "FieldValueRequired", "fieldPath": ".kind"},
+            {"rule": "!oldSelf.hasValue() || !has(self.max) || self.max >= oldSelf.value().max",
+             "optionalOldSelf": True, "message": "max only grows"},
+        ],
+    },
+))  # fmt: skip
+
+
+def judged() -> dict[str, list[Obj]]:
+    """Name → specs that are written one after the other; the last answer counts."""
+    return {
+        "good": [{"min": 1, "max": 2}],
+        "min over max": [{"min": 3, "max": 2}],
+        "min without max": [{"min": 3}],
+        "bad kind": [{"kind": "bad"}],
+        "bad port": [{"ports": [{"port": 1}, {"port": 200}]}],
+        "bad label": [{"labels": {"a": "xa", "b": "ya"}}],
+        "either a small number": [{"either": 1}],
+        "either a text": [{"either": "a"}],
+        "much cpu": [{"cpu": "2500m"}],
+        "no cpu": [{"cpu": "x"}],
+        "long ago": [{"when": "1999-01-01T00:00:00Z"}],
+        "type before rules": [{"min": "x", "kind": "bad"}],
+        "frozen stays": [{"frozen": "a"}, {"frozen": "a", "max": 1}],
+        "frozen changes": [{"frozen": "a"}, {"frozen": "b"}],
+        "frozen is added": [{}, {"frozen": "b"}],
+        "max shrinks": [{"max": 5}, {"max": 4}],
+        "max grows": [{"max": 5}, {"max": 6}],
+        "a port is renamed": [
+            {"ports": [{"port": 1, "name": "a"}]},
+            {"ports": [{"port": 2, "name": "z"}, {"port": 1, "name": "b"}]},
+        ],
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.apiserver.extensions import cases
 from tests.apiserver.extensions.conftest import Api, established
-from tests.apiserver.extensions.record import CRDS, FACTS, OBJECTS, told
+from tests.apiserver.extensions.record import CRDS, FACTS, JUDGED, KINDS, OBJECTS, judged_object, told
 
 facts: dict[str, Any] = json.loads(FACTS.read_text())
 
@@ -31,3 +31,16 @@ async def test_objects(api: Api) -> None:
         answer = await api("POST", f"{OBJECTS}?dryRun=All&{query}", obj)
         found[name] = told(answer.status, answer.json, answer.headers.get("warning", ""))
     assert found == facts["widgets"]
+
+
+async def test_rules(api: Api) -> None:
+    await established(api, cases.JUDGED)
+    found = {}
+    for name, specs in cases.judged().items():
+        answer = await api("POST", JUDGED, judged_object(specs[0]))
+        for spec in specs[1:]:
+            patch = [{"op": "replace", "path": "/spec", "value": spec}]
+            answer = await api("PATCH", f"{JUDGED}/j", patch, KINDS["PATCH"])
+        await api("DELETE", f"{JUDGED}/j")
+        found[name] = told(answer.status, answer.json, answer.headers.get("warning", ""))
+    assert found == facts["judged"]

@@ -9,17 +9,20 @@ unstructuredDefaulter), pkg/registry/customresource/{strategy,validator}.go.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workshop.api import decode, errors, names
 from workshop.api.conditions import is_true
-from workshop.api.custom import jsonpath, lists, structural, values
+from workshop.api.custom import jsonpath, lists, schema_checks, structural, values
 from workshop.api.meta import Obj, copy
 from workshop.api.patch import typed
 from workshop.api.patch.typed import Node
 from workshop.api.schema import load
 from workshop.api.validation import metadata
-from workshop.api.validation.field import ErrorList
+from workshop.api.validation.field import ErrorList, FieldError
+
+if TYPE_CHECKING:
+    from workshop.api.custom.rules import Place
 
 BLOCKING = {"NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"}
 """After errors of these sorts rules are not run: they would stumble over the same fields."""
@@ -68,7 +71,14 @@ class CustomKind:
 
     @cached_property
     def has_rules(self) -> bool:
-        return has_rules(self.schema)
+        return schema_checks.has_rules(self.schema)
+
+    @cached_property
+    def rules(self) -> Place:
+        """The rules of its schema, compiled by the first object that they judge."""
+        from workshop.api.custom import rules  # CEL is loaded by who needs it
+
+        return rules.place(self.schema, root=True)
 
     @property
     def deprecation(self) -> str:
@@ -162,6 +172,13 @@ class CustomKind:
             lists.check(before, "", self.schema, old)
         if not before:
             lists.check(found, "", self.schema, obj)
+        if self.has_rules:
+            if any(error.reason.removeprefix("FieldValue") in BLOCKING for error in found):
+                found.append(FieldError(values.NOWHERE, "FieldValueInvalid", f"Invalid value: null: {UNCHECKED}"))
+            else:
+                from workshop.api.custom import rules  # CEL is loaded by who needs it
+
+                rules.check(found, self, obj, None if old is values.MISSING else old)
         return found
 
     def _type_meta(self, obj: Obj) -> ErrorList:
@@ -224,12 +241,6 @@ def _state(crd: Obj) -> tuple[Any, ...]:
 
 def _go_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def has_rules(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        return bool(schema.get("x-kubernetes-validations")) or any(has_rules(each) for each in schema.values())
-    return isinstance(schema, list) and any(has_rules(each) for each in schema)
 
 
 def nested(obj: Any, path: str, wanted: type) -> tuple[Any, str]:

@@ -63,6 +63,17 @@ def check(errors: ErrorList, path: str, schema: Obj, has_status: bool, old: Obj 
     openapi = ErrorList()
     _openapi(openapi, at, schema, _Where(), root=True)
     errors.extend(openapi)
+    if not found and not openapi and has_rules(schema):
+        from workshop.api.custom import rules  # CEL is loaded by who needs it
+
+        rules.check_schema(errors, at, schema)
+
+
+def has_rules(schema: Any) -> bool:
+    """Whether there are any at any level."""
+    if isinstance(schema, dict):
+        return bool(schema.get(RULES)) or any(has_rules(each) for each in schema.values())
+    return isinstance(schema, list) and any(has_rules(each) for each in schema)
 
 
 def _status_root(errors: ErrorList, at: str, schema: Obj) -> None:
