@@ -7,15 +7,19 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workshop.etcd import backup
+from tests.etcd_servers import KINDS, EtcdProcess, running
+from workshop.etcd import backup, restore
 from workshop.etcd.bolt import PAGE_SIZE, NotBolt, Reader, Writer, fnv_1a
 from workshop.etcd.mvcc.store import Store
 from workshop.etcd.snapshot import Snapshot
+from workshop.wire import etcd_pb2 as pb
 
 Buckets = dict[bytes, dict[bytes, bytes]]
 
@@ -118,3 +122,115 @@ def test_etcdctl_reads_the_file(tmp_path: Path) -> None:
     )
     _, revision, keys, _ = told.stdout.split(", ")
     assert (revision, keys) == ("202", "411")
+
+
+async def saved(etcd: EtcdProcess) -> bytes:
+    """A snapshot as clients get it, with its digest."""
+    pieces = []
+    async with grpc.aio.insecure_channel(etcd.endpoint) as channel:
+        stream = channel.unary_stream("/etcdserverpb.Maintenance/Snapshot")
+        async for answer in stream(b""):
+            pieces.append(pb.SnapshotResponse.FromString(answer))
+    assert pieces[-1].remaining_bytes == 0 and len(pieces[-1].blob) == 32
+    assert pieces[0].remaining_bytes == sum(len(piece.blob) for piece in pieces[1:-1])
+    return b"".join(piece.blob for piece in pieces)
+
+
+async def ask(etcd: EtcdProcess, method: str, request: Any, answer: Any) -> Any:
+    async with grpc.aio.insecure_channel(etcd.endpoint) as channel:
+        return answer.FromString(await channel.unary_unary(f"/etcdserverpb.{method}")(request.SerializeToString()))
+
+
+def restored(path: Path, etcd: EtcdProcess, *flags: str) -> int:
+    peer = f"http://127.0.0.1:{etcd.peer_port}"
+    names = [f"--initial-cluster=default={peer}", f"--initial-advertise-peer-urls={peer}"]
+    return restore.main([str(path), f"--data-dir={etcd.folder}", *names, *flags])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_snapshot_of_either_kind_becomes_a_member_of_ours(kind: str, tmp_path: Path) -> None:
+    async with running(kind, tmp_path / "first") as etcd:
+        lease = (await ask(etcd, "Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=900), pb.LeaseGrantResponse)).ID
+        for i in range(30):
+            put = pb.PutRequest(key=b"k/%d" % (i % 10), value=b"%d" % i, lease=lease if i == 29 else 0)
+            await ask(etcd, "KV/Put", put, pb.PutResponse)
+        await ask(etcd, "KV/DeleteRange", pb.DeleteRangeRequest(key=b"k/0"), pb.DeleteRangeResponse)
+        await ask(etcd, "KV/Compact", pb.CompactionRequest(revision=20, physical=True), pb.CompactionResponse)
+        await ask(etcd, "Auth/UserAdd", pb.AuthUserAddRequest(name="root", password="pw"), pb.AuthUserAddResponse)
+        before = await ask(etcd, "Maintenance/HashKV", pb.HashKVRequest(), pb.HashKVResponse)
+        (tmp_path / "state.db").write_bytes(await saved(etcd))
+    again = EtcdProcess("ours", tmp_path / "second")
+    assert restored(tmp_path / "state.db", again) == 0
+    await again.start()
+    try:
+        after = await ask(again, "Maintenance/HashKV", pb.HashKVRequest(), pb.HashKVResponse)
+        assert (after.hash, after.compact_revision, after.header.revision) == (before.hash, 20, before.header.revision)
+        keys = pb.LeaseTimeToLiveRequest(ID=lease, keys=True)
+        assert (await ask(again, "Lease/LeaseTimeToLive", keys, pb.LeaseTimeToLiveResponse)).keys == [b"k/9"]
+        assert (await ask(again, "Auth/UserList", pb.AuthUserListRequest(), pb.AuthUserListResponse)).users == ["root"]
+        put = await ask(again, "KV/Put", pb.PutRequest(key=b"new"), pb.PutResponse)
+        assert put.header.revision == before.header.revision + 1
+    finally:
+        again.kill()
+
+
+async def test_a_restored_member_may_go_on_later_and_without_its_past(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    backup.write(file, backup.Backup(state()))
+    (tmp_path / "state.db").write_bytes(backup.with_digest(file.getvalue()))
+    etcd = EtcdProcess("ours", tmp_path / "data")
+    assert restored(tmp_path / "state.db", etcd, "--bump-revision=1000", "--mark-compacted") == 0
+    await etcd.start()
+    try:
+        found = await ask(etcd, "KV/Range", pb.RangeRequest(key=b"k/1"), pb.RangeResponse)
+        assert found.header.revision == 1202 and found.kvs[0].mod_revision < 202
+        with pytest.raises(grpc.RpcError, match="required revision has been compacted"):
+            await ask(etcd, "KV/Range", pb.RangeRequest(key=b"k/1", revision=1201), pb.RangeResponse)
+    finally:
+        etcd.kill()
+
+
+def test_what_cannot_be_restored_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = written({b"key": {}})
+    cases = {
+        "none.db": (None, "no such file or directory"),
+        "short.db": (body, "snapshot missing hash but --skip-hash-check=false"),
+        "other.db": (backup.with_digest(written({b"a": {}})), "not a snapshot of etcd"),
+        "noise.db": (backup.with_digest(b"x" * 4096), "not a file of bbolt"),
+    }
+    for name, (data, text) in cases.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        assert restore.main([str(tmp_path / name), f"--data-dir={tmp_path / 'new'}"]) == 1
+        assert text in capsys.readouterr().err and not (tmp_path / "new").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert restore.main([str(tmp_path / "short.db"), f"--data-dir={tmp_path / 'full'}"]) == 1
+    assert "not empty" in capsys.readouterr().err
+
+
+async def test_debians_etcd_goes_on_from_a_snapshot_of_ours(tmp_path: Path) -> None:
+    etcdctl = shutil.which("etcdctl")
+    theirs = EtcdProcess("debian", tmp_path / "theirs")
+    theirs.arguments()  # skips where it is missing
+    async with running("ours", tmp_path / "ours") as etcd:
+        for i in range(30):
+            await ask(etcd, "KV/Put", pb.PutRequest(key=b"k/%d" % (i % 10), value=b"%d" % i), pb.PutResponse)
+        before = await ask(etcd, "Maintenance/HashKV", pb.HashKVRequest(), pb.HashKVResponse)
+        (tmp_path / "state.db").write_bytes(await saved(etcd))
+    peer = f"http://127.0.0.1:{theirs.peer_port}"
+    subprocess.run(
+        [
+            *(str(etcdctl), "snapshot", "restore", str(tmp_path / "state.db"), f"--data-dir={theirs.folder}"),
+            *(f"--initial-cluster=default={peer}", f"--initial-advertise-peer-urls={peer}"),
+        ],
+        env={**os.environ, "ETCDCTL_API": "3"},
+        capture_output=True,
+        check=True,
+    )
+    await theirs.start()
+    try:
+        after = await ask(theirs, "Maintenance/HashKV", pb.HashKVRequest(), pb.HashKVResponse)
+        assert (after.hash, after.header.revision) == (before.hash, before.header.revision)
+    finally:
+        theirs.kill()

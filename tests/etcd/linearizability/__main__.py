@@ -31,7 +31,15 @@ def main() -> int:
     faults = [fault for fault in options.faults.split(",") if fault and (options.members > 1 or fault != "partition")]
     bad = 0
     for seed in range(options.seed, options.seed + options.runs):
-        campaign = Campaign(options.members, options.clients, options.keys, options.seconds, faults, seed, options.kind)
+        campaign = Campaign(
+            members=options.members,
+            clients=options.clients,
+            keys=options.keys,
+            seconds=options.seconds,
+            faults=faults,
+            seed=seed,
+            kind=options.kind,
+        )
         with tempfile.TemporaryDirectory() as folder:
             history = asyncio.run(run(campaign, Path(folder)))
         wrong = check(history)
