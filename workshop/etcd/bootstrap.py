@@ -15,7 +15,6 @@ import logging
 import os
 import ssl
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,12 +26,11 @@ from workshop.etcd.disk import SYSTEM_DISK, Disk
 from workshop.etcd.lease import Lessor
 from workshop.etcd.membership import Member
 from workshop.etcd.peer import join
-from workshop.etcd.raft import Entry, HardState, Options, Ready
+from workshop.etcd.raft import Options
 from workshop.etcd.replica import Replica
 from workshop.etcd.snapshot import Snapshot
-from workshop.etcd.storage import Storage, raft_from
+from workshop.etcd.storage import Storage, found, raft_from
 from workshop.etcd.wal import REMEDY, Replay
-from workshop.wire import etcd_pb2 as pb
 
 log = logging.getLogger("etcd")
 IDENTITY = struct.Struct("<QQ")
@@ -73,19 +71,6 @@ def identity(config: Config) -> tuple[int, int]:
     return membership.cluster_id(member.id for member in founders), own
 
 
-def founding_entries(founders: Sequence[Member]) -> list[Entry]:
-    """The log of a new cluster begins with its members, so that who joins later learns of them like of all else."""
-    return [
-        Entry(1, index, state.encode_command(state.MEMBER_ADD, 0, _as_message(member).SerializeToString()), True)
-        for index, member in enumerate(founders, 1)
-    ]
-
-
-def _as_message(member: Member) -> pb.Member:
-    """Without the name: a member has none before it has started."""
-    return pb.Member(ID=member.id, peerURLs=member.peer_urls, isLearner=member.is_learner)
-
-
 def start(config: Config, clock: Clock, random: Random, tls: ssl.SSLContext | None, disk: Disk = SYSTEM_DISK) -> Start:
     """The member as its directory says. Raises Fatal, Corrupt, ValueError, OSError."""
     config.check()
@@ -109,21 +94,13 @@ def start(config: Config, clock: Clock, random: Random, tls: ssl.SSLContext | No
     machine.restore(taken, clock.monotonic())
     _check_own_directory(config, _known_members(taken, replay), own)
     if replay is None and config.initial_cluster_state == "new":
-        replay = _found(config, storage)
+        replay = found(storage, membership.founders(config.members, config.initial_cluster_token))
     elif replay is None:
         log.info("member %x joins cluster %x", own, cluster_id)
     ticks = max(round(config.election_timeout / config.heartbeat_interval), 1)
     options = Options(election_ticks=ticks, pre_vote=config.pre_vote)
     raft = raft_from(own, machine.cluster.configuration(), taken, replay, random, options)
     return Start(cluster_id, own, storage, Replica(raft, machine, config.election_timeout), others)
-
-
-def _found(config: Config, storage: Storage) -> Replay:
-    """The first entries of a new cluster, the same on each of its first members; on disk."""
-    entries = founding_entries(membership.founders(config.members, config.initial_cluster_token))
-    hard_state = HardState(1, 0, len(entries))
-    storage.save(Ready([], None, hard_state, entries, [], [], []))
-    return Replay(b"", hard_state, entries)
 
 
 def _other_urls(config: Config) -> list[str]:

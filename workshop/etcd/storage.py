@@ -8,15 +8,17 @@ Upstream: `server/storage/storage.go`, `server/etcdserver/bootstrap.go`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from workshop.etcd import snapshot
+from workshop.etcd import snapshot, state
 from workshop.etcd.disk import SYSTEM_DISK, Disk
-from workshop.etcd.raft import Configuration, HardState, Log, Options, Raft, Ready, Rules
+from workshop.etcd.membership import Member
+from workshop.etcd.raft import Configuration, Entry, HardState, Log, Options, Raft, Ready, Rules
 from workshop.etcd.snapshot import Snapshot
 from workshop.etcd.wal import REMEDY, Corrupt, Replay, WriteAheadLog
+from workshop.wire import etcd_pb2 as pb
 
 
 class Storage:
@@ -59,6 +61,21 @@ class Storage:
 
     def close(self) -> None:
         self._wal.close()
+
+
+def found(storage: Storage, founders: Sequence[Member]) -> Replay:
+    """Write the log with which a new cluster begins, the same on each of its first members: their additions,
+    committed. So who joins later learns of them like of all else."""
+    entries = [Entry(1, index, _added(member), True) for index, member in enumerate(founders, 1)]
+    hard_state = HardState(1, 0, len(entries))
+    storage.save(Ready([], None, hard_state, entries, [], [], []))
+    return Replay(b"", hard_state, entries)
+
+
+def _added(member: Member) -> bytes:
+    """The command that adds a member; without a name, which it has when it has started."""
+    message = pb.Member(ID=member.id, peerURLs=member.peer_urls, isLearner=member.is_learner)
+    return state.encode_command(state.MEMBER_ADD, 0, message.SerializeToString())
 
 
 def raft_from(

@@ -1,0 +1,293 @@
+"""Faults that somebody might put into etcd's code, one line each, and how the simulation says that it sees them.
+
+A checker that has not been shown to catch a missing fsync proves nothing. `old` must stand in `file` exactly once.
+`promise` is how the violation begins that is expected; `seeds` are enough to see it (more are tried by
+`python -m tests.sim.mutants`, which tells at which seed each is caught first).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+    seeds: int = 100
+
+
+MUTANTS = [
+    Mutant("missing fsync", "etcd/wal.py", "        self._file.sync()\n", ""),
+    Mutant("missing fsync of a snapshot", "etcd/snapshot.py", "        file.sync()\n", "", 400),
+    Mutant("a segment's name is not synced", "etcd/wal.py", "        self._disk.sync_folder(self._folder)\n", ""),
+    Mutant(
+        "the vote is not written",
+        "etcd/raft/core.py",
+        "state if state[:2] != self.saved[:2] or blocked else None",
+        "state if state[:1] != self.saved[:1] or blocked else None",
+        400,
+    ),
+    Mutant(
+        "promises are sent before the disk has them",
+        "etcd/raft/core.py",
+        "at_once = [] if hard_state else [m for m in messages if m.kind in BEFORE_DISK]\n"
+        "        messages = messages if hard_state else [m for m in messages if m.kind not in BEFORE_DISK]",
+        "at_once, messages = messages, []",
+    ),
+    Mutant(
+        "two votes in a term",
+        "etcd/raft/election.py",
+        "free = vote == request.sender or (not vote and not leader)",
+        "free = vote == request.sender or not leader",
+    ),
+    Mutant(
+        "a vote for a shorter log",
+        "etcd/raft/election.py",
+        "return free and (request.log_term, request.index) >= last",
+        "return free",
+    ),
+    Mutant(
+        "a vote by the index alone",
+        "etcd/raft/election.py",
+        "(request.log_term, request.index) >= last",
+        "request.index >= last[1]",
+        400,
+    ),
+    Mutant(
+        "an entry of an older term is committed by counting",
+        "etcd/raft/replication.py",
+        "if term_of(on_majority) == term else committed",
+        "if on_majority <= on_majority else committed",
+        1000,
+    ),
+    Mutant(
+        "the commit mark counts one disk too few",
+        "etcd/raft/quorum.py",
+        "values[self.majority - 1]",
+        "values[max(self.majority - 2, 0)]",
+    ),
+    Mutant(
+        "the leader counts entries that are not on its disk",
+        "etcd/raft/replication.py",
+        "return raft.log.stable\n",
+        "return raft.log.last\n",
+        400,
+    ),
+    Mutant(
+        "an append is accepted without the entry before it",
+        "etcd/raft/log.py",
+        "if self.term(previous) != previous_term:",
+        "if previous > self.last:",
+    ),
+    Mutant(
+        "a conflict is not cut off",
+        "etcd/raft/log.py",
+        "if known == entry.term or entry.index < self.first:",
+        "if known is not None or entry.index < self.first:",
+    ),
+    Mutant(
+        "stale read: no round of heartbeats",
+        "etcd/raft/reads.py",
+        "if raft.configuration.voters == {raft.id} or (",
+        "if True or (",
+        400,
+    ),
+    Mutant(
+        "stale read: a round that was sent before",
+        "etcd/raft/reads.py",
+        "PendingRead(member, request, raft.log.committed, raft.round + 1)",
+        "PendingRead(member, request, raft.log.committed, raft.round - 3)",
+        1000,
+    ),
+    Mutant(
+        "stale read: before the first entry of the term",
+        "etcd/raft/reads.py",
+        "if raft.log.term(raft.log.committed) != raft.term:\n        # Until",
+        "if False:\n        # Until",
+        1000,
+    ),
+    Mutant(
+        "stale read: a lease longer than an election timeout",
+        "etcd/raft/reads.py",
+        "LEASE_SHARE = 0.8",
+        "LEASE_SHARE = 5.0",
+        1000,
+    ),
+    Mutant(
+        "stale read: served before the index is applied",
+        "sim/clients.py",
+        "reading.generation == member.generation and member.replica.applied < index",
+        "False",
+        400,
+    ),
+    Mutant("no PreVote", "etcd/raft/core.py", "    pre_vote: bool = True\n", "    pre_vote: bool = False\n"),
+    Mutant(
+        "no CheckQuorum",
+        "etcd/raft/election.py",
+        "    if not raft.configuration.holds(active):\n        raft.become(FOLLOWER, raft.term)\n",
+        "",
+    ),
+    Mutant(
+        "candidates are heard while a leader is",
+        "etcd/raft/election.py",
+        "and raft.elapsed < raft.options.election_ticks",
+        "and raft.elapsed < 0",
+    ),
+    Mutant(
+        "two changes of membership at a time",
+        "etcd/raft/core.py",
+        "return self.role == LEADER and self.log.applied >= self.pending_change",
+        "return self.role == LEADER",
+        2000,
+    ),
+    Mutant(
+        "a change counts before it is known to be committed",
+        "etcd/raft/core.py",
+        "            if entry.change and entry.index > self.saved.commit:\n                return entries[:place]\n",
+        "",
+        2000,
+    ),
+    Mutant(
+        "a learner votes",
+        "etcd/membership.py",
+        "frozenset(m.id for m in self.members.values() if not m.is_learner),\n            frozenset(m.id for m in self.members.values() if m.is_learner),",
+        "frozenset(m.id for m in self.members.values()),\n            frozenset(),",
+        400,
+    ),
+    Mutant(
+        "a snapshot forgets the members",
+        "etcd/snapshot.py",
+        "cluster=data[start + HEAD.size : offset]",
+        'cluster=b""',
+    ),
+    Mutant(
+        "a snapshot does not begin the log anew",
+        "etcd/storage.py",
+        "            position = (taken.index, taken.term)\n",
+        "",
+        1000,
+    ),
+    Mutant(
+        "the log is cut before the snapshot is needed",
+        "etcd/snapshot.py",
+        "return min((int(",
+        "return max((int(",
+        1000,
+    ),
+    Mutant(
+        "a damaged record is passed over",
+        "etcd/wal.py",
+        "        follows = later_frame(data, offset, expected) is not None\n",
+        "        return\n",
+        1000,
+    ),
+    Mutant(
+        "lost prev_kv of a put",
+        "etcd/mvcc/operations.py",
+        'return old.kv if request.prev_kv and old is not None else b""',
+        'return b""',
+    ),
+    Mutant(
+        "lost prev_kv of a watch",
+        "etcd/mvcc/watch.py",
+        "with_previous = watcher.prev_kv and not record.created",
+        "with_previous = watcher.prev_kv and record.version > 2",
+    ),
+    Mutant(
+        "watch gap: one that is behind skips a revision",
+        "etcd/mvcc/watch.py",
+        "        watcher.next = last + 1\n",
+        "        watcher.next = last + 2\n",
+        400,
+    ),
+    Mutant(
+        "watch gap: a snapshot takes the place of the store",
+        "etcd/mvcc/watch.py",
+        "watcher.synced = watcher.next > self._store.revision\n            stream.behind",
+        "watcher.synced = True\n            stream.behind",
+        1000,
+    ),
+    Mutant(
+        "a watch tells twice",
+        "etcd/mvcc/watch.py",
+        "watcher.next = max(watcher.next, told + 1)",
+        "watcher.next = max(watcher.next, told - 2)",
+        1000,
+    ),
+    Mutant(
+        "a lease loses time with a change of leaders",
+        "etcd/lease.py",
+        "lease.expiry, lease.revoking = now + lease.ttl + extend, False",
+        "lease.expiry, lease.revoking = now + lease.ttl / 4, False",
+        1000,
+    ),
+    Mutant(
+        "a renewal is forgotten",
+        "etcd/lease.py",
+        "        lease.expiry = now + lease.ttl\n        return lease.ttl",
+        "        return lease.ttl",
+        400,
+    ),
+    Mutant(
+        "a follower counts leases too",
+        "etcd/replica.py",
+        "            self.leads = False\n            self.machine.lessor.demote()\n",
+        "            self.machine.lessor.demote()\n",
+        1000,
+    ),
+]
+
+
+def run(mutant: Mutant, seeds: int) -> tuple[int, str]:
+    """(exit status, what was said last) of the simulation over code with the fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "workshop"
+        copy.mkdir()
+        for part in ("__init__.py", "clock.py", "trace.py", "component.py", "py.typed", "wire", "etcd", "sim"):
+            source = ROOT / "workshop" / part
+            if source.is_dir():
+                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copy(source, copy / part)
+        path = copy / mutant.file
+        text = path.read_text()
+        if text.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.name}: {mutant.file} holds the text {text.count(mutant.old)} times, not once")
+        path.write_text(text.replace(mutant.old, mutant.new))
+        done = subprocess.run(
+            [sys.executable, "-m", "workshop.sim", "--seeds", str(seeds)],
+            cwd=folder,
+            env={"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = [line for line in done.stdout.splitlines() if line.startswith("seed ")]
+        return done.returncode, said[-1] if said else done.stderr.strip()[-300:]
+
+
+def main() -> int:
+    missed = 0
+    for mutant in MUTANTS:
+        if len(sys.argv) > 1 and not any(word in mutant.name for word in sys.argv[1:]):
+            continue
+        begun = time.perf_counter()
+        status, said = run(mutant, mutant.seeds)
+        missed += status == 0
+        took = time.perf_counter() - begun
+        print(f"{'caught' if status else 'MISSED':7} {mutant.name:55} {took:5.1f} s  {said[:150]}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
