@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workshop.etcd.errors import NoSpace
-from workshop.etcd.rpc import frames as h2
-from workshop.etcd.rpc import hpack
 from workshop.etcd.rpc.call import Call, Method
 from workshop.etcd.rpc.connection import Connection
 from workshop.etcd.rpc.door import Door, bind, finder
 from workshop.etcd.rpc.http1 import Request, Response
+from workshop.http2 import frames as h2
+from workshop.http2 import hpack
 
 LIMIT = 1 << 20
 

@@ -49,15 +49,14 @@ LATE = (
     "encodings.idna",
     "stringprep",
     "uvicorn.lifespan.off",
-    "grpc._utilities",
     "cryptography.hazmat.backends.openssl.backend",
 )
 """What libraries import at their first use: here once for all."""
 
 
 def environment() -> dict[str, str]:
-    """The zygote's environment: room for titles, and gRPC's fork handlers off (no channel is ever open here)."""
-    return {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", "MALLOC_ARENA_MAX": "1", TITLE_ROOM: "-" * 6000}
+    """The zygote's environment: room for titles, and one arena for each process's memory."""
+    return {**os.environ, "MALLOC_ARENA_MAX": "1", TITLE_ROOM: "-" * 6000}
 
 
 def preload(packages: list[str]) -> None:

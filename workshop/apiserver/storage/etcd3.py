@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
-import grpc
-
+from workshop import component
 from workshop.apiserver.storage import compaction
 from workshop.apiserver.storage.interface import (
     Batch,
@@ -36,22 +36,11 @@ from workshop.apiserver.storage.interface import (
 from workshop.apiserver.storage.leases import LeaseReuse, granted_ttl
 from workshop.apiserver.storage.watch_stream import WatchStream
 from workshop.clock import SYSTEM, Clock
+from workshop.http2.client import DEADLINE_EXCEEDED, UNAVAILABLE, Channel, RpcError
 from workshop.wire import etcd_pb2 as pb
 
 #: Seconds that one request may take.
 TIMEOUT = 10.0
-OPTIONS = [
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # An etcd that is started again is found again at once.
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-]
 
 
 def prefix_end(prefix: bytes) -> bytes:
@@ -62,18 +51,18 @@ def prefix_end(prefix: bytes) -> bytes:
     return b"\x00"
 
 
-def translate(error: grpc.RpcError) -> StorageError:
+def translate(error: RpcError) -> StorageError:
     """What a gRPC status means to the registry; etcd's refusals are told apart by their texts."""
-    code, text = error.code(), error.details() or ""
+    text = error.text
     if "required revision has been compacted" in text:
         return Compacted()
     if "required revision is a future revision" in text:
         return FutureRevision()
     if "request is too large" in text or "message larger than max" in text:
         return TooLarge(text)
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED or "request timed out" in text:
+    if error.code == DEADLINE_EXCEEDED or "request timed out" in text:
         return Timeout(f"etcd does not answer: {text}")
-    return Unavailable(text or str(code))
+    return Unavailable(text or f"gRPC status {error.code}")
 
 
 def consistent_progress(version: str) -> bool:
@@ -100,25 +89,22 @@ class Etcd3Storage:
         self._clock = clock
         self._channels = [self._connect(url, ca_file, cert_file, key_file) for url in endpoints]
         self._current = 0
-        self._calls: dict[tuple[int, str], Any] = {}
         self._leases: dict[int, LeaseReuse] = {}
         self._lease_lock = asyncio.Lock()
         self._watches: set[WatchStream] = set()
 
     @staticmethod
-    def _connect(url: str, ca_file: str, cert_file: str, key_file: str) -> grpc.aio.Channel:
+    def _connect(url: str, ca_file: str, cert_file: str, key_file: str) -> Channel:
         parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or 2379
         if parts.scheme == "http":
-            return grpc.aio.insecure_channel(parts.netloc, options=OPTIONS)
-
-        def read(path: str) -> bytes | None:
-            if not path:
-                return None
-            with open(path, "rb") as file:
-                return file.read()
-
-        credentials = grpc.ssl_channel_credentials(read(ca_file), read(key_file), read(cert_file))
-        return grpc.aio.secure_channel(parts.netloc, credentials, options=OPTIONS)
+            return Channel(parts.hostname or "", port)
+        component.lean_tls()
+        tls = ssl.create_default_context(cafile=ca_file or None)
+        tls.set_alpn_protocols(["h2"])
+        if cert_file:
+            tls.load_cert_chain(cert_file, key_file)
+        return Channel(parts.hostname or "", port, tls)
 
     # Requests
 
@@ -128,19 +114,12 @@ class Etcd3Storage:
         attempts = 3 if retry else 1
         while True:
             attempts -= 1
-            call = self._calls.get((self._current, method))
-            if call is None:
-                call = self._calls[(self._current, method)] = self._channels[self._current].unary_unary(
-                    f"/etcdserverpb.{method}",
-                    request_serializer=type(request).SerializeToString,
-                    response_deserializer=answer.FromString,
-                )
             try:
-                return await call(request, timeout=TIMEOUT, wait_for_ready=sole)
-            except grpc.aio.UsageError as closed:
-                raise Unavailable(str(closed)) from closed
-            except grpc.RpcError as error:
-                if error.code() == grpc.StatusCode.UNAVAILABLE:
+                channel = self._channels[self._current]
+                raw = await channel.unary(f"/etcdserverpb.{method}", request.SerializeToString(), TIMEOUT, wait=sole)
+                return answer.FromString(raw)
+            except RpcError as error:
+                if error.code == UNAVAILABLE:
                     self._current = (self._current + 1) % len(self._channels)
                     if attempts > 0:
                         continue
@@ -250,17 +229,19 @@ class Etcd3Storage:
 
     # Watches
 
-    def _stream(self) -> WatchStream:
-        call = self._channels[self._current].stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=pb.WatchRequest.SerializeToString,
-            response_deserializer=pb.WatchResponse.FromString,
-        )
-        metadata = (("hasleader", "true"),)
-        return WatchStream(call(metadata=metadata, wait_for_ready=len(self._channels) == 1), translate)
+    async def _stream(self) -> WatchStream:
+        channel = self._channels[self._current]
+        try:
+            call = await channel.stream(
+                "/etcdserverpb.Watch/Watch", (("hasleader", "true"),), TIMEOUT, wait=len(self._channels) == 1
+            )
+        except RpcError as error:
+            self._current = (self._current + 1) % len(self._channels)
+            raise translate(error) from error
+        return WatchStream(call, translate)
 
     async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
-        stream = self._stream()
+        stream = await self._stream()
         name = prefix.encode()
         request = pb.WatchCreateRequest(
             key=name,

@@ -9,32 +9,28 @@ Upstream: `go.etcd.io/etcd/client/v3/watch.go`, which tells streams apart by the
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import grpc
-
 from workshop.apiserver.storage.interface import Batch, Compacted, Event, Progress, StorageError, Unavailable
+from workshop.http2.client import Call, RpcError
 from workshop.wire import etcd_pb2 as pb
 
 
 class WatchStream:
-    """`call` is an open bidirectional call of etcd's Watch; `translate` makes a storage error of a gRPC one."""
+    """`call` is an open call of etcd's Watch; `translate` makes a storage error of a gRPC one."""
 
-    def __init__(self, call: Any, translate: Callable[[grpc.RpcError], StorageError]) -> None:
+    def __init__(self, call: Call, translate: Callable[[RpcError], StorageError]) -> None:
         self._call, self._translate = call, translate
         self._created = False
         self._progress_wanted = False
-        self._asking: asyncio.Future[None] | None = None
-        self._writing = asyncio.Lock()
 
     async def watch(self, create: Any) -> AsyncIterator[Batch]:
         """The batches. Raises Compacted, Unavailable."""
         try:
-            await self._write(pb.WatchRequest(create_request=create))
-            while (answer := await self._read()) is not grpc.aio.EOF:
+            self._call.write(pb.WatchRequest(create_request=create).SerializeToString())
+            while (raw := await self._call.read()) is not None:
+                answer = pb.WatchResponse.FromString(raw)
                 if answer.canceled:
                     raise self._cancellation(answer)
                 if answer.created:
@@ -48,10 +44,10 @@ class WatchStream:
                 else:
                     yield Progress(answer.header.revision)
             raise Unavailable("the watch stream has ended")
+        except RpcError as error:
+            raise self._translate(error) from error
         finally:
             self._call.cancel()
-            if self._asking is not None:
-                self._asking.cancel()
 
     @staticmethod
     def _cancellation(answer: Any) -> StorageError:
@@ -60,46 +56,17 @@ class WatchStream:
         return Unavailable(answer.cancel_reason or "etcd canceled the watch")
 
     def request_progress(self) -> None:
-        """Ask now, or as soon as the watch stands.
-
-        The question is put by a task of the stream's own: gRPC cancels the whole call when whoever writes on it is
-        cancelled, and those who ask (requests with a time limit, clients that go away) are cancelled all the time.
-        """
+        """Ask now, or as soon as the watch stands."""
         self._progress_wanted = not self._created
-        if self._created and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.ensure_future(self._ask())
-
-    async def _ask(self) -> None:
-        with contextlib.suppress(StorageError):  # a broken stream ends its watch, who follows it learns it there
-            await self._write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
-
-    async def _write(self, request: Any) -> None:
-        with self._translated():
-            async with self._writing:
-                await self._call.write(request)
-
-    async def _read(self) -> Any:
-        with self._translated():
-            return await self._call.read()
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.RpcError as error:
-            raise self._translate(error) from error
-        except asyncio.InvalidStateError as error:
-            raise Unavailable("the watch stream has ended") from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Nobody cancelled this task: it is the call that was cancelled.
-            raise Unavailable("the watch stream has ended") from None
+        if self._created and not self._call.over:
+            self._call.write(_PROGRESS)
 
     def cancel(self) -> None:
         """End it: its watch raises Unavailable."""
         self._call.cancel()
+
+
+_PROGRESS = pb.WatchRequest(progress_request=pb.WatchProgressRequest()).SerializeToString()
 
 
 def _event(event: Any) -> Event:

@@ -8,8 +8,7 @@ A call is a stream of frames inside a connection that all calls of a client shar
              DATA     0  length  the answer
              HEADERS  grpc-status 0                                                          END_STREAM
 
-- `frames.py`: frames in and out of bytes. Pure.
-- `hpack.py`: the compression of headers. Pure.
+- `http2/frames.py`, `http2/hpack.py`: frames and headers in and out of bytes, which clients share. Pure.
 - `call.py`: one call: what it reads and writes; messages in and out of frames' payloads.
 - `connection.py`: one client's connection: streams, flow control, answers gathered into one write.
 - `door.py`: listening; TLS; who speaks HTTP/2 and who HTTP/1 on one port.

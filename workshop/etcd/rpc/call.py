@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from workshop.etcd.rpc.frames import messages
+from workshop.http2.frames import messages
 
 if TYPE_CHECKING:
     from workshop.etcd.rpc.connection import Connection

@@ -18,10 +18,10 @@ from urllib.parse import quote
 from google.protobuf.message import DecodeError
 
 from workshop.etcd.errors import EtcdError
-from workshop.etcd.rpc import frames as h2
-from workshop.etcd.rpc import hpack
 from workshop.etcd.rpc.call import Call, Method
-from workshop.etcd.rpc.frames import ConnectionFailed, Frame, MessageRefused
+from workshop.http2 import frames as h2
+from workshop.http2 import hpack
+from workshop.http2.frames import ConnectionFailed, Frame, MessageRefused
 
 log = logging.getLogger("etcd")
 

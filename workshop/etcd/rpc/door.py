@@ -15,8 +15,8 @@ from typing import cast
 from workshop.component import lean_tls
 from workshop.etcd.rpc.call import Method
 from workshop.etcd.rpc.connection import Connection, Find
-from workshop.etcd.rpc.frames import PREFACE
 from workshop.etcd.rpc.http1 import Handler, Http1
+from workshop.http2.frames import PREFACE
 
 Services = dict[str, dict[str, Method]]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workshop.etcd.rpc.hpack import STATIC, Decoder, HpackError, decode_huffman, encode
+from workshop.http2.hpack import STATIC, Decoder, HpackError, decode_huffman, encode
 
 
 def test_the_static_table_is_the_rfcs() -> None:
