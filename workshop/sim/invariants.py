@@ -136,7 +136,7 @@ class Invariants:
     def _expect(self, entry: Entry) -> Expected:
         if not entry.data:
             return Expected([], self.model.revision)
-        kind, _, payload = state.decode_command(entry.data)
+        kind, _, payload, _ = state.decode_command(entry.data)
         message = state.MESSAGES[kind].FromString(payload)
         if kind == state.LEASE_REVOKE:
             until = self.lease_until.pop(message.ID, 0.0)
@@ -146,7 +146,7 @@ class Invariants:
 
     def _check_answer(self, id: int, entry: Entry, answer: Answer) -> None:
         expected = self._expected[entry.index]
-        kind, _, payload = state.decode_command(entry.data)
+        kind, _, payload, _ = state.decode_command(entry.data)
         if kind >= state.MEMBER_ADD:
             return  # the model knows no members
         if isinstance(answer, errors.EtcdError):
