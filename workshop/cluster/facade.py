@@ -180,6 +180,8 @@ class Cluster:
         pki.issue(plan, self.layout.pki)
         kubeconfig.write_all(plan, self.layout)
         self._write_cni(plan)
+        if plan.lab:
+            write_private(self.layout.root / "audit-policy.yaml", planning.AUDIT_POLICY.encode())
         started = self._call("POST", "/begin", patience=20.0)["started"]
         if started:
             self.say(f"started {', '.join(started)}")

@@ -34,6 +34,14 @@ MODULES = {
 MODES = ("root", "userns", "plain")
 RUNTIMES = ("process", "docker", "simulated")
 MAX_NODES = 200
+AUDIT_POLICY = """apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  nonResourceURLs: ["*"]
+- level: Metadata
+"""
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
@@ -306,7 +314,17 @@ class _Flags:
             f"--tls-cert-file={self.pki('apiserver.crt')}",
             f"--tls-private-key-file={self.pki('apiserver.key')}",
             *(["--etcd-compaction-interval=1h"] if self.lab else []),
+            *(self._audit() if self.lab else ()),
             *(["--allow-loopback-endpoints=true"] if self.at.mode == "plain" else []),
+        )
+
+    def _audit(self) -> tuple[str, ...]:
+        """A lab reads off the audit log who watches what and who wrote what."""
+        return (
+            f"--audit-policy-file={self.directory}/audit-policy.yaml",
+            f"--audit-log-path={self.directory}/logs/audit.log",
+            "--audit-log-maxsize=20",
+            "--audit-log-maxbackup=1",
         )
 
     def kube_controller_manager(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import json
 import sys
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ Function = Callable[..., Any]
 
 def source_of(function: Function | str, hook: hooks.Hook) -> str:
     """The text that a component can run, everything it needs included. Raises ClusterError."""
-    text = function if isinstance(function, str) else _gather(function, hook, {})
+    text = function if isinstance(function, str) else gather(function, vars(sys.modules[hook.module]))
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
@@ -51,8 +51,8 @@ def _same_shape(given: ast.FunctionDef, hook: hooks.Hook) -> None:
         raise ClusterError(f"{given.name} has to take {len(expected)} arguments: {given.name}({', '.join(expected)})")
 
 
-def _gather(function: Function, hook: hooks.Hook, done: dict[str, str]) -> str:
-    """Source of `function`, preceded by what it uses of the notebook's names."""
+def gather(function: Function, known: Iterable[str] = (), done: set[str] | None = None) -> str:
+    """Source of `function`, preceded by what it uses of the notebook's names; `known` are there already."""
     function = inspect.unwrap(function)
     if not isinstance(function, types.FunctionType) or function.__name__ == "<lambda>":
         raise ClusterError("swap takes a function made with `def`, or its source text")
@@ -64,13 +64,14 @@ def _gather(function: Function, hook: hooks.Hook, done: dict[str, str]) -> str:
         text = _plain(inspect.getsource(function))
     except (OSError, SyntaxError) as error:
         raise ClusterError(f"the source of {function.__name__} cannot be found: give it as text") from error
-    known = {*vars(sys.modules[hook.module]), *dir(builtins), function.__name__}
+    known = {*known, *dir(builtins), function.__name__}
+    done = set() if done is None else done
     before: list[str] = []
     for name in _names(function.__code__):
         if name in known or name in done or name not in function.__globals__:
             continue  # a name that nobody knows is a NameError, which the learner should see
-        done[name] = ""
-        before.append(_value(name, function.__globals__[name], hook, done))
+        done.add(name)
+        before.append(_value(name, function.__globals__[name], known, done))
     return "\n\n".join([*(part for part in before if part), text])
 
 
@@ -86,11 +87,11 @@ def _names(code: types.CodeType) -> list[str]:
     return list(dict.fromkeys([*code.co_names, *inner]))
 
 
-def _value(name: str, value: Any, hook: hooks.Hook, done: dict[str, str]) -> str:
+def _value(name: str, value: Any, known: set[str], done: set[str]) -> str:
     if isinstance(value, types.ModuleType):
         return f"import {value.__name__} as {name}"
     if isinstance(value, types.FunctionType) and value.__module__ == "__main__":
-        return _gather(value, hook, done)
+        return gather(value, known, done)
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) and value.__module__ != "__main__":
         return f"from {value.__module__} import {value.__name__} as {name}"
     try:

@@ -1,4 +1,7 @@
-"""`%kubectl get pods`, and `%%kubectl apply -f -` with the cell as standard input: the stock one, else the built-in."""
+"""`%kubectl get pods`, and `%%kubectl apply -f -` with the cell as standard input: the stock one, else the built-in.
+
+Beside it: what a fresh kernel says of `lab` before its first cell has run, and what is told after each cell.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,23 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .lab import Lab
 
 PATIENCE = 60.0
 """Seconds after which a command that does not end is stopped: a cell must give the prompt back."""
 
-current = ""
-"""Name of the cluster that the latest lab opened."""
+current: Lab | None = None
+"""The lab that this kernel opened last."""
 
 
 def run(arguments: list[str], given: str = "", name: str = "") -> tuple[int, str]:
     """Exit status, and all that it printed."""
-    chosen = name or current or os.environ.get("WORKSHOP_CLUSTER", "")
+    chosen = name or (current.cluster.name if current is not None else os.environ.get("WORKSHOP_CLUSTER", ""))
     argv = [sys.executable, "-m", "workshop", "kubectl", *(["--name", chosen] if chosen else []), *arguments]
+    path = os.pathsep.join(part for part in sys.path if part)
     try:
         done = subprocess.run(
             argv,
@@ -28,6 +35,7 @@ def run(arguments: list[str], given: str = "", name: str = "") -> tuple[int, str
             text=True,
             timeout=PATIENCE,
             check=False,
+            env={**os.environ, "PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
@@ -37,9 +45,32 @@ def run(arguments: list[str], given: str = "", name: str = "") -> tuple[int, str
 
 def kubectl(line: str, cell: str | None = None) -> None:
     """The magic. A failure is printed as kubectl prints it; the notebook goes on."""
-    _, said = run(shlex.split(line), cell or "")
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        print(f"error: {error}: {line}")
+        return
+    _, said = run(words, cell or "")
     print(said, end="")
 
 
+def _new_kernel(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+    """A NameError on `lab` means that the kernel is new; any other is shown as always."""
+    if getattr(error, "name", None) == "lab":
+        print("this kernel is new and does not know `lab` yet: run the first cell of this lab (it ends in open_lab()).")
+        print("Nothing is lost: the cluster and your progress are where you left them.")
+        return
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
+def _after_cell(_result: Any = None) -> None:
+    if current is not None:
+        current.notice()
+
+
 def register(shell: Any) -> None:
+    """Once a kernel; a second time changes nothing."""
     shell.register_magic_function(kubectl, magic_kind="line_cell", magic_name="kubectl")
+    shell.set_custom_exc((NameError,), _new_kernel)
+    if _after_cell not in shell.events.callbacks["post_run_cell"]:
+        shell.events.register("post_run_cell", _after_cell)

@@ -3,19 +3,24 @@
     python -m workshop.lessons.runner build labs            every labs/*.md with a kernel becomes .ipynb
     python -m workshop.lessons.runner run labs/00-tour.md   unsolved; --solve puts each solution in its cell
 
-A cell tagged `answer:NAME` is the learner's. `run` prints a JSON object of the checks, by name.
+A cell tagged `answer:NAME` is the learner's. `run` prints a JSON object: the checks by name, and all that was said.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+
+from .exercise import Exercise
 
 CELL_SECONDS = 60
 
@@ -37,16 +42,55 @@ def sources(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.md")) if path.read_text(encoding="utf-8").startswith("---\n")]
 
 
-def solve(made: Any, solutions: dict[str, str]) -> None:
+def exercises(made: Any) -> dict[str, Exercise]:
+    """Those of the module whose `open_lab` the notebook imports, by the name that its tags use."""
+    for cell in made.cells:
+        found = re.search(r"^from (workshop\.lessons\.\w+) import open_lab", cell.source, re.MULTILINE)
+        if found and cell.cell_type == "code":
+            known = importlib.import_module(found[1]).EXERCISES
+            return {exercise.name.replace(" ", "-"): exercise for exercise in known}
+    return {}
+
+
+def answers(made: Any) -> dict[str, Any]:
+    """The learner's cells by exercise."""
+    found = {}
     for cell in made.cells:
         for tag in cell.metadata.get("tags", []):
             if tag.startswith("answer:"):
-                cell.source = solutions[tag.removeprefix("answer:")]
+                found[tag.removeprefix("answer:")] = cell
+    return found
+
+
+def solve(made: Any, known: Mapping[str, Exercise]) -> None:
+    for name, cell in answers(made).items():
+        cell.source = known[name].solution
 
 
 def outputs(made: Any) -> str:
-    """All that the cells printed."""
-    return "".join(out.get("text", "") for cell in made.cells for out in cell.get("outputs", []))
+    """All that the cells printed or showed, as text."""
+    said = []
+    for cell in made.cells:
+        for out in cell.get("outputs", []):
+            said.append(out.get("text") or out.get("data", {}).get("text/plain", ""))
+    return "\n".join(said)
+
+
+def run(made: Any, folder: Path) -> str:
+    """Execute it; all that it said. Raises what a cell raised."""
+    where = {"metadata": {"path": str(folder)}}
+    NotebookClient(made, timeout=CELL_SECONDS, kernel_name="python3", resources=where).execute()
+    return outputs(made)
+
+
+def verdicts(said: str) -> dict[str, bool]:
+    """The last verdict of each check."""
+    found = {}
+    for line in said.splitlines():
+        for sign, passed in (("✓ solved: ", True), ("✗ not yet: ", False)):
+            if line.startswith(sign):
+                found[line.removeprefix(sign)] = passed
+    return found
 
 
 def main(argv: list[str]) -> int:
@@ -54,19 +98,12 @@ def main(argv: list[str]) -> int:
         for source in sources(Path(argv[1])):
             source.with_suffix(".ipynb").write_text(text(notebook(source)), encoding="utf-8")
         return 0
-    made = notebook(Path(argv[1]))
+    source = Path(argv[1])
+    made = notebook(source)
     if "--solve" in argv:
-        from .tour import EXERCISES
-
-        solve(made, {exercise.name.replace(" ", "-"): exercise.solution for exercise in EXERCISES})
-    NotebookClient(made, timeout=CELL_SECONDS, kernel_name="python3").execute()
-    said = outputs(made)
-    checks = {}
-    for line in said.splitlines():
-        for sign, passed in (("✓ solved: ", True), ("✗ not yet: ", False)):
-            if line.startswith(sign):
-                checks[line.removeprefix(sign)] = passed
-    print(json.dumps({"checks": checks, "said": said}))
+        solve(made, exercises(made))
+    said = run(made, source.parent)
+    print(json.dumps({"checks": verdicts(said), "said": said}))
     return 0
 
 

@@ -91,7 +91,7 @@ class Proxy:
 async def run(config: Config, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     async with AsyncExitStack() as stack:
-        client = Client.from_kubeconfig(config.kubeconfig)
+        client = Client.from_kubeconfig(config.kubeconfig, user_agent="kube-proxy/v1.36.2")
         stack.push_async_callback(client.close)
         proxy = Proxy(config, client)
         stack.push_async_callback(proxy.forwarder.close)

@@ -89,6 +89,20 @@ def parser() -> argparse.ArgumentParser:
     board = command("board", "workshop.views.cli:board", "the live board as a web page on this machine")
     board.add_argument("--port", type=int, default=0, help="which port (default: a free one)")
     board.add_argument("--kubeconfig", metavar="FILE", help="of any other cluster, in place of one of the workshop's")
+    instructor = command(
+        "instructor", "workshop.lessons.cli:instructor", "a board of who is where in a room of learners"
+    )
+    instructor.add_argument(
+        "--address", default="127.0.0.1:8900", help="HOST:PORT to listen on (default 127.0.0.1:8900)"
+    )
+    instructor.add_argument("--token", help="opens the board (default: a new one is made and printed)")
+    instructor.add_argument("--learners-token", help="what learners join with (default: a new one is made and printed)")
+    instructor.add_argument("--prefix", default="", help="path under which a hub serves it")
+    join = command("join", "workshop.lessons.cli:join", "tell an instructor's board how your labs go")
+    join.add_argument("url", help="its address, such as http://10.0.0.5:8900")
+    join.add_argument("--token", help="the room's token")
+    join.add_argument("--learner", help="your name on the board (default: yours on this machine)")
+    command("leave", "workshop.lessons.cli:leave", "tell no instructor's board any more")
     for name in PASSED_ON:
         command(name, f"tools:{name}", f"the stock {name} with this cluster's settings (--env: print them as exports)")
     return top
@@ -125,8 +139,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _pass_on(argv) or parser().parse_args(argv)
     module, function = arguments.where.split(":")
     try:
-        path = module if module.startswith("workshop.") else f"workshop.cluster.cli.{module}"
-        run = getattr(importlib.import_module(path), function)
+        # what belongs to an upper floor is named in full, and known here by its name alone
+        place = module if module.startswith("workshop.") else f"workshop.cluster.cli.{module}"
+        run = getattr(importlib.import_module(place), function)
         return int(run(arguments) or 0)
     except ClusterError as error:
         sys.stderr.write(f"workshop: {error}\n")

@@ -32,7 +32,7 @@ def url(arguments: argparse.Namespace) -> int:
     namespace, _, name = arguments.service.rpartition("/")
     namespace = namespace or arguments.namespace
     service = _get(cluster, f"/api/v1/namespaces/{namespace}/services/{name}")
-    print(service_url(plan, service, _lowest_port()))
+    print(service_url(plan, service, lowest_port()))
     if plan.mode == "userns":
         sys.stderr.write(f"(inside the cluster's network: `workshop shell --name {plan.name} curl …`)\n")
     return 0
@@ -55,7 +55,7 @@ def service_url(plan: Plan, service: dict[str, Any], lowest: int) -> str:
     return f"{scheme}://{address}" + ("" if number == usual else f":{number}") + "/"
 
 
-def _lowest_port() -> int:
+def lowest_port() -> int:
     if os.geteuid() == 0:
         return 0
     return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))

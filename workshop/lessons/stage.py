@@ -1,0 +1,102 @@
+"""The state that a section of a lab needs: what differs from it, and how to get there from anywhere (`catch_up`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from workshop.clock import SYSTEM
+from workshop.cluster.board import World, rows
+from workshop.cluster.facade import Cluster
+from workshop.cluster.layout import ClusterError
+from workshop.views.feed import Feed
+
+from . import magic, own
+from .exercise import Section
+
+SETTLE = 30.0
+"""Seconds that the workloads get to become what they should be."""
+SHORT = {"deployment": "Deployment", "replicaset": "ReplicaSet", "pod": "Pod"}
+
+
+def differences(
+    section: Section, world: World, components: Collection[str], swapped: Collection[Any], programs: Collection[str]
+) -> list[str]:
+    """PURE: in words, what is not as the section needs it. Objects that no board shows are not looked at."""
+    found = []
+    for name in components:
+        if name in section.stopped and name in world.running:
+            found.append(f"{name} runs")
+        elif name not in section.stopped and name not in world.running:
+            found.append(f"{name} does not run")
+    there = {_key(obj): obj for obj in (*world.workloads, *world.pods)}
+    for wanted in section.objects:
+        if wanted["kind"] in SHORT.values():
+            have = there.get(_key(wanted))
+            if have is None:
+                found.append(f"there is no {wanted['kind']} {wanted['metadata']['name']}")
+            elif (want := wanted["spec"].get("replicas")) not in (None, have["spec"].get("replicas")):
+                found.append(f"{wanted['kind']} {wanted['metadata']['name']} has not {want} replicas")
+    for absent in section.absent:
+        kind, _, name = absent.partition("/")
+        if (SHORT.get(kind, kind), "default", name) in there:
+            found.append(f"{absent} is still there")
+    if swapped:
+        found.append("a function is swapped in")
+    found += [f"your program {name} runs" for name in programs if name not in section.own]
+    found += [f"your program {name} does not run" for name in section.own if name not in programs]
+    return found
+
+
+def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:
+    metadata = obj["metadata"]
+    return str(obj["kind"]), str(metadata.get("namespace", "default")), str(metadata["name"])
+
+
+def arrange(cluster: Cluster, section: Section, feed: Feed) -> None:
+    """Make it so. Idempotent. Raises ClusterError."""
+    components = [component.name for component in cluster.plan().components]
+    cluster.unswap()
+    for name in own.living(cluster):
+        own.stop(cluster, name)
+    down = {row["name"] for row in cluster.ps() if row["name"] in components and row["state"] != "running"}
+    for name in down - set(section.stopped):
+        cluster.start(name)
+    cluster.up()
+    late = {"etcd", "kube-apiserver"} & set(section.stopped)
+    for name in set(section.stopped) - late - down:
+        cluster.stop(name)
+    for absent in section.absent:
+        options = ["--ignore-not-found", "--wait=true", "--timeout=20s"]
+        _kubectl(cluster, ["delete", *absent.split(), *options])
+    if section.objects:
+        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": section.objects})
+        _kubectl(cluster, ["apply", "--server-side", "--force-conflicts", "-f", "-"], given)
+    if not set(section.stopped) - late:
+        settle(feed, section, SETTLE)
+    for name in late:
+        cluster.stop(name)
+    for name, source in section.own.items():
+        own.start(cluster, name, source)
+
+
+def _kubectl(cluster: Cluster, arguments: list[str], given: str = "") -> None:
+    status, said = magic.run(arguments, given, cluster.name)
+    if status:
+        raise ClusterError(said.strip())
+
+
+def settle(feed: Feed, section: Section, seconds: float) -> bool:
+    """Wait, by the board's watch, until the section's workloads are what they should be."""
+    end = SYSTEM.monotonic() + seconds
+    names = {obj["metadata"]["name"] for obj in section.objects if obj["kind"] in SHORT.values()}
+    while True:
+        seen = feed.sequence
+        found = {row.name: row.next for row in rows(feed.world) if row.name in names}
+        if set(found) == names and not any(found.values()):
+            return True
+        left = end - SYSTEM.monotonic()
+        if left <= 0:
+            return False
+        feed.wait_for_change(seen, left)
