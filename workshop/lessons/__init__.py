@@ -1,12 +1,17 @@
 """What the labs stand on: predictions, exercises with checks and hints, and progress that survives. Read in this order:
 
-- `exercise.py`  PURE: an exercise, what a judge finds, how hints go from tier to tier
-- `progress.py`  one file a learner; broken or cut off, it is put aside and nothing else is lost
-- `lab.py`       `Lab`: one cluster, its board, `predict`, `check`, `hint`, `solution`, `reset`, `progress`
-- `look.py`      one process opened: its command line, and who it is connected to, as the system shows it
-- `magic.py`     `%%kubectl` and `%kubectl`
-- `tour.py`      the exercises of lab 00
-- `runner.py`    runs a lab from top to bottom without a browser, unsolved or solved; builds `.ipynb` from `.md`
+- `exercise.py`  PURE: an exercise, what a judge finds, hints from tier to tier, the sections of a lab
+- `lab.py`       `Lab`: one cluster, its board, `predict`, `check`, `hint`, `swap`, `catch_up`, `reset`, `progress`
+- `checks.py`    watches the state until it is right and stays right, and shows that this goes on
+- `judge.py`     judges a swapped function by scenarios the learner has not seen, in a child process with limits
+- `stage.py`     the state that a section needs, and how to get there from anywhere
+- `progress.py`  one file; broken or cut off, it is put aside and nothing else is lost
+- `own.py`       the learner's own program as a process; `ask.py` requests to Services and pods
+- `look.py`, `audit.py`  one process opened: its sockets and files, what it watches and wrote (from the audit log)
+- `show.py`, `index.py`, `magic.py`  cards and tables; the lab index; `%%kubectl` and what a fresh kernel says
+- `tour.py`, `control_loop.py`       the labs: exercises, scenarios, sections
+- `instructor/`  the board of a room of learners; `cli.py` its commands
+- `runner.py`    runs a lab without a browser, unsolved or solved; builds `.ipynb` from `.md`
 """
 
 from typing import Any

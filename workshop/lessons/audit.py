@@ -83,4 +83,6 @@ def told(found: Deeds) -> list[str]:
         by_resource[what] = by_resource.get(what, 0) + count
     most = sorted(by_resource.items(), key=lambda pair: (-pair[1], pair[0]))
     writes = ", ".join(f"{what} ×{count}" for what, count in most) or "nothing so far"
-    return [f"watches: {', '.join(sorted(found.watches)) or 'nothing'}", f"wrote: {writes}"]
+    watches = sorted({what.partition(".")[0] for what in found.watches})
+    many = f"{len(watches)} kinds: " if len(watches) > 15 else ""
+    return [f"watches: {many}{', '.join(watches) or 'nothing'}", f"wrote: {writes}"]

@@ -254,14 +254,10 @@ class Lab:
         return True
 
     def _differences(self, section: Section) -> list[str]:
-        feed = self._open().feed
-        return stage.differences(
-            section,
-            feed.world,
-            [component.name for component in self.cluster.plan().components],
-            self.cluster.swapped(),
-            own.living(self.cluster),
-        )
+        names = {component.name for component in self.cluster.plan().components}
+        components = {row["name"]: row["state"] == "running" for row in self.cluster.ps() if row["name"] in names}
+        world = self._open().feed.world
+        return stage.differences(section, world, components, self.cluster.swapped(), own.living(self.cluster))
 
     # -- predict --
 
@@ -277,6 +273,7 @@ class Lab:
         """What happened, beside what was predicted: what the board shows now, unless something else was measured."""
         if happened is None:
             happened = self._guarded(lambda: self._open().summary()) or "the board cannot be opened"
+        happened = "\n".join(line.strip() for line in happened.splitlines())
         step = f"prediction: {question}"
         predicted = self.store.steps(self.name).get(step, {}).get("predicted") or "(nothing)"
         show(Table(("you predicted", "what happened"), ((predicted, happened),)))
@@ -365,6 +362,9 @@ class Lab:
         if not found:
             return
         step = self.store.steps(self.name).get(found.name, {})
+        if "wrong" in step and not step["wrong"]:
+            show(Card("passed", f"{found.name} is solved", ("lab.solution() shows how we did it",)))
+            return
         tier = min(int(step.get("tier", 0)), len(TIERS) - 1)
         last = Finding("", str(step["wrong"]), str(step.get("own_hint", ""))) if "wrong" in step else None
         title, _, text = found.hint(tier, last).partition("\n")
@@ -383,8 +383,8 @@ class Lab:
     def progress(self) -> Table:
         """All exercises of this lab, solved or not, as the last expression of a cell."""
         steps = self.store.steps(self.name)
-        if self.store.notice:
-            print(self.store.notice)
+        if notice := self.store.told():
+            print(notice)
         return table(self.exercises.values(), steps)
 
     # -- inside --
@@ -399,10 +399,9 @@ class Lab:
 
     def _record(self, step: str, **what: Any) -> str:
         """Keep it; returns a sentence when it could not be kept as it should."""
-        self.store.notice = ""
         self.store.record(self.name, step, **what)
         self._report()
-        return self.store.notice
+        return self.store.told()
 
     def _report(self) -> None:
         self._reporter.tell(self.name, self.store.steps(self.name))

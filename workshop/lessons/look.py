@@ -42,7 +42,8 @@ def sockets(pid: int) -> Iterator[Socket]:
     """(state, here, there) of the TCP sockets that a process holds, as its own network namespace shows them."""
     try:
         links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
-        lines = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        net = Path(f"/proc/{pid}/net")
+        lines = [line for name in ("tcp", "tcp6") for line in (net / name).read_text("ascii").splitlines()[1:]]
     except OSError:  # it ended, or belongs to somebody else: nothing to be seen
         return
     mine = {link[8:-1] for link in links if link.startswith("socket:[")}
@@ -53,9 +54,12 @@ def sockets(pid: int) -> Iterator[Socket]:
 
 
 def _address(text: str) -> tuple[str, int]:
-    """`0100007F:1F90` is ("127.0.0.1", 8080): the kernel prints the address in the machine's own byte order."""
+    """`0100007F:1F90` is ("127.0.0.1", 8080): the kernel prints the address in the machine's own byte order.
+
+    A socket of IPv6 that talks IPv4 has the latter in its last four bytes.
+    """
     address, _, port = text.partition(":")
-    return socket.inet_ntoa(int(address, 16).to_bytes(4, sys.byteorder)), int(port, 16)
+    return socket.inet_ntoa(int(address[-8:], 16).to_bytes(4, sys.byteorder)), int(port, 16)
 
 
 def deeds(cluster: Cluster) -> dict[str, audit.Deeds]:

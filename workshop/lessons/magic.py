@@ -5,11 +5,15 @@ Beside it: what a fresh kernel says of `lab` before its first cell has run, and 
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+
+from workshop.cluster.cli import tools
+from workshop.cluster.facade import Cluster
 
 if TYPE_CHECKING:
     from .lab import Lab
@@ -21,21 +25,35 @@ current: Lab | None = None
 """The lab that this kernel opened last."""
 
 
+@functools.cache
+def _stock() -> str | None:
+    return tools.find_kubectl()
+
+
+def _command(cluster: str) -> tuple[list[str], dict[str, str]]:
+    """What to run, and in which environment: the stock kubectl at once, for everything else our own command line."""
+    program = _stock()
+    if program is not None and cluster and Cluster(cluster).plan_or_none() is not None:
+        return [program], {**os.environ, **tools.settings(Cluster(cluster))}
+    path = os.pathsep.join(part for part in sys.path if part)
+    named = ["--name", cluster] if cluster else []
+    return [sys.executable, "-m", "workshop", "kubectl", *named], {**os.environ, "PYTHONPATH": path}
+
+
 def run(arguments: list[str], given: str = "", name: str = "") -> tuple[int, str]:
     """Exit status, and all that it printed."""
     chosen = name or (current.cluster.name if current is not None else os.environ.get("WORKSHOP_CLUSTER", ""))
-    argv = [sys.executable, "-m", "workshop", "kubectl", *(["--name", chosen] if chosen else []), *arguments]
-    path = os.pathsep.join(part for part in sys.path if part)
+    argv, environment = _command(chosen)
     try:
         done = subprocess.run(
-            argv,
+            [*argv, *arguments],
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=PATIENCE,
             check=False,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment,
         )
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""

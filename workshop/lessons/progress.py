@@ -64,6 +64,11 @@ class Progress:
         else:
             self._unsaved.clear()
 
+    def told(self) -> str:
+        """The notice, once."""
+        said, self.notice = self.notice, ""
+        return said
+
     # -- the file --
 
     def _read(self) -> dict[str, Any]:

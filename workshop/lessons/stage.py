@@ -21,30 +21,29 @@ SHORT = {"deployment": "Deployment", "replicaset": "ReplicaSet", "pod": "Pod"}
 
 
 def differences(
-    section: Section, world: World, components: Collection[str], swapped: Collection[Any], programs: Collection[str]
+    section: Section, world: World, components: Mapping[str, bool], swapped: Collection[Any], programs: Collection[str]
 ) -> list[str]:
-    """PURE: in words, what is not as the section needs it. Objects that no board shows are not looked at."""
+    """PURE: in words, what keeps a learner from going on here. `components`: name → whether it runs.
+
+    What does no harm is let pass: another number of replicas, a program of the learner's that runs. Objects that no
+    board shows are not looked at.
+    """
     found = []
-    for name in components:
-        if name in section.stopped and name in world.running:
+    for name, runs in components.items():
+        if name in section.stopped and runs:
             found.append(f"{name} runs")
-        elif name not in section.stopped and name not in world.running:
+        elif name not in section.stopped and not runs:
             found.append(f"{name} does not run")
-    there = {_key(obj): obj for obj in (*world.workloads, *world.pods)}
+    there = {_key(obj) for obj in (*world.workloads, *world.pods)}
     for wanted in section.objects:
-        if wanted["kind"] in SHORT.values():
-            have = there.get(_key(wanted))
-            if have is None:
-                found.append(f"there is no {wanted['kind']} {wanted['metadata']['name']}")
-            elif (want := wanted["spec"].get("replicas")) not in (None, have["spec"].get("replicas")):
-                found.append(f"{wanted['kind']} {wanted['metadata']['name']} has not {want} replicas")
+        if wanted["kind"] in SHORT.values() and _key(wanted) not in there:
+            found.append(f"there is no {wanted['kind']} {wanted['metadata']['name']}")
     for absent in section.absent:
         kind, _, name = absent.partition("/")
         if (SHORT.get(kind, kind), "default", name) in there:
             found.append(f"{absent} is still there")
     if swapped:
         found.append("a function is swapped in")
-    found += [f"your program {name} runs" for name in programs if name not in section.own]
     found += [f"your program {name} does not run" for name in section.own if name not in programs]
     return found
 

@@ -125,7 +125,8 @@ EXERCISES = (
         name="a favourite pod",
         task=(
             "kube-proxy asks `pick` for each connection which pod gets it. Write your own: always the endpoint with "
-            "the smallest address (compare .address as text), None when there is no endpoint. Put it in, and send requests."
+            "the smallest address (compare .address as text), None when there is no endpoint. Put it in, and send "
+            "requests."
         ),
         judge=favourite,
         where="the stock one is above: target.endpoints holds the ready pods, each has .address and .port",
@@ -137,7 +138,7 @@ EXERCISES = (
             "    return min(target.endpoints, key=lambda endpoint: endpoint.address)\n"
             "\n"
             'lab.swap("kube-proxy", pick)\n'
-            'lab.ask("hello")'
+            'print(lab.ask("hello"))'
         ),
         explanation="The process is the same one as before; only its decision is yours. lab.unswap() gives it back.",
         builds_on="who answers?",
