@@ -279,7 +279,7 @@ lab.swap("kube-controller-manager", decide)
 pods = lab.pods("app=web")
 %kubectl label pod {pods[0]} {pods[1]} keep=yes
 %kubectl scale replicaset web --replicas=5
-lab.wait_for(lambda: len(lab.pods("app=web")) == 5)
+lab.settle()
 %kubectl scale replicaset web --replicas=2"""
 
 EXERCISES = (

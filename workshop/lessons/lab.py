@@ -9,6 +9,7 @@ from typing import Any
 
 from workshop.clock import SYSTEM
 from workshop.cluster import layout
+from workshop.cluster.board import rows
 from workshop.cluster.facade import Cluster
 from workshop.views import Board
 
@@ -156,6 +157,10 @@ class Lab:
                 return False
             feed.wait_for_change(feed.sequence, min(left, 1.0))
         return True
+
+    def settle(self, seconds: float = 20.0) -> bool:
+        """Wait until nobody has anything to do: the three truths of each workload agree."""
+        return self.wait_for(lambda: not any(row.next for row in rows(self._open().feed.world)), seconds)
 
     def kill_container(self, selector: str, node: str = "") -> None:
         """`kill -9` the first process of a container of such a pod (on that node), behind everybody's back."""
@@ -432,11 +437,11 @@ def _word(finding: Finding) -> str:
 
 
 def table(exercises: Any, steps: Steps) -> Table:
-    rows = []
+    made = []
     for exercise in exercises:
         step = steps.get(exercise.name, {})
         mark = "✓ solved" if step.get("passed") else "✗ not yet" if step.get("tries") else "· open"
-        rows.append(
+        made.append(
             (mark, exercise.name, f"{step.get('tries', 0)} checks", "" if step.get("passed") else step.get("wrong", ""))
         )
-    return Table(("", "exercise", "", "what the last check found"), tuple(rows))
+    return Table(("", "exercise", "", "what the last check found"), tuple(made))
