@@ -99,6 +99,11 @@ class Stored:
         return self._attributes
 
 
+def _look_at(question: asyncio.Future[int]) -> None:
+    if not question.cancelled():
+        question.exception()
+
+
 def unreadable(key: str) -> errors.ApiError:
     """500: what is stored under `key` is encrypted by a key that this server does not have, or is no JSON."""
     return errors.internal(f"unable to transform key {errors.quote(key)}: no matching prefix found")
@@ -205,6 +210,8 @@ class Cacher:
         self._moved = asyncio.Event()
         self.revision = 0
         self.trusts_progress = True
+        self._question: asyncio.Future[int] | None = None
+        self._asking: asyncio.Future[int] | None = None
         self.ready = asyncio.Event()
 
     def shelf(self, prefix: str) -> Shelf:
@@ -324,9 +331,23 @@ class Cacher:
 
     async def consistent(self) -> int:
         """Bring the cache up to what the store holds at this moment; the revision of that."""
-        revision = await (self._storage.current_revision() if self.trusts_progress else self._barrier())
+        revision = await (self._newest() if self.trusts_progress else self._barrier())
         await self.wait_until(revision)
         return self.revision
+
+    async def _newest(self) -> int:
+        """The store's revision at this moment. One question to etcd serves all who come before it is put; whoever comes
+        while it is on its way shares the next one, since the answer under way may be older than what he asks for."""
+        if self._question is None:
+            self._question = asyncio.ensure_future(self._ask(self._asking))
+            self._question.add_done_callback(_look_at)  # all who asked may have gone
+        return await asyncio.shield(self._question)
+
+    async def _ask(self, before: asyncio.Future[int] | None) -> int:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._asking, self._question = self._question, None
+        return await self._storage.current_revision()
 
     async def _barrier(self) -> int:
         """Write a key of our own; when its event comes, all earlier ones have come.

@@ -126,11 +126,17 @@ class Reader:
         self._storage, self._cacher, self._presenter = storage, cacher, presenter
 
     async def get(self, resource: Resource, namespace: str, name: str, version: str = "") -> Stored:
-        """One object. With a resourceVersion from the cache, else from etcd. Raises ApiError 404."""
+        """One object from the cache: with a resourceVersion one at least as new, else as etcd has it now.
+
+        Where the cache cannot be sure to be up to date etcd is read itself. Raises ApiError 404.
+        """
         key = resource.storage_key(namespace or None, name)
         if version:
             await self._cacher.wait_until(version_number(version))
             found: Stored | None = self._cacher.shelf(resource.storage_key()).items.get(key)
+        elif self._cacher.trusts_progress:
+            await self._cacher.consistent()
+            found = self._cacher.shelf(resource.storage_key()).items.get(key)
         else:
             kv = await self._storage.get(key)
             found = Stored(kv.key, kv.value, kv.mod_revision) if kv else None
