@@ -43,7 +43,8 @@ def range_(store: Store, request: Message) -> bytes:
     if request.count_only and not filtered:
         _, count = store.range(key, end, request.revision, limit=1)
         return encode.number(4, count)
-    whole = filtered or request.sort_order or request.sort_target
+    # As upstream: another target without an order sorts only the first keys that the limit lets through.
+    whole = filtered or request.sort_order
     records, count = store.range(key, end, request.revision, 0 if whole else max(limit, 0) + 1 if limit > 0 else 0)
     if request.count_only:
         return encode.number(4, count)
@@ -276,11 +277,12 @@ def _check_txn(request: Message, allowed: int) -> None:
                     raise errors.KeyNotFound
 
 
-Ranges = list[tuple[bytes, bytes | None]]
+Ranges = list[tuple[bytes, bytes]]
 
 
 def _covers(ranges: Ranges, key: bytes) -> bool:
-    return any(key == low if end is None else low <= key and (not end or key < end) for low, end in ranges)
+    """As upstream: an end of one zero byte is not taken for "all from here", so such a deletion covers nothing."""
+    return any(low <= key < end if end else key == low for low, end in ranges)
 
 
 def _check_intervals(operations: Any) -> tuple[set[bytes], Ranges]:
@@ -290,7 +292,7 @@ def _check_intervals(operations: Any) -> tuple[set[bytes], Ranges]:
     for operation in operations:
         if operation.HasField("request_delete_range"):
             request = operation.request_delete_range
-            deletes.append((request.key, end_of(request.range_end)))
+            deletes.append((request.key, request.range_end))
     puts: set[bytes] = set()
     for operation in operations:
         if operation.HasField("request_txn"):
