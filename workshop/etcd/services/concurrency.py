@@ -18,7 +18,7 @@ from typing import Any
 from workshop.etcd import errors
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.rpc.call import Call, Method
-from workshop.etcd.services.base import Member, streaming, unary
+from workshop.etcd.services.base import Member, Unary, streaming, unary
 from workshop.etcd.services.kv import KV
 from workshop.etcd.services.lease import Lease
 from workshop.wire import etcd_pb2 as pb
@@ -33,6 +33,18 @@ class Failed(errors.EtcdError):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+
+def inner(handler: Unary) -> Method:
+    """A method of a service that is itself a client: the code of a refusal is lost on the way, its text is not."""
+
+    async def handle(data: bytes, call: Call) -> bytes:
+        try:
+            return await handler(data, call)
+        except errors.EtcdError as refused:
+            raise Failed(refused.text) from refused
+
+    return unary(handle)
 
 
 def prefix_end(prefix: bytes) -> bytes:
@@ -117,7 +129,7 @@ class Lock:
         self._left: set[asyncio.Future[Any]] = set()
 
     def methods(self) -> dict[str, Method]:
-        return {"Lock": unary(self.lock), "Unlock": unary(self.unlock)}
+        return {"Lock": inner(self.lock), "Unlock": inner(self.unlock)}
 
     async def lock(self, data: bytes, call: Call) -> bytes:
         request = pb.LockRequest.FromString(data)
@@ -159,11 +171,11 @@ class Election:
 
     def methods(self) -> dict[str, Method]:
         return {
-            "Campaign": unary(self.campaign),
-            "Proclaim": unary(self.proclaim),
-            "Leader": unary(self.leader),
+            "Campaign": inner(self.campaign),
+            "Proclaim": inner(self.proclaim),
+            "Leader": inner(self.leader),
             "Observe": streaming(self.observe),
-            "Resign": unary(self.resign),
+            "Resign": inner(self.resign),
         }
 
     def _queue(self, name: bytes, call: Call) -> Queue:
