@@ -57,6 +57,13 @@ class Seat:
         assert "Traceback" not in result.stderr, result.stderr
         return result.stderr
 
+    def must_be_possible(self) -> None:
+        """Skips the test, in words, where this system does not allow the seat's mode."""
+        checks = json.loads(self.workshop("doctor", "-o", "json"))
+        (verdict,) = [check for check in checks if check["check"] == f"mode {self.mode}"]
+        if not verdict["ok"]:
+            skip(f"mode {self.mode} is not possible here: {verdict['what']}")
+
     def processes(self) -> dict[str, dict[str, object]]:
         return {row["name"]: row for row in json.loads(self.workshop("ps", "-o", "json"))}
 

@@ -76,10 +76,7 @@ def seat(request):
     with tempfile.TemporaryDirectory(prefix="ws-e2e-") as folder:
         seat = seats.make(request.param, Path(folder))
         try:
-            checks = json.loads(seat.workshop("doctor", "-o", "json"))
-            (verdict,) = [check for check in checks if check["check"] == f"mode {seat.mode}"]
-            if not verdict["ok"]:
-                seats.skip(f"mode {seat.mode} is not possible here: {verdict['what']}")
+            seat.must_be_possible()
             yield seat
         finally:
             seat.run(seat.python, "-m", "workshop", "down", "--purge")

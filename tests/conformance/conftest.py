@@ -8,27 +8,50 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.cluster import seats
 
 from . import kubectl as stock
 
 _count = itertools.count()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.cluster)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "any_mode: judges the API server alone, which is the same in each mode: runs in one of them"
+    )
 
 
-# As root: the mode with most (namespaces) and the one with least (127/8). What an ordinary user gets in each mode is
-# shown by tests/cluster/test_end_to_end.py.
-MODES = (
-    ["foreign"] if os.environ.get("CONFORMANCE_KUBECONFIG") else ["root", "plain"] if os.geteuid() == 0 else ["plain"]
-)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    ours = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in ours:
+        item.add_marker(pytest.mark.cluster)
+    elsewhere = [item for item in ours if item.get_closest_marker("any_mode") and not _its_mode(item)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
+def _its_mode(item: pytest.Item) -> bool:
+    """Such tests are dealt out to the modes by their names, so that each mode gets some."""
+    assert isinstance(item, pytest.Function)
+    mode = item.callspec.params.get("kubeconfig") if hasattr(item, "callspec") else None
+    return mode is None or mode == MODES[zlib.crc32(item.originalname.encode()) % len(MODES)]
+
+
+def modes() -> list[str]:
+    """Root, and an ordinary user that the test makes, with user namespaces and without."""
+    if os.environ.get("CONFORMANCE_KUBECONFIG"):
+        return ["foreign"]
+    return ["root", "userns", "plain"] if os.geteuid() == 0 else ["userns", "plain"]
+
+
+MODES = modes()
 
 
 @pytest.fixture(scope="session", params=MODES)
@@ -36,16 +59,15 @@ def kubeconfig(request: pytest.FixtureRequest) -> Iterator[str]:
     if foreign := os.environ.get("CONFORMANCE_KUBECONFIG"):
         yield foreign
         return
-    from workshop.cluster.facade import Cluster
-
-    with tempfile.TemporaryDirectory(prefix="workshop-conformance-") as home, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKSHOP_HOME", home)
-        cluster = Cluster("conformance")
+    with tempfile.TemporaryDirectory(prefix="ws-judges-") as folder:
+        seat = seats.make(request.param, Path(folder))
         try:
-            cluster.up(nodes=2, mode=request.param)
-            yield str(cluster.kubeconfig())
+            seat.must_be_possible()
+            seat.workshop("up", "--name", "judges", "--nodes", "2", "--mode", seat.mode)
+            yield seat.workshop("kubeconfig", "--name", "judges").strip()
         finally:
-            cluster.down()
+            seat.run(seat.python, "-m", "workshop", "down", "--name", "judges", "--purge")
+            seats.leave(seat)
 
 
 @pytest.fixture(scope="session")

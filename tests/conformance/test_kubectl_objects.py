@@ -85,6 +85,7 @@ def test_labels_and_annotations(k: Kubectl) -> None:
     assert k("get", "configmap", "a", "-o", "jsonpath={.metadata.annotations.note}") == "hello world"
 
 
+@pytest.mark.any_mode
 @pytest.mark.parametrize(
     ("kind", "patch"),
     [
@@ -197,6 +198,7 @@ def test_can_i(k: Kubectl) -> None:
     assert "Username" in k("auth", "whoami")
 
 
+@pytest.mark.any_mode
 def test_forbidden_in_upstreams_words(k: Kubectl) -> None:
     user = f"system:serviceaccount:{k.namespace}:default"
     error = k.fails("get", "pods", f"--as={user}")
@@ -206,6 +208,7 @@ def test_forbidden_in_upstreams_words(k: Kubectl) -> None:
     ) in error
 
 
+@pytest.mark.any_mode
 def test_a_token_of_a_service_account_works_until_the_account_is_gone(k: Kubectl) -> None:
     k("create", "serviceaccount", "robot")
     token = k("create", "token", "robot").strip()
@@ -226,6 +229,7 @@ def test_a_token_of_a_service_account_works_until_the_account_is_gone(k: Kubectl
         eventually(lambda: "error: You must be logged in to the server" in robot.fails("get", "pods"), 20)
 
 
+@pytest.mark.any_mode
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -248,6 +252,7 @@ def test_bad_objects(k: Kubectl, text: str, wanted: str) -> None:
     assert wanted in k.fails("create", "-f", "-", stdin=text)
 
 
+@pytest.mark.any_mode
 def test_immutable_fields(k: Kubectl) -> None:
     k("create", "deployment", "web", "--image=nginx", "--replicas=0")
     error = k.fails("patch", "deployment", "web", "-p", '{"spec":{"selector":{"matchLabels":{"app":"other"}}}}')
@@ -262,6 +267,7 @@ def test_immutable_fields(k: Kubectl) -> None:
     )
 
 
+@pytest.mark.any_mode
 def test_dry_run_stores_nothing(k: Kubectl) -> None:
     assert (
         k("create", "configmap", "a", "--from-literal=x=1", "--dry-run=server")
@@ -270,6 +276,7 @@ def test_dry_run_stores_nothing(k: Kubectl) -> None:
     assert "NotFound" in k.fails("get", "configmap", "a")
 
 
+@pytest.mark.any_mode
 def test_the_same_name_twice(k: Kubectl) -> None:
     k("create", "configmap", "a", "--from-literal=x=1")
     assert k.fails("create", "configmap", "a") == 'error: failed to create configmap: configmaps "a" already exists\n'
@@ -287,6 +294,7 @@ def test_a_namespace_takes_everything_with_it(kubectl_program: str, kubeconfig: 
     assert 'namespaces "short-lived" not found' in k.fails("create", "configmap", "b", "-n", "short-lived")
 
 
+@pytest.mark.any_mode
 def test_chunks(k: Kubectl) -> None:
     for name in "abcde":
         k("create", "configmap", name)
@@ -297,12 +305,14 @@ def test_chunks(k: Kubectl) -> None:
     assert names[:6] == ["a", "b", "c", "d", "e", "kube-root-ca.crt"]
 
 
+@pytest.mark.any_mode
 def test_secrets_are_encoded_and_typed(k: Kubectl) -> None:
     k("create", "secret", "generic", "s", "--from-literal=password=hunter2")
     secret = json.loads(k("get", "secret", "s", "-o", "json"))
     assert (secret["type"], secret["data"]) == ("Opaque", {"password": "aHVudGVyMg=="})
 
 
+@pytest.mark.any_mode
 def test_field_selectors(k: Kubectl) -> None:
     k("run", "one", "--image=nginx")
     assert k("get", "pods", "--field-selector=metadata.name=one", "-o", "name") == "pod/one\n"
@@ -321,6 +331,7 @@ def test_autoscale_and_other_protobuf_bodies(k: Kubectl) -> None:
     k("delete", "clusterrolebinding", f"b-{k.namespace}")
 
 
+@pytest.mark.any_mode
 def test_impossible_verbs_are_refused(k: Kubectl) -> None:
     error = k.fails("delete", "namespace", "kube-system")
     assert 'namespaces "kube-system" is forbidden: this namespace may not be deleted' in error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from .kubectl import Kubectl, eventually
 
 
@@ -216,6 +218,7 @@ def test_orphans_are_adopted(k: Kubectl) -> None:
     assert k("get", "pods", "-o", "name") == before
 
 
+@pytest.mark.any_mode
 def test_a_quota_is_kept(k: Kubectl) -> None:
     k("create", "quota", "few", "--hard=pods=1")
     k("wait", "--for=jsonpath={.status.hard.pods}=1", "quota/few", "--timeout=30s")

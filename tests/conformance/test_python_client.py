@@ -95,6 +95,7 @@ def test_create_read_replace_delete(api: client.ApiClient, ns: str) -> None:
     assert missing.value.status == 404
 
 
+@pytest.mark.any_mode
 def test_patches(api: client.ApiClient, ns: str) -> None:
     apps = client.AppsV1Api(api)
     labels = {"app": "web"}
@@ -121,6 +122,7 @@ def test_patches(api: client.ApiClient, ns: str) -> None:
     assert scale.spec.replicas == 2
 
 
+@pytest.mark.any_mode
 def test_pages(api: client.ApiClient, ns: str) -> None:
     core = client.CoreV1Api(api)
     for i in range(5):
@@ -136,6 +138,7 @@ def test_pages(api: client.ApiClient, ns: str) -> None:
     assert seen == [f"m{i}" for i in range(5)]
 
 
+@pytest.mark.any_mode
 def test_a_watch_sees_all_changes_in_order(api: client.ApiClient, ns: str) -> None:
     core = client.CoreV1Api(api)
     start = core.list_namespaced_config_map(ns).metadata.resource_version
@@ -162,6 +165,7 @@ def test_a_watch_sees_all_changes_in_order(api: client.ApiClient, ns: str) -> No
     assert versions == sorted(set(versions))
 
 
+@pytest.mark.any_mode
 def test_a_watch_from_the_compacted_past_is_gone(api: client.ApiClient, ns: str) -> None:
     core = client.CoreV1Api(api)
     with pytest.raises(ApiException) as gone:
@@ -173,11 +177,13 @@ def test_a_watch_from_the_compacted_past_is_gone(api: client.ApiClient, ns: str)
     assert gone.value.status == 504 or gone.value.status == 410
 
 
+@pytest.mark.any_mode
 def test_create_from_yaml(api: client.ApiClient, ns: str) -> None:
     utils.create_from_dict(api, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "b"}}, namespace=ns)  # fmt: skip
     assert client.CoreV1Api(api).read_namespaced_secret("s", ns).data == {"a": "Yg=="}
 
 
+@pytest.mark.any_mode
 def test_errors_carry_a_status(api: client.ApiClient, ns: str) -> None:
     core = client.CoreV1Api(api)
     with pytest.raises(ApiException) as invalid:
@@ -187,12 +193,14 @@ def test_errors_carry_a_status(api: client.ApiClient, ns: str) -> None:
     assert {c["field"] for c in status["details"]["causes"]} >= {"metadata.name", "spec.containers"}
 
 
+@pytest.mark.any_mode
 def test_custom_objects_of_an_unknown_group(api: client.ApiClient) -> None:
     with pytest.raises(ApiException) as missing:
         client.CustomObjectsApi(api).list_cluster_custom_object("example.com", "v1", "things")
     assert missing.value.status == 404
 
 
+@pytest.mark.any_mode
 def test_leases_elect(api: client.ApiClient, ns: str) -> None:
     coordination = client.CoordinationV1Api(api)
     made = coordination.create_namespaced_lease(

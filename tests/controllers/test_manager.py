@@ -219,3 +219,25 @@ async def test_the_health_port() -> None:
         assert await client.request("GET", "/healthz") == "ok"
         assert 'up{name="a"} 1' in await client.request("GET", "/metrics")
     await settle()
+
+
+async def test_what_is_deleted_is_free_again_in_the_quota_at_once() -> None:
+    """Of a kind that nobody but the quota names."""
+    api = FakeApi()
+    verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
+    maps = {"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}, "scope": "Namespaced", "verbs": verbs}
+    group = {"metadata": {}, "versions": [{"version": "v1", "resources": [maps]}]}
+    api.objects["/api"] = {"kind": "APIGroupDiscoveryList", "metadata": {}, "items": [group]}
+    api.objects["/apis"] = {"kind": "APIGroupDiscoveryList", "metadata": {}, "items": []}
+    collection = "/api/v1/namespaces/default/configmaps"
+    for one in ("a", "b"):
+        api.put(collection, {"metadata": {"name": one, "namespace": "default"}})
+    quotas = "/api/v1/namespaces/default/resourcequotas"
+    hard = {"count/configmaps": "5"}
+    api.put(quotas, {"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": hard}})
+    async with Managed(api, "resourcequota-controller") as m:
+        await m.clock.advance(1)
+        assert api.objects[f"{quotas}/q"]["status"]["used"] == {"count/configmaps": "2"}
+        api.remove(f"{collection}/a")
+        await m.clock.advance(0.1)
+        assert api.objects[f"{quotas}/q"]["status"]["used"] == {"count/configmaps": "1"}

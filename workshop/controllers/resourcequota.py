@@ -1,7 +1,8 @@
 """ResourceQuota: what a namespace uses. Upstream: `pkg/controller/resourcequota`, `pkg/quota/v1`.
 
-Admission refuses what would go beyond; this controller counts again what is there (after deletions above all). `usage`
-is pure.
+Admission refuses what would go beyond; this controller counts again what is there, after each deletion above all. Of
+kinds that only quotas name (`count/deployments.apps`, a custom one's too) it begins to follow each when one names it.
+`usage` is pure.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from workshop.api import meta, quantity
-from workshop.api.errors import ApiError
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.quantity import Quantity
-from workshop.api.resources import resource
+from workshop.api.resources import Resource, resource
+from workshop.client.informer import Informer
 
 from . import pods
 from .base import Context, update_status
+from .discovery import Discovery
 
 QUOTAS = resource("resourcequotas")
 COUNTED = {
@@ -119,12 +121,18 @@ class ResourceQuotaController:
         self._queue = context.queue()
         self._quotas = context.informer("resourcequotas")
         self._quotas.add_handler(self._changed, self._updated)
-        self._pods = context.informer("pods")
-        self._services = context.informer("services")
-        self._claims = context.informer("persistentvolumeclaims")
-        self._pods.add_handler(None, self._pod_updated, self._freed)
-        self._services.add_handler(None, None, self._freed)
-        self._claims.add_handler(None, None, self._freed)
+        self._discovery = Discovery(context.client)
+        self._followed: dict[str, Informer] = {}
+        self._follow(resource("pods"), "pods").add_handler(None, self._pod_updated, None)
+        self._follow(resource("services"), "services").add_handler(None, self._service_updated, None)
+        self._follow(resource("persistentvolumeclaims"), "persistentvolumeclaims")
+
+    def _follow(self, res: Resource, name: str) -> Informer:
+        """What is deleted of `res` is free again. The garbage collector follows everything: mostly one watch more is
+        not even needed."""
+        informer = self._followed[name] = self._context.informers.informer(res)
+        informer.add_handler(None, None, self._freed)
+        return informer
 
     def _changed(self, quota: Obj) -> None:
         self._queue.add(key_of(quota))
@@ -135,10 +143,14 @@ class ResourceQuotaController:
 
     def _freed(self, obj: Obj) -> None:
         for quota in self._quotas.store.by_index("namespace", meta.namespace(obj)):
-            self._queue.add_after(key_of(quota), 0.05)
+            self._queue.add(key_of(quota))
 
     def _pod_updated(self, old: Obj, new: Obj) -> None:
         if pods.is_finished(new) and not pods.is_finished(old):
+            self._freed(new)
+
+    def _service_updated(self, old: Obj, new: Obj) -> None:
+        if old["spec"].get("type") != new["spec"].get("type"):
             self._freed(new)
 
     async def run(self) -> None:
@@ -149,26 +161,28 @@ class ResourceQuotaController:
         if quota is None:
             return None
         hard = quota["spec"].get("hard") or {}
+        names = {name.removeprefix("count/") for name in hard if name.startswith("count/") or name in COUNTED}
         objects = {
-            "pods": self._pods.store.by_index("namespace", key.namespace),
-            "services": self._services.store.by_index("namespace", key.namespace),
-            "persistentvolumeclaims": self._claims.store.by_index("namespace", key.namespace),
+            name.split(".")[0]: await self._objects(name, key.namespace)
+            for name in names | {"pods", "services", "persistentvolumeclaims"}
         }
-        for name in hard:
-            await self._count(name, key.namespace, objects)
         status = {"hard": hard, "used": usage(quota, objects)}
         await update_status(self._client, QUOTAS, quota, status)
         return RESYNC
 
-    async def _count(self, name: str, namespace: str, objects: dict[str, list[Obj]]) -> None:
-        """Kinds that nothing here watches are listed when a quota names them."""
-        if not name.startswith("count/") and name not in COUNTED:
-            return
-        wanted = name.removeprefix("count/")
-        plural = wanted.split(".")[0]
-        if plural in objects:
-            return
-        try:
-            objects[plural] = (await self._client.list(resource(wanted), namespace))["items"]
-        except (KeyError, ApiError):
-            objects[plural] = []
+    async def _objects(self, name: str, namespace: str) -> list[Obj]:
+        """Those of a kind in the namespace; none of a kind that the server does not serve."""
+        informer = self._followed.get(name) or await self._begin_to_follow(name)
+        if informer is None:
+            return []
+        await informer.synced.wait()
+        return informer.store.by_index("namespace", namespace)
+
+    async def _begin_to_follow(self, name: str) -> Informer | None:
+        served = {r.group_resource: r for r in await self._discovery.resources() if r.namespaced}
+        res = served.get(name)
+        if res is None or not {"list", "watch"} <= set(res.verbs):
+            return None
+        informer = self._follow(res, name)
+        self._context.informers.start()
+        return informer
