@@ -210,6 +210,7 @@ class Security:
             for kind, index in sources:
                 tasks.create_task(feed(self._cache, kind, index.put, index.remove, told))
             tasks.create_task(self.bootstrap.keep_fresh())
+            tasks.create_task(self.services.repair_periodically())
 
 
 def _lower(names: Sequence[str]) -> list[str]:

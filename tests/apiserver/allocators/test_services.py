@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from random import Random
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from workshop.api.errors import ApiError
 from workshop.apiserver.allocators import families
 from workshop.apiserver.allocators.bands import pick, static_band
+from workshop.apiserver.allocators.ports import pack, unpack
 from workshop.apiserver.allocators.services import ServiceAllocator
 from workshop.apiserver.storage.memory import MemoryStorage
 
@@ -251,3 +253,47 @@ def test_pick_finds_a_free_number_whenever_there_is_one(size: int, band: int, us
     assert number in free if free else number is None
     if free & set(range(band, size)):
         assert number is not None and number >= band  # the static band is left alone
+
+
+async def test_two_servers_never_give_away_the_same_node_port() -> None:
+    """Each has its own idea of what is taken; the record in the store decides."""
+    one, ports = Cluster(ports=(30000, 30019)), []
+    two = Cluster(ports=(30000, 30019), store=one.store)
+    for number in range(10):
+        made = await asyncio.gather(
+            one.create(service(f"a{number}", type="NodePort")), two.create(service(f"b{number}", type="NodePort"))
+        )
+        ports += [obj["spec"]["ports"][0]["nodePort"] for obj in made]
+    assert sorted(ports) == list(range(30000, 30020))
+    for cluster in (one, two):
+        with pytest.raises(ApiError, match="range is full"):
+            await cluster.create(service("c", type="NodePort"))
+    await two.allocator.ports.release([30007])
+    assert (await one.create(service("c", type="NodePort")))["spec"]["ports"][0]["nodePort"] == 30007
+
+
+async def test_a_named_port_that_another_server_took_or_gave_back() -> None:
+    one = Cluster()
+    two = Cluster(store=one.store)
+    named = [{"port": 80, "protocol": "TCP", "nodePort": 31000}]
+    held = await one.create(service("a", type="NodePort", ports=copy.deepcopy(named)))
+    for dry_run in (True, False):
+        with pytest.raises(ApiError, match="provided port is already allocated"):
+            await two.create(service("b", type="NodePort", ports=copy.deepcopy(named)), dry_run=dry_run)
+    await one.allocator.after_delete(held)
+    await two.create(service("b", type="NodePort", ports=copy.deepcopy(named)))
+
+
+async def test_a_leaked_node_port_is_freed_by_the_fourth_repair() -> None:
+    cluster = Cluster()
+    await cluster.allocator.ports.allocate(30100)
+    for _ in range(3):
+        await cluster.allocator.repair()
+        assert cluster.allocator.ports.used == {30100}
+    await cluster.allocator.repair()
+    assert cluster.allocator.ports.used == set()
+
+
+@given(st.sets(st.integers(30000, 32767)))
+def test_the_record_says_which_ports_are_taken(used: set[int]) -> None:
+    assert unpack(pack(30000, 32767, used)) == used

@@ -6,7 +6,7 @@ Read in this order:
 - `families.py` which of a Service's fields mean what: address families, clearing what a change of type makes void
 - `ips.py`      ClusterIPs: an IPAddress object holds each
 - `ports.py`    node ports: a set in memory, rebuilt from the Services
-- `services.py` both together, as one transaction a write; repair at start
+- `services.py` both together, as one transaction a write; repair at start and every 3 minutes
 
 Left out: ServiceCIDRs beside the flag's ranges; a store of node ports that two API servers share.
 Upstream: `pkg/registry/core/service/{ipallocator,portallocator,storage}`, KEP-1880, KEP-3070, KEP-3668.

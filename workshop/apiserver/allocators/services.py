@@ -22,13 +22,15 @@ from workshop.apiserver.allocators import families
 from workshop.apiserver.allocators.families import invalid
 from workshop.apiserver.allocators.ips import AllocationError, IpAllocator, RangeFull
 from workshop.apiserver.allocators.ports import PortAllocator
-from workshop.apiserver.storage.interface import Storage
+from workshop.apiserver.storage.interface import Storage, StorageError
 from workshop.clock import Clock
 
 logger = logging.getLogger(__name__)
 
 #: An address is taken a moment before its Service is stored, perhaps by another server: too young to be a leak (s).
 YOUNG = 60.0
+#: Seconds, as upstream's.
+REPAIR_EVERY = 180.0
 
 
 class Transaction:
@@ -45,22 +47,18 @@ class Transaction:
     async def commit(self) -> None:
         """The Service is stored."""
         if self.dry_run:
-            self._release_ports(self.taken_ports)
             return
-        self._release_ports(self.freed_ports)
+        await self._owner.ports.release(self.freed_ports)
         for ip in self.freed_ips:
             await self._owner.release_ip(ip)
 
     async def rollback(self) -> None:
         """The Service is not stored."""
-        self._release_ports(self.taken_ports)
-        if not self.dry_run:
-            for ip in self.taken_ips:
-                await self._owner.release_ip(ip)
-
-    def _release_ports(self, ports: Sequence[int] | set[int]) -> None:
-        for port in ports:
-            self._owner.ports.release(port)
+        if self.dry_run:
+            return
+        await self._owner.ports.release(self.taken_ports)
+        for ip in self.taken_ips:
+            await self._owner.release_ip(ip)
 
 
 class ServiceAllocator:
@@ -74,15 +72,13 @@ class ServiceAllocator:
         self._ips = {
             a.family: a for a in (IpAllocator(ipaddress.ip_network(r), storage, clock, random) for r in ranges)
         }
-        self.ports = PortAllocator(*ports, random)
+        self.ports = PortAllocator(*ports, storage, random)
 
     async def repair(self) -> None:
-        """At start: learn what Services hold, give objects to addresses without one, drop those that nobody holds."""
-        kind = resource("services")
-        services = [json.loads(kv.value) for kv in (await self._storage.list(kind.storage_key())).items]
+        """Learn what Services hold, give objects to addresses without one, drop those that nobody holds."""
+        await self.ports.repair(self._held_ports)
         held: dict[str, tuple[str, str]] = {}
-        for service in services:
-            self.ports.used |= families.node_ports(service["spec"])
+        for service in await self._services():
             for ip in families.cluster_ips(service["spec"]):
                 held[str(ipaddress.ip_address(ip))] = (service["metadata"]["namespace"], service["metadata"]["name"])
         for allocator in self._ips.values():
@@ -95,6 +91,22 @@ class ServiceAllocator:
                 if creation_timestamp(known[ip]) < self._clock.now() - YOUNG:
                     logger.warning("IPAddress %s belongs to no Service", ip)
                     await allocator.release(ip)
+
+    async def repair_periodically(self) -> None:
+        """For ever: a server that died between taking and storing leaves a port behind."""
+        while True:
+            await self._clock.sleep(REPAIR_EVERY)
+            try:
+                await self.repair()
+            except StorageError as error:
+                logger.warning("cannot repair the allocations of Services: %s", error)
+
+    async def _services(self) -> list[Obj]:
+        kind = resource("services")
+        return [json.loads(kv.value) for kv in (await self._storage.list(kind.storage_key())).items]
+
+    async def _held_ports(self) -> set[int]:
+        return set().union(*(families.node_ports(service["spec"]) for service in await self._services()))
 
     async def release_ip(self, ip: str) -> None:
         """Give an address back to its range."""
@@ -112,8 +124,7 @@ class ServiceAllocator:
 
     async def after_delete(self, service: Obj) -> None:
         """The Service is gone: what it held is free."""
-        for port in families.node_ports(service["spec"]):
-            self.ports.release(port)
+        await self.ports.release(families.node_ports(service["spec"]))
         for ip in families.cluster_ips(service["spec"]):
             await self.release_ip(ip)
 
@@ -122,7 +133,7 @@ class ServiceAllocator:
         try:
             families.init_families(new, old, list(self._ips))
             await self._take_ips(new, old, transaction)
-            self._take_ports(new, old, transaction)
+            await self._take_ports(new, old, transaction)
         except BaseException:
             await transaction.rollback()
             raise
@@ -163,7 +174,7 @@ class ServiceAllocator:
         transaction.taken_ips.append(wanted)
         return wanted
 
-    def _take_ports(self, new: Obj, old: Obj | None, transaction: Transaction) -> None:
+    async def _take_ports(self, new: Obj, old: Obj | None, transaction: Transaction) -> None:
         spec = new["spec"]
         held = families.node_ports(old["spec"]) if old else set()
         if families.has_node_ports(spec):
@@ -175,37 +186,37 @@ class ServiceAllocator:
                     continue
                 number = named or by_port.get(port.get("port"))
                 if number is None:
-                    port["nodePort"] = by_port[port.get("port")] = self._next_port(transaction)
+                    port["nodePort"] = by_port[port.get("port")] = await self._next_port(transaction)
                 else:
                     port["nodePort"] = number
                     if number not in held and number not in transaction.taken_ports:
-                        self._take_port(new, number, f"spec.ports[{i}].nodePort", transaction)
+                        await self._take_port(new, number, f"spec.ports[{i}].nodePort", transaction)
         if families.needs_health_check(spec) and not (old and spec.get("healthCheckNodePort") in held):
-            self._take_health_check(spec, transaction)
+            await self._take_health_check(spec, transaction)
 
-    def _take_port(self, service: Obj, number: int, field: str, transaction: Transaction) -> None:
+    async def _take_port(self, service: Obj, number: int, field: str, transaction: Transaction) -> None:
         try:
-            self.ports.allocate(number)
+            await self.ports.allocate(number, transaction.dry_run)
         except AllocationError as e:
             name = service["metadata"].get("name", "")
             raise errors.invalid("Service", name, [invalid(field, number, str(e))]) from None
         transaction.taken_ports.append(number)
 
-    def _take_health_check(self, spec: Obj, transaction: Transaction) -> None:
+    async def _take_health_check(self, spec: Obj, transaction: Transaction) -> None:
         wanted = spec.get("healthCheckNodePort")
         if not wanted:
-            spec["healthCheckNodePort"] = self._next_port(transaction)
+            spec["healthCheckNodePort"] = await self._next_port(transaction)
             return
         try:
-            self.ports.allocate(wanted)
+            await self.ports.allocate(wanted, transaction.dry_run)
         except AllocationError as e:
             why = f"failed to allocate requested HealthCheck NodePort {wanted}: {e}"
             raise errors.internal(why) from None
         transaction.taken_ports.append(wanted)
 
-    def _next_port(self, transaction: Transaction) -> int:
+    async def _next_port(self, transaction: Transaction) -> int:
         try:
-            port = self.ports.allocate_next()
+            port = await self.ports.allocate_next(transaction.taken_ports, transaction.dry_run)
         except RangeFull as e:
             raise errors.internal(f"failed to allocate a nodePort: {e}") from None
         transaction.taken_ports.append(port)
