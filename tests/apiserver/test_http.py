@@ -730,3 +730,16 @@ async def test_a_watcher_that_does_not_read_is_cut_off(
                 await client.patch(resource("configmaps"), "a", {"data": {"a": f"{turn}" * 100_000}}, "default")
         assert (await client.get(resource("configmaps"), "a", "default"))["metadata"]["name"] == "a"
         writer.transport.abort()
+
+
+async def test_a_pod_whose_node_is_gone(api: Api) -> None:
+    """The node's name under the request's resource: so says the real one."""
+    lost = pod("lost")
+    lost["spec"]["nodeName"] = "nowhere"
+    await made(api, PODS, lost)
+    for path in ("log", "exec?command=ls&stdout=1", "attach?stdout=1", "portforward"):
+        answer = await api("GET", f"{PODS}/lost/{path}")
+        assert (answer.status, answer.json["message"]) == (404, 'pods "nowhere" not found')
+        assert answer.json["details"] == {"name": "nowhere", "kind": "pods"}
+    answer = await api("GET", "/api/v1/nodes/nowhere/proxy/healthz")
+    assert answer.json["message"] == 'nodes "nowhere" not found'

@@ -289,6 +289,8 @@ def test_a_namespace_takes_everything_with_it(kubectl_program: str, kubeconfig: 
     k("create", "namespace", "short-lived")
     k("create", "deployment", "web", "--image=nginx", "-n", "short-lived")
     k("create", "configmap", "a", "--from-literal=x=1", "-n", "short-lived")
+    # a process that is about to start has no handler for SIGTERM yet, and as process 1 never gets it: 30 s of grace
+    k("rollout", "status", "deployment/web", "--timeout=60s", "-n", "short-lived")
     k("delete", "namespace", "short-lived", "--timeout=60s")
     assert "NotFound" in k.fails("get", "namespace", "short-lived")
     assert 'namespaces "short-lived" not found' in k.fails("create", "configmap", "b", "-n", "short-lived")

@@ -141,7 +141,12 @@ class NodeProxy:
         node = pod["spec"].get("nodeName")
         if not node:
             raise errors.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
-        return await self._node_address(node)
+        try:
+            return await self._node_address(node)
+        except errors.ApiError as error:
+            if errors.is_not_found(error):  # upstream's words: the request's resource with the node's name
+                raise errors.not_found(PODS, node) from None
+            raise
 
     async def _node_address(self, node: str) -> str:
         found = (await self._reader.get(NODES, "", node, "0")).obj
