@@ -17,9 +17,13 @@ With I/O:
 - `web.py`      the same as a web page (`cli.py`: `workshop board`)
 - `front/`      the front end of both: plain ES modules
 
+Beside the board, the glass box: `pipeline.py` (pure) requests on their way through kube-apiserver; `glass.py` follows
+them live; `faces.py` one object as kubectl shows it, as JSON on the wire, as bytes in etcd.
+
 What a row says is decided in `workshop.cluster.board`; nothing of that is repeated here.
 """
 
 from .board import Board
+from .glass import GlassBox
 
-__all__ = ["Board"]
+__all__ = ["Board", "GlassBox"]

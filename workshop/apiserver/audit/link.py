@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from workshop import trace
 from workshop.api import codec, errors
 from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
@@ -40,7 +41,8 @@ class Audit:
             if record is None:
                 return await inner(request)
             request.record = record
-            self._write(request, record, "RequestReceived")
+            with trace.step("apiserver.link", link="audit", level=record.event["level"]):
+                self._write(request, record, "RequestReceived")
             long = request.info.verb in LONG_VERBS or request.info.subresource in LONG_SUBRESOURCES
             if request.is_websocket:
                 self._watch_handshake(request, record)

@@ -60,6 +60,7 @@ class FlowControl:
             ]
             if state.level.exempt:
                 state.queues.dispatched += 1
+                trace.emit("apiserver.link", link="flow control", decision="exempt", schema=schema.name, micros=0)
                 return await inner(request)
             with trace.step("apiserver.link", link="flow control", schema=schema.name, level=schema.level) as told:
                 ticket = await self._seat(request, schema.name, schema.flow(request.user, info), state)

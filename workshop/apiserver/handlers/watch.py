@@ -13,6 +13,7 @@ from random import Random
 
 import msgspec
 
+from workshop import trace
 from workshop.api import errors
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher, Change, Stored, event_line
@@ -112,6 +113,8 @@ class Watches:
                 revision = self._cacher.revision
                 changes = await self._presenter.changes(selection.resource, changes)
                 lines = [line for c in changes if (line := encoder.change(c))]
+                if lines and trace.enabled():
+                    _tell(request, selection, changes)
                 if self._clock.monotonic() >= mark:
                     mark = self._clock.monotonic() + BOOKMARK_EVERY
                     lines += [encoder.bookmark(revision)] if bookmarks else []
@@ -119,6 +122,18 @@ class Watches:
                     yield b"".join(lines)
         finally:
             watcher.close()
+
+
+def _tell(request: Request, selection: Selection, changes: list[Change]) -> None:
+    """A trace line: these revisions go to this client."""
+    trace.emit(
+        "apiserver.watch",
+        agent=request.header("user-agent"),
+        user=request.user.name,
+        resource=selection.resource.group_resource,
+        fields=request.option("fieldSelector"),
+        revisions=[change.revision for change in changes],
+    )
 
 
 def _wants_initial_events(request: Request) -> bool | None:

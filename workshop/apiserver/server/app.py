@@ -42,6 +42,8 @@ class Application:
         with trace.step("apiserver.answer", method=request.method, path=request.path) as told:
             response = await self._answer(request)
             told["code"], told["bytes"] = response.status, len(response.body)
+            if response.status >= 400 and trace.enabled():
+                told["message"] = response.body.decode("utf-8", "replace")[:2000]
         if isinstance(response, Served):
             return
         response.headers += [("Audit-Id", request.id), *request.response_headers]
