@@ -19,7 +19,6 @@ from .audit.policy import Policy
 from .cacher import Cacher
 from .dispatch import Dispatch
 from .extensions.controller import DefinitionController
-from .extensions.conversion import Conversion
 from .extensions.presenting import Presenter
 from .extensions.strategies import CustomResources, Definitions
 from .flowcontrol.control import Control
@@ -41,8 +40,6 @@ from .security import Security
 from .server.app import Application
 from .server.http import Request
 from .storage.interface import Storage, StorageError
-from .webhooks import addresses
-from .webhooks.client import WebhookClient
 
 
 @dataclass(frozen=True)
@@ -86,8 +83,7 @@ class ApiServer:
             }
         )
         context = self.security.context
-        self.webhooks = WebhookClient(addresses.Services(context.get, context.list, random))
-        presenter = Presenter(Conversion(self.webhooks, random.getrandbits))
+        presenter = Presenter(context.conversion)
         reader = Reader(storage, self.cacher, presenter)
         writer = Writer(
             storage, self.cacher, admission, strategies, presenter, clock, random, settings.event_ttl,
@@ -212,7 +208,7 @@ class ApiServer:
 
     async def close(self) -> None:
         await self._node_proxy.close()
-        await self.webhooks.close()
+        await self.security.context.webhooks.close()
 
 
 async def _loopback_endpoints() -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Protocol
 
 from workshop.api import errors
-from workshop.api.meta import Obj
+from workshop.api.meta import Obj, copy
 from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.bootstrap.run import encode
+from workshop.apiserver.extensions.conversion import Conversion
 from workshop.apiserver.interfaces import Authorizer
+from workshop.apiserver.registry.convert import convert
 from workshop.apiserver.storage.interface import Conflict, Storage
+from workshop.apiserver.webhooks import addresses
+from workshop.apiserver.webhooks.client import WebhookClient
 from workshop.clock import Clock
 
 
@@ -40,6 +44,8 @@ class CachedContext:
         self.authorizer = authorizer
         self.clock = clock
         self.random = random
+        self.webhooks = WebhookClient(addresses.Services(self.get, self.list, random))
+        self.conversion = Conversion(self.webhooks, random.getrandbits)
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
         stored = self._cache.shelf(resource.storage_key()).items.get(resource.storage_key(namespace or None, name))
@@ -56,6 +62,16 @@ class CachedContext:
     async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
         shelf = self._cache.shelf(resource.storage_key())
         return [stored.obj for stored in shelf.under(resource.storage_key(namespace or None))]
+
+    def shelf(self, resource: Resource) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._cache.shelf(resource.storage_key()).items
+        return found
+
+    async def in_version(self, obj: Obj, to: Resource) -> Obj:
+        if to.definition is None:
+            return convert(obj, to.api_version)
+        (made,) = await self.conversion.convert(to.definition, [copy(obj)], to.api_version)
+        return to.definition.taken(made)
 
     async def update_status(self, resource: Resource, obj: Obj) -> bool:
         metadata = obj["metadata"]

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from workshop.api.meta import Obj
 from workshop.api.resources import Registry, Resource
 from workshop.clock import Clock
+
+if TYPE_CHECKING:
+    from workshop.apiserver.webhooks.client import WebhookClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,11 @@ class AdmissionRequest:
     options: Obj = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)  # for the audit record
+    changed: bool = False
+    """Set by a webhook or a policy that changed the object: those before it get another look."""
+    reinvoked: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
+    """What plugins remember between the two looks, by their names."""
 
 
 class Mutating(Protocol):
@@ -102,6 +110,7 @@ class Context(Protocol):
     """What plugins may use: objects, the authorizer, what is served, time and randomness."""
 
     served: Registry
+    webhooks: WebhookClient
     clock: Clock
     random: Random
     authorizer: Authorizer
@@ -116,6 +125,15 @@ class Context(Protocol):
 
     async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
         """All objects (of a namespace), from the watch cache. Shared: do not change them."""
+        ...
+
+    def shelf(self, resource: Resource) -> Mapping[str, Any]:
+        """The stored objects of a kind (`Stored`: `.revision`, `.obj`) by their keys: for who keeps what he made of
+        them."""
+        ...
+
+    async def in_version(self, obj: Obj, to: Resource) -> Obj:
+        """An object in the version that `to` serves. Raises ApiError 500 when a webhook fails."""
         ...
 
     async def update_status(self, resource: Resource, obj: Obj) -> bool:

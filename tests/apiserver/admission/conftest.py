@@ -72,6 +72,9 @@ class FakeContext:
         self.objects[key] = {**current, "metadata": metadata, "status": obj["status"]}
         return True
 
+    def shelf(self, resource: Resource) -> dict[str, Any]:
+        return {}
+
     async def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
         return [
             obj

@@ -80,6 +80,9 @@ class Nothing:
 
     get_live = get
 
+    def shelf(self, resource: Any) -> dict[str, Any]:
+        return {}
+
     async def list(self, resource: Any, namespace: str = "") -> Any:
         limits = [{"type": "Container", "default": {"cpu": "1"}}]
         return [{"metadata": {"name": "l"}, "spec": {"limits": limits}}] if resource.plural == "limitranges" else []

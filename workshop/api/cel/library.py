@@ -88,6 +88,7 @@ def table() -> Iterator[Function]:
     yield "sets.contains", "list list", "bool", lambda a, b: all(each in a for each in b)
     yield "sets.intersects", "list list", "bool", lambda a, b: any(each in a for each in b)
     yield "sets.equivalent", "list list", "bool", lambda a, b: all(x in b for x in a) and all(x in a for x in b)
+    yield "jsonpatch.escapeKey", "string", "string", lambda text: text.replace("~", "~0").replace("/", "~1")
     yield from _formats()
     yield from texts.FUNCTIONS
     yield from network.FUNCTIONS

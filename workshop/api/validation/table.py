@@ -9,6 +9,7 @@ from typing import Any
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.api.validation import (
+    admission,
     autoscaling,
     claims,
     configuration,
@@ -69,6 +70,12 @@ RULES: dict[str, Rule] = {
     "ingresses.networking.k8s.io": others.ingress,
     "networkpolicies.networking.k8s.io": others.network_policy,
     "endpointslices.discovery.k8s.io": others.endpoint_slice,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": admission.configuration,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": admission.configuration,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": admission.mutating_policy,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
 }
 
 INSTEAD: dict[str, UpdateRule] = {

@@ -9,8 +9,10 @@ Read in this order:
 - `limit_ranger.py`      over `pod_resources.py`: amounts per container and per pod
 - `pod_security.py`      levels by namespace labels, over `pod_security_checks.py`
 - `resource_quota.py`    charging a write, over `quota_usage.py`: what an object uses
+- `webhooks.py`, `policies.py`  what the cluster itself wants asked, over `selecting.py` (which requests), `asked.py`
+  and `expressions.py` (what CEL sees of a request)
 - the rest in any order
 
-Left out: webhooks and CEL policies, and the plugins that are off by default.
+Left out: the plugins that are off by default.
 Upstream: `plugin/pkg/admission`, `staging/src/k8s.io/apiserver/pkg/admission`.
 """

@@ -3,8 +3,8 @@
 First every plugin may change the object, then every plugin judges what came out: the order among the plugins that
 change matters (a default must be there before somebody counts it), which is why quota comes last.
 
-Not built: those that are off by default (AlwaysPullImages, PodNodeSelector, …). The webhooks and the CEL policies of
-a cluster (Mutating/ValidatingAdmissionPolicy and -Webhook) have their place before ResourceQuota.
+The webhooks and the CEL policies of a cluster come late, and quota last. Not built: plugins that are off by default
+(AlwaysPullImages, PodNodeSelector, …).
 
 Upstream: `pkg/kubeapiserver/options/plugins.go`, `staging/src/k8s.io/apiserver/pkg/admission/chain.go`.
 """
@@ -31,6 +31,7 @@ from workshop.apiserver.admission.node_taint import TaintNodesByCondition
 from workshop.apiserver.admission.plugin import Plugin
 from workshop.apiserver.admission.pod_security import PodSecurity
 from workshop.apiserver.admission.pod_topology_labels import PodTopologyLabels
+from workshop.apiserver.admission.policies import MutatingAdmissionPolicy, ValidatingAdmissionPolicy
 from workshop.apiserver.admission.priority import Priority
 from workshop.apiserver.admission.resource_quota import ResourceQuota
 from workshop.apiserver.admission.runtime_class import RuntimeClass
@@ -40,6 +41,7 @@ from workshop.apiserver.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from workshop.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from workshop.apiserver.glass import changed
 from workshop.apiserver.interfaces import AdmissionRequest, Context
 
@@ -62,6 +64,10 @@ ORDER: tuple[type[Plugin], ...] = (
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionWebhook,
     ResourceQuota,
 )
 #: Upstream leaves it off; whoever has nodes that log in as such turns it on.
@@ -69,10 +75,6 @@ OFF_BY_DEFAULT = frozenset({"NodeRestriction"})
 #: Plugins of upstream's default list that this server does not have; naming them in a flag is no error.
 UNBUILT = frozenset(
     {
-        "MutatingAdmissionPolicy",
-        "MutatingAdmissionWebhook",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionWebhook",
         "PodGroupProtection",
         "PodGroupWorkloadExists",
         "NodeDeclaredFeatureValidator",
@@ -89,7 +91,14 @@ class Chain:
         self.plugins = list(plugins)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        """Let every plugin change `request.object` in place. Raises ApiError."""
+        """Let every plugin change `request.object`; once more when a webhook or a policy has changed it, so that
+        those before see that too. Raises ApiError."""
+        await self._admit(request)
+        if request.changed:
+            request.reinvoked = True
+            await self._admit(request)
+
+    async def _admit(self, request: AdmissionRequest) -> None:
         for plugin in self.plugins:
             if plugin.sees(request):
                 with trace.step("apiserver.link", link="mutating admission", plugin=plugin.name) as told:
