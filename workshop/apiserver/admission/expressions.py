@@ -64,13 +64,17 @@ class Evaluation:
         if isinstance(program, str):
             raise Unjudged(f"compilation error: compilation failed: {program}")
         values = {name: self._values[name] for name in program.uses if name in self._values}
+        lead = f"expression '{told or text}' resulted in error"
         if "variables" in program.uses:
-            values["variables"] = {name: self._variable(name) for name in _VARIABLE.findall(text)}
+            try:
+                values["variables"] = {name: self._variable(name) for name in _VARIABLE.findall(text)}
+            except Unjudged as error:
+                raise Unjudged(f"{lead}: {error}") from None
         try:
             with cel_authorizer.asking(self._ask):
                 return program.run(values)
         except EvaluationError as error:
-            raise Unjudged(f"expression '{told or text}' resulted in error: {error}") from None
+            raise Unjudged(f"{lead}: {error}") from None
 
     def _variable(self, name: str) -> Any:
         if name not in self._known:
