@@ -139,9 +139,10 @@ def clean(layout: Layout, plan: Plan | None) -> list[int]:
             ) from None
     unmount(layout)
     for node in plan.nodes if plan is not None else ():
-        from workshop.kubelet.runtimes import cgroups
+        from workshop.kubelet.runtimes import cgroups, simulated
 
         cgroups.remove_all(str(layout.node(node.name)))
+        simulated.journal_of(layout.node(node.name)).unlink(missing_ok=True)
     if plan is not None and plan.mode == "root":
         from workshop.cluster.network import holder
 

@@ -56,7 +56,7 @@ def make_runtime(config: KubeletConfig, clock: Clock) -> ProcessRuntime | Simula
         url = endpoint_of(config.runtime_endpoint)
         return DockerRuntime(url, config.root_dir, config.cni_conf_dir, config.node_ip, clock=clock)
     if kind == "simulated":
-        return SimulatedRuntime(config.node_ip, clock)
+        return SimulatedRuntime(config.node_ip, config.root_dir, clock)
     if kind == "process":
         hidden = private_directories(config)
         return ProcessRuntime(config.root_dir, config.cni_conf_dir, config.node_ip, hide=hidden, clock=clock)

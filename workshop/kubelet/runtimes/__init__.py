@@ -2,6 +2,6 @@
 
 - `process`     real processes under a shim (`shims.py`, `spec.py`, `cgroups.py`)
 - `docker`      containers of a Docker Engine under dockershim's names (`docker_objects.py`, `docker_streams.py`)
-- `simulated`   statuses only, for scale
+- `simulated`   statuses only, for scale (`simulated_journal.py`: they outlive kubelet)
 - `networking.py` is the pod network that the first two share
 """

@@ -1,15 +1,16 @@
 """The `simulated` runtime: statuses only, no process, for hundreds of pods a node. Upstream's counterpart: kubemark.
 
-Sandboxes and containers are entries in memory, running as soon as they are started; nothing survives a restart of
-kubelet, which makes them anew. Any image is there.
+Sandboxes and containers are entries in memory, running as soon as they are started; a journal (`simulated_journal`)
+lets them outlive kubelet, as real ones do. Any image is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from workshop.clock import SYSTEM, Clock
 from workshop.kubelet import cri
@@ -17,13 +18,21 @@ from workshop.kubelet.cri import ContainerStatus, CriError, NotFound, PodSandbox
 from workshop.kubelet.images import catalogue
 from workshop.kubelet.network import NetworkError
 from workshop.kubelet.network.ipam import Pool
+from workshop.kubelet.runtimes.simulated_journal import Entry, Journal
+
+
+def journal_of(root_dir: str | Path) -> Path:
+    """Where a node keeps its journal."""
+    return Path(root_dir, "run", "simulated.jsonl")
 
 
 class SimulatedRuntime:
     """cri.Runtime without containers."""
 
-    def __init__(self, node_ip: str, clock: Clock = SYSTEM) -> None:
+    def __init__(self, node_ip: str, root_dir: str | None = None, clock: Clock = SYSTEM) -> None:
+        """Without a `root_dir` nothing is kept."""
         self._node_ip, self._clock = node_ip, clock
+        self._journal = Journal(journal_of(root_dir), self._present) if root_dir else None
         self._pool: Pool | None = None
         self._pods: dict[str, dict[str, PodSandboxStatus]] = {}
         self._sandboxes: dict[str, PodSandboxStatus] = {}
@@ -33,10 +42,27 @@ class SimulatedRuntime:
         self._events: asyncio.Queue[cri.ContainerEvent] = asyncio.Queue()
 
     async def start(self) -> None:
-        return None
+        """Find what the last kubelet left. Raises OSError."""
+        if self._journal is None:
+            return
+        for entry in self._journal.entries():
+            if isinstance(entry, str):
+                self._images[entry] = None
+            elif isinstance(entry, PodSandboxStatus):
+                self._pods.setdefault(entry.uid, {})[entry.id] = self._sandboxes[entry.id] = entry
+                self._of_sandbox[entry.id] = {}
+            elif entry.sandbox_id in self._of_sandbox:
+                self._containers[entry.id] = self._of_sandbox[entry.sandbox_id][entry.id] = entry
+        self._journal.open()
+
+    def _present(self) -> Iterator[Entry]:
+        yield from self._images
+        yield from self._sandboxes.values()
+        yield from self._containers.values()
 
     async def close(self) -> None:
-        return None
+        if self._journal is not None:
+            self._journal.close()
 
     async def status(self) -> cri.RuntimeStatus:
         text = "Network plugin returns error: the node has no podCIDR yet"
@@ -48,6 +74,9 @@ class SimulatedRuntime:
     async def set_pod_cidr(self, cidr: str) -> None:
         if self._pool is None:
             self._pool = Pool(cidr)
+            for sandbox in self._sandboxes.values():
+                if sandbox.state == cri.READY and not sandbox.host_network:
+                    self._pool.keep(sandbox.id, sandbox.ip)
 
     async def set_routes(self, nodes: dict[str, str]) -> None:
         return None
@@ -73,16 +102,23 @@ class SimulatedRuntime:
             labels=config.labels,
             annotations=config.annotations,
         )
-        self._sandboxes[identity] = sandbox
-        self._pods.setdefault(config.uid, {})[identity] = sandbox
         self._of_sandbox[identity] = {}
+        self._put_sandbox(sandbox)
         return identity
 
     def _put_sandbox(self, sandbox: PodSandboxStatus) -> None:
-        self._sandboxes[sandbox.id] = self._pods[sandbox.uid][sandbox.id] = sandbox
+        self._sandboxes[sandbox.id] = self._pods.setdefault(sandbox.uid, {})[sandbox.id] = sandbox
+        if self._journal is not None:
+            self._journal.put(sandbox)
 
     def _put(self, status: ContainerStatus) -> None:
         self._containers[status.id] = self._of_sandbox[status.sandbox_id][status.id] = status
+        if self._journal is not None:
+            self._journal.put(status)
+
+    def _gone(self, identity: str) -> None:
+        if self._journal is not None:
+            self._journal.gone(identity)
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         sandbox = self._sandboxes.get(sandbox_id)
@@ -101,6 +137,8 @@ class SimulatedRuntime:
             return
         for identity in self._of_sandbox.pop(sandbox_id):
             del self._containers[identity]
+            self._gone(identity)
+        self._gone(sandbox_id)
         del self._pods[sandbox.uid][sandbox_id]
         if not self._pods[sandbox.uid]:
             del self._pods[sandbox.uid]
@@ -157,6 +195,7 @@ class SimulatedRuntime:
         status = self._containers.pop(container_id, None)
         if status is not None:
             del self._of_sandbox[status.sandbox_id][container_id]
+            self._gone(container_id)
 
     async def list_containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
         if pod_uid is None:
@@ -187,7 +226,10 @@ class SimulatedRuntime:
         raise CriError("the simulated runtime has no processes to connect to")
 
     async def pull_image(self, image: str) -> str:
-        self._images[catalogue.canonical(image)] = None
+        name = catalogue.canonical(image)
+        if name not in self._images and self._journal is not None:
+            self._journal.put(name)
+        self._images[name] = None
         return image
 
     async def list_images(self) -> list[cri.Image]:
@@ -198,7 +240,9 @@ class SimulatedRuntime:
         return cri.Image(name, (name,), size=1_000_000) if name in self._images else None
 
     async def remove_image(self, image: str) -> None:
-        self._images.pop(catalogue.canonical(image), None)
+        name = catalogue.canonical(image)
+        if self._images.pop(name, name) is None:
+            self._gone(f"image {name}")
 
     async def events(self) -> AsyncIterator[cri.ContainerEvent]:
         while True:
