@@ -6,6 +6,7 @@ Upstream: cmd/kube-apiserver/app/server.go (CreateServerChain), pkg/controlplane
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -26,7 +27,8 @@ from .flowcontrol.estimate import list_seats
 from .flowcontrol.follow import follow as follow_levels
 from .flowcontrol.link import FlowControl
 from .handlers.discovery import Discovery
-from .handlers.health import Health
+from .handlers.health import VERSION, Health
+from .handlers.metrics import Metrics
 from .handlers.node_proxy import KubeletAccess, NodeProxy
 from .handlers.resources import Resources
 from .handlers.subresources import Subresources
@@ -112,7 +114,7 @@ class ApiServer:
         )
         recorder = Audit(*audit, clock, chain.attributes_of) if audit else None
         self.chain = [
-            chain.counted(self.health),
+            chain.counted(self.health.metrics, clock),
             chain.authenticated(self.security.authentication, recorder),
             chain.held_until(self.started),
             *([recorder.link] if recorder else []),
@@ -126,7 +128,7 @@ class ApiServer:
         """The link of priority and fairness, if it is on."""
         if self._flows is None:
             return []
-        self.health.more_metrics.append(self._flows.metrics)
+        self.health.metrics.more.append(self._flows.metrics)
         self.health.debug["api_priority_and_fairness/dump_priority_levels"] = self._flows.dump_priority_levels
         self.health.debug["api_priority_and_fairness/dump_queues"] = self._flows.dump_queues
         return [FlowControl(self._flows, self._seats, self._settings.request_timeout / 4, clock).link]
@@ -145,7 +147,7 @@ class ApiServer:
         return list_seats(len(items), mean, int(limit) if limit.isdigit() else 0, bool(info.name))
 
     def _health(self) -> Health:
-        health = Health()
+        health = Health(Metrics(self._objects, VERSION))
         health.live["etcd"] = self._etcd_answers
         health.ready["poststarthook/rbac/bootstrap-roles"] = self._hooks_done
         health.ready["poststarthook/start-system-namespaces-controller"] = self._hooks_done
@@ -154,6 +156,11 @@ class ApiServer:
         if self._settings.loopback_endpoints:
             health.ready["loopback-endpoints"] = _loopback_endpoints
         return health
+
+    def _objects(self) -> Iterator[tuple[str, int]]:
+        for resource in self.served:
+            if resource.persisted:
+                yield resource.group_resource, len(self.cacher.shelf(resource.storage_key()).items)
 
     async def _etcd_answers(self) -> str:
         try:

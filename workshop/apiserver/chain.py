@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import reduce
+from typing import Any
 
 from workshop import trace
 from workshop.api.errors import ApiError
@@ -27,10 +28,12 @@ from workshop.apiserver.audit.link import Audit
 from workshop.apiserver.authentication.impersonation import impersonate
 from workshop.apiserver.authorization.modes import forbidden
 from workshop.apiserver.interfaces import Attributes, Authenticator, Authorizer, Decision
+from workshop.clock import Clock
 
-from .handlers.health import Health
+from .handlers.metrics import Metrics, is_long
 from .server.app import Handler
 from .server.http import Request, Response
+from .server.info import RequestInfo
 
 Link = Callable[[Handler], Handler]
 
@@ -40,12 +43,14 @@ def build(handler: Handler, links: list[Link]) -> Handler:
     return reduce(lambda inner, link: link(inner), reversed(links), handler)
 
 
-def counted(health: Health) -> Link:
-    """Count what was asked and how it ended (apiserver_request_total)."""
+def counted(metrics: Metrics, clock: Clock) -> Link:
+    """Measure how many requests there are, how they end, and how long they take."""
 
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
-            code = 500
+            info, code, begun = request.info, 500, clock.monotonic()
+            metrics.begin(info)
+            response: Response | None = None
             try:
                 response = await inner(request)
                 code = response.status
@@ -54,11 +59,27 @@ def counted(health: Health) -> Link:
                 code = error.code
                 raise
             finally:
-                health.count(request.info.verb, request.info.resource, code)
+                metrics.end(info, code, clock.monotonic() - begun)
+                if is_long(info):
+                    if response is not None and response.stream is not None:
+                        response.stream = _counted_stream(response.stream, metrics, info)
+                    else:
+                        metrics.over(info)
 
         return handle
 
     return link
+
+
+async def _counted_stream(stream: AsyncIterator[bytes], metrics: Metrics, info: RequestInfo) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in stream:
+            yield chunk
+    finally:
+        close: Any = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+        metrics.over(info)
 
 
 def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> Link:

@@ -1,4 +1,4 @@
-"""/healthz, /livez, /readyz (each with ?verbose and ?exclude), /version and a small /metrics.
+"""/healthz, /livez, /readyz (each with ?verbose and ?exclude), /version and the door to /metrics.
 
 Upstream: apiserver/pkg/server/healthz/healthz.go, component-base/version.
 """
@@ -9,6 +9,7 @@ import platform
 from collections.abc import Awaitable, Callable
 
 from workshop.api import errors
+from workshop.apiserver.handlers.metrics import Metrics
 from workshop.apiserver.server.http import Request, Response, json_response, text_response
 
 VERSION = "v1.36.2"
@@ -20,11 +21,10 @@ Check = Callable[[], Awaitable[str]]
 class Health:
     """Named checks, told one a line. `live` checks say that the process works, `ready` that it can serve."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
         self.live: dict[str, Check] = {"ping": _well, "log": _well}
         self.ready: dict[str, Check] = {}
-        self.requests: dict[tuple[str, str, int], int] = {}
-        self.more_metrics: list[Callable[[], list[str]]] = []
         self.debug: dict[str, Callable[[], str]] = {}
 
     async def handle(self, request: Request) -> Response | None:
@@ -33,7 +33,7 @@ class Health:
             case ["version"]:
                 return json_response(version())
             case ["metrics"]:
-                return text_response(self._metrics())
+                return Response(200, self.metrics.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
             case ["debug", *name] if "/".join(name) in self.debug:
                 return text_response(self.debug["/".join(name)]())
             case ["healthz" | "livez" | "readyz" as kind]:
@@ -69,21 +69,6 @@ class Health:
         if "verbose" in request.query:
             return text_response("\n".join([*lines, f"{kind} check passed"]) + "\n")
         return text_response("ok")
-
-    def count(self, verb: str, resource: str, code: int) -> None:
-        key = (verb, resource, code)
-        self.requests[key] = self.requests.get(key, 0) + 1
-
-    def _metrics(self) -> str:
-        name = "apiserver_request_total"
-        lines = [f"# HELP {name} Requests by verb, resource and code.", f"# TYPE {name} counter"]
-        lines += [
-            f'{name}{{verb="{verb.upper()}",resource="{resource}",code="{code}"}} {count}'
-            for (verb, resource, code), count in sorted(self.requests.items())
-        ]
-        for more in self.more_metrics:
-            lines += more()
-        return "\n".join(lines) + "\n"
 
 
 async def _well() -> str:
