@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -144,6 +145,12 @@ def lean_tls() -> None:
     protocol = getattr(sslproto, "SSLProtocol", None)
     if hasattr(protocol, "max_size"):
         protocol.max_size = 8 * 1024  # type: ignore[union-attr]
+
+
+def host_name() -> str:
+    """The machine's name. The masters of a cluster on one machine have names of their own, as several machines would
+    (`WORKSHOP_HOST`); an identity in an election begins with it."""
+    return os.environ.get("WORKSHOP_HOST") or socket.gethostname()
 
 
 def inherited_sockets() -> list[int]:

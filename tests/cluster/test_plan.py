@@ -98,3 +98,29 @@ def test_network_configuration_names_both_ranges():
     assert cni.configuration(make(mode="plain"))["type"] == "loopback"
     bridge = cni.configuration(make())
     assert (bridge["type"], bridge["clusterCIDR"], bridge["serviceCIDR"]) == ("bridge", "10.7.0.0/17", "10.7.128.0/18")
+
+
+def test_each_master_has_a_control_plane_of_its_own_and_all_members_of_etcd():
+    plan = make(masters=3, nodes=1)
+    assert plan.addresses.control_planes == ("10.7.254.1", "10.7.254.2", "10.7.254.3")
+    assert [c.name for c in plan.components if c.node == "master-2"] == [
+        "etcd-master-2",
+        "kube-apiserver-master-2",
+        "kube-controller-manager-master-2",
+        "kube-scheduler-master-2",
+    ]
+    member = plan.component("etcd-master-2").argv
+    named = ",".join(f"master-{n}=https://10.7.254.{n}:2380" for n in (1, 2, 3))
+    assert {"--name=master-2", f"--initial-cluster={named}", "--data-dir=/state/lab/etcd/master-2"} <= set(member)
+    servers = next(w for w in plan.component("kube-apiserver-master-2").argv if w.startswith("--etcd-servers"))
+    assert servers == "--etcd-servers=https://10.7.254.2:2379,https://10.7.254.1:2379,https://10.7.254.3:2379"
+    assert plan.component("load-balancer").argv[1] == "--listen=10.7.254.10:6443"
+    assert plan.addresses.api_server == "https://10.7.254.10:6443"
+    assert planning.Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_members_of_etcd_alone_need_no_balancer():
+    plan = make(masters=5, only=["etcd"])
+    assert [c.name for c in plan.components] == [f"etcd-master-{n}" for n in range(1, 6)]
+    with pytest.raises(ValueError, match="1 to 7 masters"):
+        make(masters=8)

@@ -65,6 +65,7 @@ class Cluster:
         self,
         *,
         nodes: int | None = None,
+        masters: int | None = None,
         runtime: str | None = None,
         max_pods: int | None = None,
         mode: str | None = None,
@@ -73,12 +74,13 @@ class Cluster:
     ) -> Cluster:
         """Bring it up, or heal it: start what is missing, adopt what lives. `wait` seconds for Ready, 0 for none.
 
+        `masters`: each has an etcd member and, where they are wanted, the other programs of the control plane.
         `lab`: learners may `swap` functions of its components, and its history is kept for an hour.
         """
         begun = SYSTEM.monotonic()
         self.layout.create()
         with self._exclusive():
-            plan, guard = self._decide(nodes, runtime, max_pods, mode, lab)
+            plan, guard = self._decide(nodes, masters, runtime, max_pods, mode, lab)
             try:
                 self._supervise(plan, guard)
             finally:
@@ -92,14 +94,25 @@ class Cluster:
         return self
 
     def _decide(
-        self, nodes: int | None, runtime: str | None, max_pods: int | None, mode: str | None, lab: bool | None
+        self,
+        nodes: int | None,
+        masters: int | None,
+        runtime: str | None,
+        max_pods: int | None,
+        mode: str | None,
+        lab: bool | None,
     ) -> tuple[Plan, socket.socket | None]:
         """The plan to run, written to cluster.json with its certificates due; and the lock on its block, if new."""
         old = self.plan_or_none()
         if old is not None and self.running():
-            self._same(old, nodes, runtime, mode, lab)
+            self._same(old, nodes, masters, runtime, mode, lab)
             self.say(f"cluster {self.name!r} is running already: starting what is missing")
             return old, None
+        if old is not None and masters not in (None, old.masters):
+            raise ClusterError(
+                f"cluster {self.name!r} was made with {old.masters} master{'s' * (old.masters != 1)}, its etcd too: "
+                f"`workshop reset --name {self.name} --masters {masters}` makes it anew"
+            )
         runtime = runtime or (old.runtime if old else "process")
         endpoint = self._engine(old) if runtime == "docker" else ""
         chosen = self._mode(old, mode, runtime)
@@ -121,6 +134,7 @@ class Cluster:
                 why=chosen[1],
                 block=block,
                 nodes=nodes if nodes is not None else len(old.nodes) if old and old.nodes else 2,
+                masters=masters or (old.masters if old else 1),
                 only=self.only or (old.only if old else ()),
                 runtime=runtime,
                 runtime_endpoint=endpoint,
@@ -158,8 +172,17 @@ class Cluster:
             return "plain", "the Docker Engine's containers are outside any user namespace of ours"
         return found.mode, found.why
 
-    def _same(self, old: Plan, nodes: int | None, runtime: str | None, mode: str | None, lab: bool | None) -> None:
+    def _same(
+        self,
+        old: Plan,
+        nodes: int | None,
+        masters: int | None,
+        runtime: str | None,
+        mode: str | None,
+        lab: bool | None,
+    ) -> None:
         asked: tuple[tuple[Any, Any], ...] = ((nodes, len(old.nodes)), (runtime, old.runtime), (mode, old.mode))
+        asked = (*asked, (masters, old.masters))
         asked = (*asked, (lab, old.lab), (self.only or None, old.only))
         if any(want is not None and want != have for want, have in asked):
             raise ClusterError(
@@ -248,7 +271,13 @@ class Cluster:
         if self.layout.root.is_dir():
             self.down(purge=True)
         if old is not None:
-            options = {"nodes": len(old.nodes) or None, "runtime": old.runtime, "lab": old.lab, **options}
+            options = {
+                "nodes": len(old.nodes) or None,
+                "masters": old.masters,
+                "runtime": old.runtime,
+                "lab": old.lab,
+                **options,
+            }
             self.only = self.only or old.only
         return self.up(**options)
 

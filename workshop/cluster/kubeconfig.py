@@ -31,8 +31,13 @@ def config(
 
 
 def write_all(plan: Plan, layout: Layout) -> None:
-    """admin.conf, and one file for each component of the plan that calls the API server."""
-    inside, outside = f"https://{plan.addresses.control_plane}:6443", plan.addresses.api_server
+    """admin.conf, and one file for each component of the plan that calls the API server.
+
+    With several masters all go by the load balancer, but for the programs of a master, which call the API server
+    beside them; admin.conf has a context for each API server too (`kubectl --context master-2`).
+    """
+    at = plan.addresses
+    inside, outside = f"https://{at.front}:6443", at.api_server
     pki = layout.pki
     admin = config(
         outside,
@@ -41,19 +46,23 @@ def write_all(plan: Plan, layout: Layout) -> None:
         {"client-certificate-data": _data(pki / "admin.crt"), "client-key-data": _data(pki / "admin.key")},
         f"workshop-{plan.name}",
     )
+    for number, address in enumerate(at.control_planes if at.masters > 1 else (), 1):
+        name, entry = f"master-{number}", dict(admin["clusters"][0]["cluster"])
+        admin["clusters"].append({"name": name, "cluster": {**entry, "server": f"https://{address}:6443"}})
+        admin["contexts"].append({"name": name, "context": {"cluster": name, "user": "kubernetes-admin"}})
     _write(layout.admin_conf, admin)
-    users = {
-        "controller-manager": ("system:kube-controller-manager", "controller-manager"),
-        "scheduler": ("system:kube-scheduler", "scheduler"),
-        "proxy": ("system:kube-proxy", "proxy"),
-    }
+    users = {"proxy": ("system:kube-proxy", "proxy", inside)}
+    for number, address in enumerate(at.control_planes, 1):
+        tail = "" if at.masters == 1 else f"-master-{number}"
+        for who in ("controller-manager", "scheduler"):
+            users[f"{who}{tail}"] = (f"system:kube-{who}", who, f"https://{address}:6443")
     for node in plan.nodes:
-        users[f"kubelet-{node.name}"] = (f"system:node:{node.name}", f"kubelet-client-{node.name}")
-    for who, (user, file) in users.items():
+        users[f"kubelet-{node.name}"] = (f"system:node:{node.name}", f"kubelet-client-{node.name}", inside)
+    for who, (user, file, server) in users.items():
         paths = {"client-certificate": str(pki / f"{file}.crt"), "client-key": str(pki / f"{file}.key")}
         _write(
             layout.kubeconfig(who),
-            config(inside, user, {"certificate-authority": str(pki / "ca.crt")}, paths, "kubernetes"),
+            config(server, user, {"certificate-authority": str(pki / "ca.crt")}, paths, "kubernetes"),
         )
 
 

@@ -4,7 +4,7 @@ $WORKSHOP_HOME/clusters/NAME/
     cluster.json     the plan: mode, addresses, nodes, components with their flags
     pki/             certificates and keys, 0600
     kubeconfig/      admin.conf, scheduler.conf, kubelet-node-1.conf, …
-    etcd/            etcd's data directory
+    etcd/            etcd's data directory; with several masters one for each in it
     logs/NAME.log    one log a component
     run/             the supervisor's socket, the processes it started
     nodes/NODE/      a kubelet's root directory, with cni/ beside it
@@ -107,7 +107,7 @@ class Layout:
         """Make the directories, all 0700. Raises ClusterError with one sentence."""
         try:
             home().mkdir(parents=True, exist_ok=True, mode=0o700)
-            for part in ("", "pki", "pki/etcd", "kubeconfig", "logs", "run", "nodes"):
+            for part in ("", "pki", "pki/etcd", "kubeconfig", "etcd", "logs", "run", "nodes"):
                 folder = self.root / part
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 os.chmod(folder, 0o700)

@@ -1,4 +1,5 @@
-"""Who leads: read off the Leases of kube-system, as `kubectl get lease -n kube-system` shows them. Blocking, for `ps`.
+"""Who leads: of the control plane's programs read off the Leases of kube-system, as `kubectl get lease -n kube-system`
+shows them; of several etcd members asked at their metrics. Blocking, for `ps` and `status`.
 
 A lease whose holder has not renewed it in time is nobody's; without an API server nobody can tell.
 """
@@ -8,11 +9,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from workshop.clock import SYSTEM, parse_rfc3339
 from workshop.cluster.layout import Layout
-from workshop.cluster.plan import Plan
+from workshop.cluster.plan import Component, Plan
 
 ELECTED = ("kube-controller-manager", "kube-scheduler")
 PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
@@ -28,20 +31,51 @@ def held(lease: dict[str, Any], now: float) -> bool:
     return bool(now < parse_rfc3339(renewed) + spec["leaseDurationSeconds"])
 
 
-def leaders(plan: Plan, layout: Layout, running: set[str]) -> dict[str, bool | None]:
-    """By program: does the one that runs lead? None where nobody can tell. `running`: names of programs that run.
+def holds(component: Component, lease: dict[str, Any]) -> bool:
+    """Is `component` the lease's holder? Its identity begins with the name of its master, where there are several."""
+    identity = str((lease.get("spec") or {}).get("holderIdentity") or "")
+    return component.node is None or identity.startswith(f"{component.node}_")
 
-    An etcd member of its own leads its own quorum; it says otherwise only by not answering.
-    """
-    found: dict[str, bool | None] = {"etcd": "etcd" in running} if plan.has("etcd") else {}
-    programs = [program for program in ELECTED if plan.has(program)]
-    if programs and plan.has("kube-apiserver"):
-        leases = _leases(plan, layout) if "kube-apiserver" in running else None
+
+def leaders(plan: Plan, layout: Layout, running: Collection[str]) -> dict[str, bool | None]:
+    """By a component's name: does it lead? None where nobody can tell. `running`: names of components that run."""
+    found = _members(plan, layout, running)
+    elected = [component for component in plan.components if component.program in ELECTED]
+    if elected and plan.has("kube-apiserver"):
+        served = any(c.program == "kube-apiserver" and c.name in running for c in plan.components)
+        leases = _leases(plan, layout) if served else None
         now = SYSTEM.now()
-        for program in programs:
-            lease = (leases or {}).get(program, {})
-            found[program] = None if leases is None else program in running and held(lease, now)
+        for component in elected:
+            lease = (leases or {}).get(component.program, {})
+            leads = component.name in running and held(lease, now) and holds(component, lease)
+            found[component.name] = None if leases is None else leads
     return found
+
+
+def _members(plan: Plan, layout: Layout, running: Collection[str]) -> dict[str, bool | None]:
+    """A member of its own leads its own quorum; it says otherwise only by not answering."""
+    members = [component for component in plan.components if component.program == "etcd"]
+    if len(members) <= 1:
+        return {member.name: member.name in running for member in members}
+    with ThreadPoolExecutor(len(members)) as pool:
+        places = zip(members, plan.addresses.control_planes, strict=True)
+        asked = {m.name: pool.submit(_leads, layout, at) for m, at in places if m.name in running}
+        return {member.name: asked[member.name].result() if member.name in asked else False for member in members}
+
+
+def _leads(layout: Layout, address: str) -> bool | None:
+    tls = ssl.create_default_context(cafile=str(layout.pki / "etcd" / "ca.crt"))
+    client = layout.pki / "etcd" / "healthcheck-client"
+    tls.load_cert_chain(client.with_suffix(".crt"), client.with_suffix(".key"))
+    connection = http.client.HTTPSConnection(address, 2379, timeout=PATIENCE, context=tls)
+    try:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        return "etcd_server_is_leader 1" in lines
+    except (OSError, http.client.HTTPException, UnicodeDecodeError):
+        return None
+    finally:
+        connection.close()
 
 
 def _leases(plan: Plan, layout: Layout) -> dict[str, dict[str, Any]] | None:

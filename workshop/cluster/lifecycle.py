@@ -26,7 +26,7 @@ def stop_order(components: Sequence[Component]) -> list[list[str]]:
 
     The API server outlives what reports to it, etcd outlives the API server.
     """
-    ranks = {"etcd": 2, "kube-apiserver": 1}
+    ranks = {"etcd": 2, "kube-apiserver": 1, "load-balancer": 1}
     groups: dict[int, list[str]] = {}
     for component in components:
         groups.setdefault(ranks.get(component.program, 0), []).append(component.name)

@@ -43,7 +43,7 @@ class Request:
 def requests(plan: Plan) -> list[Request]:
     """The certificates of a cluster."""
     at = plan.addresses
-    here = ("localhost", "127.0.0.1", at.control_plane, at.outside)
+    here = ("localhost", "127.0.0.1", *at.control_planes, at.front, at.outside)
     kubernetes = tuple(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", ".default.svc.cluster.local"))
     wanted = [
         Request("apiserver", "kube-apiserver", server=True, names=(*kubernetes, at.kubernetes_service, *here)),

@@ -9,7 +9,8 @@ JSON. Example, shortened:
 
 Addresses of `P.k.0.0/16` (P is 127 in mode plain, else 10):
 
-    P.k.254.1        the control plane          P.k.0.0/17     pods, a /24 a node
+    P.k.254.m        master m (1 to 7)          P.k.0.0/17     pods, a /24 a node
+    P.k.254.10       the load balancer, where there are several masters
     P.k.254.(10+n)   node n                     P.k.128.0/18   Services
 """
 
@@ -29,11 +30,13 @@ MODULES = {
     "kube-scheduler": "workshop.scheduler",
     "kubelet": "workshop.kubelet",
     "kube-proxy": "workshop.proxy",
+    "load-balancer": "workshop.cluster.balancer",
 }
 """The package of each program; its `__main__.main(argv)` is what the zygote calls."""
 MODES = ("root", "userns", "plain")
 RUNTIMES = ("process", "docker", "simulated")
 MAX_NODES = 200
+MAX_MASTERS = 7
 AUDIT_POLICY = """apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -51,6 +54,7 @@ class Addresses:
 
     mode: str
     block: int
+    masters: int = 1
 
     @property
     def prefix(self) -> str:
@@ -62,12 +66,25 @@ class Addresses:
 
     @property
     def control_plane(self) -> str:
-        return f"{self.prefix}.254.1"
+        """The first master, and the host's end of the bridge."""
+        return self.master(1)
+
+    def master(self, number: int) -> str:
+        return f"{self.prefix}.254.{number}"
+
+    @property
+    def control_planes(self) -> tuple[str, ...]:
+        return tuple(self.master(number) for number in range(1, self.masters + 1))
+
+    @property
+    def front(self) -> str:
+        """Where API servers are reached: with several masters the load balancer, else the only one."""
+        return self.control_plane if self.masters == 1 else f"{self.prefix}.254.10"
 
     @property
     def outside(self) -> str:
-        """Where the host reaches the API server: in mode userns through a socket opened before."""
-        return f"127.{self.block}.254.1" if self.mode == "userns" else self.control_plane
+        """Where the host reaches the API servers: in mode userns through a socket opened before."""
+        return f"127.{self.block}.254.1" if self.mode == "userns" else self.front
 
     def node(self, number: int) -> str:
         return f"{self.prefix}.254.{10 + number}"
@@ -130,12 +147,13 @@ class Plan:
     only: tuple[str, ...]
     nodes: tuple[Node, ...]
     components: tuple[Component, ...]
+    masters: int = 1
     lab: bool = False
     """For a lab: learners may replace functions of its components, and etcd keeps an hour of history for the board."""
 
     @property
     def addresses(self) -> Addresses:
-        return Addresses(self.mode, self.block)
+        return Addresses(self.mode, self.block, self.masters)
 
     @property
     def bridge(self) -> str:
@@ -184,6 +202,7 @@ def make(
     block: int,
     why: str = "",
     nodes: int = 2,
+    masters: int = 1,
     only: Sequence[str] = (),
     runtime: str = "process",
     runtime_endpoint: str = "",
@@ -199,13 +218,15 @@ def make(
         raise ValueError(f"there is no component {unknown[0]!r}: choose among {', '.join(PROGRAMS)}")
     if not 0 <= nodes <= MAX_NODES:
         raise ValueError(f"a cluster has 0 to {MAX_NODES} nodes, not {nodes}")
+    if not 1 <= masters <= MAX_MASTERS:
+        raise ValueError(f"a cluster has 1 to {MAX_MASTERS} masters, not {masters}")
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}: choose among {', '.join(RUNTIMES)}")
     if runtime == "docker" and mode == "userns":
         raise ValueError(
             "the Docker Engine's containers are outside the cluster's user namespace: choose mode root or plain"
         )
-    where = Addresses(mode, block)
+    where = Addresses(mode, block, masters)
     chosen = tuple(only) or PROGRAMS
     with_nodes = any(program in chosen for program in NODE_PROGRAMS)
     node_list = tuple(
@@ -213,17 +234,9 @@ def make(
         for n in range(1, nodes + 1 if with_nodes else 1)
     )
     flags = _Flags(directory, where, f"{runtime}:{runtime_endpoint}", max_pods, lab)
-    components = [
-        _component("etcd", "etcd", flags.etcd()),
-        _component(
-            "kube-apiserver",
-            "kube-apiserver",
-            flags.kube_apiserver(),
-            listen=(f"{where.outside}:6443",) if mode == "userns" else (),
-        ),
-        _component("kube-controller-manager", "kube-controller-manager", flags.kube_controller_manager()),
-        _component("kube-scheduler", "kube-scheduler", flags.kube_scheduler()),
-    ]
+    components = [part for number in range(1, masters + 1) for part in _master(flags, number)]
+    if masters > 1 and "kube-apiserver" in chosen:
+        components.append(_balancer(flags))
     for node in node_list:
         components.append(_component(f"kubelet-{node.name}", "kubelet", flags.kubelet(node), node.name, node.namespace))
     for node in node_list:
@@ -238,9 +251,36 @@ def make(
         runtime=runtime,
         only=tuple(only),
         nodes=node_list,
-        components=tuple(c for c in components if c.program in chosen),
+        components=tuple(c for c in components if c.program in (*chosen, "load-balancer")),
+        masters=masters,
         lab=lab,
     )
+
+
+def _master(flags: _Flags, number: int) -> list[Component]:
+    """The control plane's programs of one master. A sole one has no name, and its programs their own."""
+    at, alone = flags.at, flags.at.masters == 1
+    node, tail = (None, "") if alone else (f"master-{number}", f"-master-{number}")
+    listen = (f"{at.outside}:6443",) if at.mode == "userns" and alone else ()
+    return [
+        _component(f"etcd{tail}", "etcd", flags.etcd(number), node),
+        _component(f"kube-apiserver{tail}", "kube-apiserver", flags.kube_apiserver(number), node, listen=listen),
+        _component(
+            f"kube-controller-manager{tail}", "kube-controller-manager", flags.kube_controller_manager(number), node
+        ),
+        _component(f"kube-scheduler{tail}", "kube-scheduler", flags.kube_scheduler(number), node),
+    ]
+
+
+def _balancer(flags: _Flags) -> Component:
+    at = flags.at
+    argv = (
+        "load-balancer",
+        f"--listen={at.front}:6443",
+        f"--backends={','.join(f'{address}:6443' for address in at.control_planes)}",
+    )
+    listen = (f"{at.outside}:6443",) if at.mode == "userns" else ()
+    return _component("load-balancer", "load-balancer", argv, listen=listen)
 
 
 @dataclass(frozen=True)
@@ -259,17 +299,21 @@ class _Flags:
     def kubeconfig(self, who: str) -> str:
         return f"{self.directory}/kubeconfig/{who}.conf"
 
-    def etcd(self) -> tuple[str, ...]:
-        client, peer = f"https://{self.at.control_plane}:2379", f"https://{self.at.control_plane}:2380"
+    def etcd(self, master: int) -> tuple[str, ...]:
+        at = self.at.master(master)
+        client, peer = f"https://{at}:2379", f"https://{at}:2380"
+        alone = self.at.masters == 1
+        names = {1: "etcd-0"} if alone else {n: f"master-{n}" for n in range(1, self.at.masters + 1)}
+        cluster = ",".join(f"{name}=https://{self.at.master(n)}:2380" for n, name in names.items())
         return (
             "etcd",
-            "--name=etcd-0",
-            f"--data-dir={self.directory}/etcd",
+            f"--name={names[master]}",
+            f"--data-dir={self.directory}/etcd" + ("" if alone else f"/{names[master]}"),
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=etcd-0={peer}",
+            f"--initial-cluster={cluster}",
             "--initial-cluster-state=new",
             f"--cert-file={self.pki('etcd/server.crt')}",
             f"--key-file={self.pki('etcd/server.key')}",
@@ -281,17 +325,20 @@ class _Flags:
             f"--peer-trusted-ca-file={self.pki('etcd/ca.crt')}",
         )
 
-    def kube_apiserver(self) -> tuple[str, ...]:
+    def kube_apiserver(self, master: int) -> tuple[str, ...]:
+        here = self.at.master(master)
+        # The own member first; while it is away, another one.
+        members = [here, *(address for address in self.at.control_planes if address != here)]
         return (
             "kube-apiserver",
-            f"--advertise-address={self.at.control_plane}",
-            f"--bind-address={self.at.control_plane}",
+            f"--advertise-address={here}",
+            f"--bind-address={here}",
             "--secure-port=6443",
             "--allow-privileged=true",
             "--authorization-mode=Node,RBAC",
             f"--client-ca-file={self.pki('ca.crt')}",
             "--enable-admission-plugins=NodeRestriction",
-            f"--etcd-servers=https://{self.at.control_plane}:2379",
+            f"--etcd-servers={','.join(f'https://{address}:2379' for address in members)}",
             f"--etcd-cafile={self.pki('etcd/ca.crt')}",
             f"--etcd-certfile={self.pki('apiserver-etcd-client.crt')}",
             f"--etcd-keyfile={self.pki('apiserver-etcd-client.key')}",
@@ -327,14 +374,18 @@ class _Flags:
             "--audit-log-maxbackup=1",
         )
 
-    def kube_controller_manager(self) -> tuple[str, ...]:
-        conf = self.kubeconfig("controller-manager")
+    def on_master(self, who: str, master: int) -> str:
+        """The kubeconfig of a program of one master, which calls the API server beside it."""
+        return self.kubeconfig(who if self.at.masters == 1 else f"{who}-master-{master}")
+
+    def kube_controller_manager(self, master: int) -> tuple[str, ...]:
+        conf = self.on_master("controller-manager", master)
         return (
             "kube-controller-manager",
             f"--kubeconfig={conf}",
             f"--authentication-kubeconfig={conf}",
             f"--authorization-kubeconfig={conf}",
-            f"--bind-address={self.at.control_plane}",
+            f"--bind-address={self.at.master(master)}",
             "--secure-port=10257",
             "--allocate-node-cidrs=true",
             f"--cluster-cidr={self.at.pods}",
@@ -354,14 +405,14 @@ class _Flags:
             "--use-service-account-credentials=true",
         )
 
-    def kube_scheduler(self) -> tuple[str, ...]:
-        conf = self.kubeconfig("scheduler")
+    def kube_scheduler(self, master: int) -> tuple[str, ...]:
+        conf = self.on_master("scheduler", master)
         return (
             "kube-scheduler",
             f"--kubeconfig={conf}",
             f"--authentication-kubeconfig={conf}",
             f"--authorization-kubeconfig={conf}",
-            f"--bind-address={self.at.control_plane}",
+            f"--bind-address={self.at.master(master)}",
             "--secure-port=10259",
             f"--client-ca-file={self.pki('ca.crt')}",
             "--leader-elect=true",

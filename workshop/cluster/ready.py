@@ -34,9 +34,11 @@ class Waiter:
         """Wait for what the plan holds; returns in words what is ready. Raises ClusterError at the deadline."""
         plan = self.plan
         if plan.has("etcd"):
-            self.listening("etcd", plan.addresses.control_plane, 2379)
+            for address in plan.addresses.control_planes:
+                self.listening("etcd", address, 2379)
         if not plan.has("kube-apiserver"):
-            return "etcd answers" if plan.has("etcd") else "started"
+            members = "etcd answers" if plan.masters == 1 else f"{plan.masters} members of etcd answer"
+            return members if plan.has("etcd") else "started"
         self.api_ready()
         if plan.has("kubelet") and plan.nodes:
             self.nodes_ready({node.name for node in plan.nodes})

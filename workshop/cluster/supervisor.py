@@ -260,6 +260,7 @@ class Supervisor:
             "listen_inside": list(spec.listen),
             "environment": {
                 "WORKSHOP_COMPONENT": spec.name,
+                **({"WORKSHOP_HOST": spec.node} if spec.node and spec.node.startswith("master-") else {}),
                 **({swap.VARIABLE: str(self.layout.swaps(spec.name))} if self.plan.lab else {}),
             },
         }

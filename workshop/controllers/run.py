@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -18,6 +17,7 @@ from workshop.client.leaderelection import LeaderElector, Timing
 from workshop.client.rest import Client
 from workshop.client.transport import HttpTransport, Transport
 from workshop.clock import SYSTEM, Clock
+from workshop.component import host_name
 
 from . import manager
 from .base import Context
@@ -137,7 +137,7 @@ async def _lead(options: Options, client: Client, controllers: ControllerManager
         client,
         namespace=options.leader_elect_resource_namespace,
         name=options.leader_elect_resource_name,
-        identity=f"{socket.gethostname()}_{uuid.UUID(int=random.getrandbits(128), version=4)}",
+        identity=f"{host_name()}_{uuid.UUID(int=random.getrandbits(128), version=4)}",
         timing=Timing(
             options.leader_elect_lease_duration,
             options.leader_elect_renew_deadline,

@@ -313,6 +313,8 @@ class Node:
                 index, size = self._since_snapshot
                 self._since_snapshot = (index, size + len(entry.data))
                 granted = granted or entry.data[0] == state.LEASE_GRANT
+            elif not entry.data:
+                self.waiting.settle(entry.term)
             if entry.change:
                 self._members_changed()
         if granted:
@@ -323,6 +325,7 @@ class Node:
     def _install(self, message: PeerMessage) -> None:
         log.info("the leader's snapshot of entry %d takes the place of this member's state", message.index)
         self.replica.install(message.payload, self._clock.monotonic())
+        self.waiting.unsettled()
         self._since_snapshot = (message.index, 0)
         self._members_changed()
         self.ready.set()

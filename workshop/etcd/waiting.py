@@ -21,12 +21,18 @@ MAX_PENDING = 20_000
 
 class Waiting:
     """Proposals by request id, in the order in which they came. `messages` are theirs, so that applying them need not
-    parse them again."""
+    parse them again.
+
+    A leader's first entry settles what became of the proposals of earlier terms: those that it does not follow in the
+    log will never be in it. They are proposed again, so that a client hardly feels that the leader was lost, and none
+    is done twice. (Upstream lets them time out.)
+    """
 
     def __init__(self, member_id: int, clock: Clock, patience: float) -> None:
         self.messages: dict[int, Message] = {}
         self._futures: dict[int, tuple[asyncio.Future[state.Applied], float]] = {}
-        self._unsent: list[bytes] = []
+        self._unsent: list[tuple[int, bytes]] = []
+        self._sent: dict[int, tuple[int, bytes]] = {}  # with the term in which it was proposed
         self._changes: dict[int, bytes] = {}
         self._sent_changes: set[int] = set()
         self._clock, self._patience = clock, patience
@@ -50,7 +56,7 @@ class Waiting:
         if change:
             self._changes[self._last_id] = command
         else:
-            self._unsent.append(command)
+            self._unsent.append((self._last_id, command))
         return future
 
     def unsent(self, raft: Raft) -> bool:
@@ -61,15 +67,29 @@ class Waiting:
         """Propose what gathered, if somebody leads. Changes of membership go one at a time; as their order is
         checked when they are applied, they may be proposed again where an answer may have been lost."""
         if self._unsent and raft.takes_proposals():
-            commands, self._unsent = self._unsent, []
-            raft.propose(commands)
+            unsent = [(id, command) for id, command in self._unsent if id in self._futures]
+            self._unsent = []
+            raft.propose([command for _, command in unsent])
+            self._sent.update((id, (raft.term, command)) for id, command in unsent)
         if again:
             self._sent_changes.clear()
         for id, command in self._changes.items():
             if id not in self._sent_changes and raft.propose_change(command):
                 self._sent_changes.add(id)
 
+    def settle(self, term: int) -> None:
+        """A leader's first entry of `term` was applied: what was proposed before, and not applied, is lost."""
+        lost = [(id, command) for id, (proposed, command) in self._sent.items() if proposed < term]
+        for id, _ in lost:
+            del self._sent[id]
+        self._unsent = lost + self._unsent
+
+    def unsettled(self) -> None:
+        """A snapshot took the place of entries: what they did to the proposals so far, nobody here knows."""
+        self._sent.clear()
+
     def answer(self, id: int, answer: Answer) -> None:
+        self._sent.pop(id, None)
         self.messages.pop(id, None)
         self._changes.pop(id, None)
         future, _ = self._futures.pop(id, (None, 0.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import uuid
 from functools import partial
@@ -18,6 +17,7 @@ from workshop.client.leaderelection import LeaderElector, Timing
 from workshop.client.rest import Client
 from workshop.client.store import by_namespace
 from workshop.clock import SYSTEM, Clock
+from workshop.component import host_name
 from workshop.scheduler.health import Health, exposition
 from workshop.scheduler.options import Options
 from workshop.scheduler.owners import default_selector
@@ -38,7 +38,7 @@ class Program:
         self.random = random or Random()
         self.recorders = {
             profile.name: Recorder(
-                client, profile.name, host=f"{profile.name}-{socket.gethostname()}", new_api=True, clock=clock
+                client, profile.name, host=f"{profile.name}-{host_name()}", new_api=True, clock=clock
             )
             for profile in options.profiles
         }
@@ -96,7 +96,7 @@ class Program:
                 self.client,
                 namespace=self.options.resource_namespace,
                 name=self.options.resource_name,
-                identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+                identity=f"{host_name()}_{uuid.uuid4()}",
                 timing=timing,
                 clock=self.clock,
                 random=self.random,

@@ -24,13 +24,14 @@ WISHES = {"put": 10, "delete": 2, "cas": 3, "read": 6, "compact": 1, "grant": 2,
 
 
 class Asked(NamedTuple):
-    """A write that waits for its answer at member `member`, in its life number `generation`."""
+    """A write that waits for its answer at member `member`, in its life number `generation`, proposed in `term`."""
 
     member: int
     generation: int
     kind: int
     message: Any
     begun: float
+    term: int
 
 
 class Reading(NamedTuple):
@@ -105,7 +106,7 @@ class Clients:
     def write(self, member: SimulatedMember, kind: int, message: Any) -> bool:
         """False if there is nobody to take it."""
         raft = member.replica.raft
-        request = self._id()
+        request, now = self._id(), self._simulation.now
         command = state.encode_command(kind, request, message.SerializeToString())
         if kind in state.CHANGES:
             if not raft.propose_change(command):
@@ -114,7 +115,7 @@ class Clients:
             raft.propose([command])
         else:
             return False
-        self.asked[request] = Asked(member.id, member.generation, kind, message, self._simulation.now)
+        self.asked[request] = Asked(member.id, member.generation, kind, message, now, raft.term)
         return True
 
     def read(self, member: SimulatedMember, key: bytes, lease: int = 0) -> None:
@@ -131,6 +132,7 @@ class Clients:
 
     def applied(self, member: SimulatedMember, entry: Entry, outcome: tuple[int, Answer] | None) -> None:
         if outcome is None:
+            self._settle(member, entry)
             return
         request, answer = outcome
         asked = self.asked.get(request)
@@ -144,6 +146,14 @@ class Clients:
         if asked.kind == state.LEASE_GRANT:
             self._leases[asked.message.ID] = asked.message.TTL
             invariants.promise_lease(asked.message.ID, asked.begun, asked.message.TTL)
+
+    def _settle(self, member: SimulatedMember, entry: Entry) -> None:
+        """A leader's first entry: what was proposed in earlier terms, and was not applied here before it, is lost."""
+        for request, asked in list(self.asked.items()):
+            here = (asked.member, asked.generation) == (member.id, member.generation)
+            if here and asked.term < entry.term and asked.kind not in state.CHANGES:
+                del self.asked[request]
+                self._simulation.invariants.lost.add(request)
 
     def confirmed(self, index: int, request: int) -> None:
         """Consensus says that a read may be served once `index` is applied."""

@@ -5,6 +5,7 @@
 - Leader completeness: what is committed is in the log of every later leader.
 - State machine safety: no two members apply different entries at an index, and answers are those of a simple model.
 - Linearizable reads: a read sees all that was acknowledged before it began.
+- Exactly once: what was proposed in an earlier term and does not stand before a leader's first entry never comes.
 - Watches: every change of the range once, in order, with what was there before.
 - Leases: a lease lives at least as long as was promised at its last acknowledged renewal.
 - A leader that has not been able to reach a majority for two election timeouts has stepped down (CheckQuorum).
@@ -53,6 +54,8 @@ class Invariants:
         self.model = Model()
         #: The revision of the newest acknowledged write.
         self.acknowledged = 1
+        #: Requests that were given up for lost, and may be made again.
+        self.lost: set[int] = set()
         self.lease_until: dict[int, float] = {}
         self._reached: dict[int, float] = {}
 
@@ -136,8 +139,10 @@ class Invariants:
     def _expect(self, entry: Entry) -> Expected:
         if not entry.data:
             return Expected([], self.model.revision)
-        kind, _, payload, _ = state.decode_command(entry.data)
+        kind, request, payload, _ = state.decode_command(entry.data)
         message = state.MESSAGES[kind].FromString(payload)
+        if request in self.lost:
+            self.fail("exactly once", f"request {request} was given up for lost, and is entry {entry.index}")
         if kind == state.LEASE_REVOKE:
             until = self.lease_until.pop(message.ID, 0.0)
             if self._simulation.now < until:

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         up = command(name, f"clusters:{name}", help)
         up.add_argument("--nodes", type=int, help="how many nodes (default 2)")
+        up.add_argument("--masters", type=int, help="how many masters (default 1), each with an etcd member")
         up.add_argument(
             "--only", type=_programs, default=(), help="some components only, with commas: etcd,kube-apiserver"
         )

@@ -11,6 +11,7 @@ from typing import Any
 from workshop.cluster import layout
 from workshop.cluster.cli.output import megabytes, show
 from workshop.cluster.facade import Cluster
+from workshop.cluster.leaders import leaders
 
 
 def _say(text: str) -> None:
@@ -22,7 +23,7 @@ def _cluster(arguments: argparse.Namespace) -> Cluster:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {key: getattr(arguments, key) for key in ("nodes", "runtime", "max_pods", "mode", "lab", "wait")}
+    return {key: getattr(arguments, key) for key in ("nodes", "masters", "runtime", "max_pods", "mode", "lab", "wait")}
 
 
 def up(arguments: argparse.Namespace) -> int:
@@ -79,6 +80,15 @@ def status(arguments: argparse.Namespace) -> int:
         "pods": plan.addresses.pods,
         "server": plan.addresses.api_server,
         "runtime": plan.runtime,
+        "masters": plan.masters,
+        "etcd leader": next(
+            (
+                name
+                for name, leads in leaders(plan, cluster.layout, set(running)).items()
+                if leads and name.startswith("etcd")
+            ),
+            None,
+        ),
         "nodes": [{"name": node.name, "address": node.address, "namespace": node.namespace} for node in plan.nodes],
         "missing": missing,
         "memory": memory,

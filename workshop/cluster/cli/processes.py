@@ -16,10 +16,10 @@ from workshop.cluster.leaders import leaders
 def ps(arguments: argparse.Namespace) -> int:
     cluster = Cluster(arguments.name)
     rows = cluster.ps()
-    running = {str(row["program"]) for row in rows if row["state"] == "running"}
+    running = {str(row["name"]) for row in rows if row["state"] == "running"}
     leading = leaders(cluster.plan(), cluster.layout, running)
     for row in rows:
-        row["leader"] = leading.get(str(row["program"]))
+        row["leader"] = leading.get(str(row["name"]))
     table = [[row["name"], row["pid"], row["state"], row["node"], _mark(row["leader"]), row["restarts"], row["since"],
               megabytes(row["memory"])] for row in rows]  # fmt: skip
     head = ["NAME", "PID", "STATE", "NODE", "LEADER", "RESTARTS", "SINCE", "MEMORY"]

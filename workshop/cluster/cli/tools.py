@@ -86,7 +86,7 @@ def settings(cluster: Cluster) -> dict[str, str]:
         "KUBECONFIG": str(cluster.layout.admin_conf),
         "WORKSHOP_CLUSTER": cluster.name,
         "ETCDCTL_API": "3",
-        "ETCDCTL_ENDPOINTS": f"https://{plan.addresses.control_plane}:2379",
+        "ETCDCTL_ENDPOINTS": ",".join(f"https://{address}:2379" for address in plan.addresses.control_planes),
         "ETCDCTL_CACERT": str(pki / "etcd" / "ca.crt"),
         "ETCDCTL_CERT": str(pki / "etcd" / "healthcheck-client.crt"),
         "ETCDCTL_KEY": str(pki / "etcd" / "healthcheck-client.key"),
@@ -100,7 +100,7 @@ def inside(cluster: Cluster, node: str | None, *, needed: bool = True) -> list[s
         return []
     words: list[str] = []
     if plan.mode == "userns":
-        pid = next((row["pid"] for row in cluster.ps() if row["pid"] and row["name"] in ("holder", "etcd")), None)
+        pid = next((row["pid"] for row in cluster.ps() if row["pid"] and row["program"] in ("holder", "etcd")), None)
         if pid is None:
             raise ClusterError(f"cluster {cluster.name!r} is down: there is no network to enter")
         nsenter = shutil.which("nsenter") or "/usr/bin/nsenter"

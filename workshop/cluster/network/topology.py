@@ -23,7 +23,9 @@ def host_commands(plan: Plan) -> list[str]:
     """Lines for `ip -batch` where the control plane runs: on the host, or in the user namespace."""
     at, bridge = plan.addresses, plan.bridge
     lines = [] if plan.mode == "root" else ["link set lo up"]
-    lines += [f"link add {bridge} type bridge", f"addr add {at.control_plane}/24 dev {bridge}", f"link set {bridge} up"]
+    lines.append(f"link add {bridge} type bridge")
+    lines += [f"addr add {address}/24 dev {bridge}" for address in dict.fromkeys((*at.control_planes, at.front))]
+    lines.append(f"link set {bridge} up")
     lines.append(f"route add {at.pods} dev {bridge} scope link")
     for number, node in enumerate(plan.nodes, 1):
         lines += [

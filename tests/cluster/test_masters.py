@@ -1,0 +1,52 @@
+"""Three masters: any one of their programs may be killed, and the cluster goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+import pytest
+
+from workshop.api.resources import resource
+from workshop.client.rest import Client
+from workshop.cluster.facade import Cluster
+from workshop.cluster.leaders import leaders
+
+pytestmark = pytest.mark.cluster
+
+
+async def create(cluster: Cluster, name: str) -> None:
+    client = Client.from_kubeconfig(str(cluster.kubeconfig()))
+    try:
+        await client.create(resource("configmaps"), {"metadata": {"name": name}}, "default")
+    finally:
+        await client.close()
+
+
+def leading(cluster: Cluster) -> str:
+    running = [row["name"] for row in cluster.ps() if row["state"] == "running"]
+    found = leaders(cluster.plan(), cluster.layout, running)
+    return next(name for name, leads in found.items() if leads and name.startswith("etcd"))
+
+
+async def test_writes_go_on_when_a_masters_etcd_is_killed(home):
+    cluster = Cluster(f"masters-{os.getpid()}")
+    try:
+        cluster.up(masters=3, nodes=0, mode="plain")
+        await create(cluster, "before")
+        first = leading(cluster)
+        cluster.kill(first)
+        await create(cluster, "after")  # waits for the election, and is not refused
+        cluster.stop("kube-apiserver-master-1")
+        async with asyncio.timeout(20):
+            while True:  # what was on its way to it is lost; a new connection goes elsewhere
+                with contextlib.suppress(OSError):
+                    await create(cluster, "elsewhere")
+                    break
+        assert leading(cluster) != first
+        rows = {row["name"]: row["state"] for row in cluster.ps()}
+        assert rows["kube-apiserver-master-1"] == "stopped" and rows["load-balancer"] == "running"
+    finally:
+        with contextlib.suppress(Exception):
+            cluster.down(purge=True)
