@@ -3,7 +3,8 @@
 Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 
 - `actions.py`        compute_pod_actions(pod, observed, health): what is to be done. The heart; pure
-- `pod_worker.py`     does it: one worker a pod, woken by changes, events, probes and waiting times
+- `pod_worker.py`     does it: one worker a pod, woken by changes, events, probes and waiting times;
+                      `container_start.py` and `container_kill.py` are its hands, `pod_parts.py` what they share
 - `status.py`         phase, conditions and container statuses; pure. `status_manager.py` writes them
 - `probes.py`         from single results to a verdict; pure. `prober.py` tries, and runs the lifecycle hooks
 - `pods.py`, `configs.py`, `env.py`, `volumes.py`, `backoff.py`   from a manifest to what a container gets

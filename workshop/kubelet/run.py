@@ -22,7 +22,8 @@ from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.image_manager import ImageManager
 from workshop.kubelet.node import NodeAgent, machine
 from workshop.kubelet.objects import Objects
-from workshop.kubelet.pod_worker import Parts, PodWorkers
+from workshop.kubelet.pod_parts import Parts
+from workshop.kubelet.pod_worker import PodWorkers
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.runtimes.process import ProcessRuntime
 from workshop.kubelet.runtimes.simulated import SimulatedRuntime

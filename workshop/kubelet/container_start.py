@@ -1,0 +1,215 @@
+"""Making a pod's sandbox, and pulling, creating and starting one of its containers.
+
+Upstream: `pkg/kubelet/kuberuntime/kuberuntime_sandbox.go`, `kuberuntime_container.go` (`startContainer`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+
+from workshop.kubelet import configs, cri, pods
+from workshop.kubelet.backoff import Backoff, go_duration
+from workshop.kubelet.env import ConfigError, container_environment
+from workshop.kubelet.images import catalogue
+from workshop.kubelet.pod_parts import Parts, Worker, grace_of
+from workshop.kubelet.pods import Obj, Observed
+from workshop.kubelet.prober import run_hook
+from workshop.kubelet.volumes import VolumeError, Volumes, mounts
+
+SHIFTED = "workshop/shifted-ports"
+RETRY = 1.0
+
+
+class Starter:
+    """`observe` looks at a pod's containers; `wake_later(worker, seconds)` has its pod looked at again."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        backoff: Backoff,
+        observe: Callable[[Obj], Awaitable[Observed]],
+        wake_later: Callable[[Worker, float], None],
+    ) -> None:
+        self._parts, self._backoff, self._observe, self._wake_later = parts, backoff, observe, wake_later
+
+    def log_directory(self, pod: Obj) -> str:
+        """`<root-dir>/log/pods/NAMESPACE_NAME_UID`, as below /var/log/pods."""
+        m = pod["metadata"]
+        return os.path.join(
+            self._parts.config.root_dir, "log", "pods", f"{m.get('namespace', 'default')}_{m['name']}_{m['uid']}"
+        )
+
+    def _sandbox_config(self, pod: Obj, attempt: int) -> cri.PodSandboxConfig:
+        config = self._parts.config
+        return configs.sandbox_config(pod, attempt, self.log_directory(pod), config.cluster_dns, config.cluster_domain)
+
+    async def create_sandbox(self, worker: Worker, attempt: int) -> bool:
+        pod = worker.pod
+        if not self._parts.simulated:
+            await self._parts.fetch(pod)
+            try:
+                await self.mount(worker, Observed())
+            except VolumeError as problem:
+                self._parts.event(pod, "Warning", "FailedMount", str(problem), "")
+                self._wake_later(worker, RETRY)
+                return False
+        try:
+            await self._parts.runtime.run_pod_sandbox(self._sandbox_config(pod, attempt))
+        except cri.CriError as problem:
+            text = f"Failed to create pod sandbox: rpc error: code = Unknown desc = {problem}"
+            self._parts.event(pod, "Warning", "FailedCreatePodSandBox", text, "")
+            self._wake_later(worker, RETRY)
+            return False
+        self._tell_shifted_ports(pod)
+        return True
+
+    def _tell_shifted_ports(self, pod: Obj) -> None:
+        """Mode plain: which ports could not be bound, and are found elsewhere."""
+        wanted = {port["containerPort"] for c in pods.containers(pod) for port in c.get("ports") or ()}
+        wanted |= {port for c in pods.containers(pod) for port in default_ports(c["image"])}
+        shifted = {port: self._parts.shift(port) for port in sorted(wanted) if self._parts.shift(port) != port}
+        if not shifted or SHIFTED in (pod["metadata"].get("annotations") or {}):
+            return
+        said = ", ".join(f"{port} is at {other}" for port, other in shifted.items())
+        self._parts.event(pod, "Normal", "PortShifted", f"Ports that only root may bind are shifted: {said}", "")
+        self._parts.annotate(pod, {SHIFTED: ",".join(f"{port}={other}" for port, other in shifted.items())})
+
+    def addresses(self, observed: Observed) -> dict[str, str]:
+        sandbox = observed.sandbox()
+        address, host = sandbox.ip if sandbox else "", self._parts.config.node_ip
+        return {"podIP": address, "podIPs": address, "hostIP": host, "hostIPs": host}
+
+    async def mount(self, worker: Worker, observed: Observed) -> dict[str, str]:
+        stamp = f"{self._parts.clock.now():.6f}".replace(".", "_")
+        return await self._parts.volumes.prepare(worker.pod, self.addresses(observed), stamp)
+
+    def _key(self, pod: Obj, name: str) -> str:
+        return f"{pod['metadata']['uid']}/{name}"
+
+    async def start(self, worker: Worker, name: str) -> bool:
+        """Pull, create and start one container; False when that has to wait."""
+        pod, now = worker.pod, self._parts.clock.now()
+        container = pods.container_named(pod, name)
+        if container is None:
+            return False
+        observed = await self._observe(pod)
+        latest = observed.latest(name)
+        sandbox = observed.sandbox()
+        if sandbox is None:
+            return False
+        key = self._key(pod, name)
+        if latest is not None and latest.state == cri.EXITED:
+            left = self._backoff.remaining(key, latest.finished_at, now)
+            if left > 0:
+                wait = go_duration(self._backoff.wait(key))
+                text = f"back-off {wait} restarting failed container={name} pod={pods.full_name(pod)}"
+                if worker.waiting.get(name) != ("CrashLoopBackOff", text):
+                    said = f"Back-off restarting failed container {name} in pod {pods.full_name(pod)}"
+                    self._parts.event(pod, "Warning", "BackOff", said, name)
+                worker.waiting[name] = ("CrashLoopBackOff", text)
+                self._wake_later(worker, left)
+                return False
+            self._backoff.next(key, latest.finished_at, now)
+        problem = await self._parts.images.ensure(pod, container)
+        if problem is not None:
+            worker.waiting[name] = (problem.reason, problem.message)
+            if problem.retry_after:
+                self._wake_later(worker, problem.retry_after)
+            return False
+        attempt = latest.attempt + 1 if latest else 0
+        if latest is not None and latest.state == cri.CREATED:
+            attempt = latest.attempt
+            await self._parts.runtime.remove_container(latest.id)
+        return await self._create_and_start(worker, container, attempt, observed, sandbox)
+
+    async def _create_and_start(
+        self, worker: Worker, container: Obj, attempt: int, observed: Observed, sandbox: cri.PodSandboxStatus
+    ) -> bool:
+        pod, name = worker.pod, container["name"]
+        try:
+            config = await self._container_config(worker, container, attempt, observed)
+        except (ConfigError, VolumeError) as problem:
+            worker.waiting[name] = ("CreateContainerConfigError", str(problem))
+            self._parts.event(pod, "Warning", "Failed", f"Error: {problem}", name)
+            self._wake_later(worker, 5 * RETRY)
+            return False
+        try:
+            identity = await self._parts.runtime.create_container(
+                sandbox.id, config, self._sandbox_config(pod, sandbox.attempt)
+            )
+        except cri.CriError as problem:
+            worker.waiting[name] = ("CreateContainerError", str(problem))
+            self._parts.event(pod, "Warning", "Failed", f"Error: {problem}", name)
+            self._wake_later(worker, 10 * RETRY)
+            return False
+        self._parts.event(pod, "Normal", "Created", "Container created", name)
+        try:
+            await self._parts.runtime.start_container(identity)
+        except cri.CriError as problem:
+            worker.waiting[name] = ("RunContainerError", str(problem))
+            self._parts.event(pod, "Warning", "Failed", f"Error: {problem}", name)
+            worker.dirty = True
+            return False
+        self._parts.event(pod, "Normal", "Started", "Container started", name)
+        worker.waiting.pop(name, None)
+        await self._post_start(pod, container, identity, sandbox.ip)
+        return True
+
+    async def _container_config(
+        self, worker: Worker, container: Obj, attempt: int, observed: Observed
+    ) -> cri.ContainerConfig:
+        pod, name = worker.pod, container["name"]
+        if self._parts.simulated:
+            return configs.container_config(pod, container, attempt, values={}, mounts=[])
+        paths = await self.mount(worker, observed)
+        values = container_environment(
+            pod,
+            container,
+            services=self._parts.services(),
+            lookup=self._parts.lookup,
+            status=self.addresses(observed),
+            allocatable=self._parts.allocatable,
+        )
+        found = mounts(container, paths, values)
+        message = message_file(self._parts.volumes, pod, name, attempt)
+        os.makedirs(os.path.dirname(message), mode=0o711, exist_ok=True)
+        with open(message, "wb"):
+            os.chmod(message, 0o666)
+        found.append(cri.Mount(container.get("terminationMessagePath") or "/dev/termination-log", message))
+        sandbox = observed.sandbox()
+        if sandbox and not sandbox.host_network and all(m.container_path != "/etc/hosts" for m in found):
+            hosts = os.path.join(self._parts.volumes.directory(pod["metadata"]["uid"]), "etc-hosts")
+            with open(hosts, "w") as file:
+                file.write(configs.etc_hosts(pod, sandbox.ip, self._parts.config.cluster_domain))
+            found.append(cri.Mount("/etc/hosts", hosts))
+        return configs.container_config(
+            pod, container, attempt, values=values, mounts=found, memory_capacity=self._parts.memory
+        )
+
+    async def _post_start(self, pod: Obj, container: Obj, identity: str, address: str) -> None:
+        handler = (container.get("lifecycle") or {}).get("postStart")
+        if not handler or self._parts.simulated:
+            return
+        problem = await run_hook(
+            self._parts.runtime, handler, pod, container, identity, address, self._parts.shift, self._parts.clock
+        )
+        if problem is None:
+            return
+        self._parts.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container["name"])
+        self._parts.event(pod, "Normal", "Killing", "FailedPostStartHook", container["name"])
+        await self._parts.runtime.stop_container(identity, grace_of(pod))
+
+
+def default_ports(image: str) -> tuple[int, ...]:
+    """The ports that an image listens on by itself."""
+    try:
+        standin = catalogue.find(image)
+    except catalogue.InvalidImageName:
+        return ()
+    return standin.ports if standin else ()
+
+
+def message_file(volumes: Volumes, pod: Obj, name: str, attempt: int) -> str:
+    """Where a container's attempt leaves its termination message."""
+    return os.path.join(volumes.directory(pod["metadata"]["uid"]), "containers", name, str(attempt))
