@@ -41,6 +41,7 @@ class Journal:
     """By version: the step that wrote it."""
     led: dict[str, list[Line]] = field(default_factory=dict)
     """By version: the steps that it led to."""
+    _untold: list[Line] = field(default_factory=list)
 
     def hear(self, line: Line) -> None:
         event = line.get("event", "")
@@ -49,15 +50,17 @@ class Journal:
         self.lines.append(line)
         self._enter(line, event)
         if len(self.lines) > MAX_LINES:
-            kept = list(self.lines)[MAX_LINES // 2 :]
+            kept, untold = list(self.lines)[MAX_LINES // 2 :], self._untold
             self.__init__()  # type: ignore[misc]
             for one in kept:
                 self.hear(one)
+            self._untold = untold
 
     def _enter(self, line: Line, event: str) -> None:
         if event == "apiserver.write":
             self.writes[line["version"]] = line
             self.by_object.setdefault(object_key(line), []).append(line)
+            self._untold.append(line)
             return
         if event == "etcd.commit":
             self.commits[str(line["revision"])] = line
@@ -70,6 +73,14 @@ class Journal:
             version = trigger(line)
             if version:
                 self.led.setdefault(version, []).append(line)
+
+    def take_writes(self) -> list[Line]:
+        """The writes since the last call, for front ends: {key, at, who, verb, subresource, version}."""
+        untold, self._untold = self._untold, []
+        return [told(line) for line in untold]
+
+    def newest_writes(self, most: int = 2000) -> list[Line]:
+        return [told(line) for line in list(self.writes.values())[-most:]]
 
     def writer(self, write: Line) -> Line | None:
         """The step that made this write. A Binding or a deletion answers without a version: its path tells."""
@@ -146,19 +157,21 @@ def who(write: Line) -> str:
     return user.rpartition(":")[2] if user.startswith("system:") else user
 
 
+def told(line: Line) -> Line:
+    """A write as a front end lists it. Times are milliseconds since 1970."""
+    return {
+        "key": object_key(line),
+        "at": line["at"] * 1000,
+        "who": who(line),
+        "verb": line["verb"],
+        "subresource": line["subresource"],
+        "version": line["version"],
+    }
+
+
 def history(journal: Journal, key: str) -> list[Line]:
-    """The writes that made an object, oldest first, each as {at, who, lane, verb, subresource, version}."""
-    return [
-        {
-            "at": line["at"] * 1000,
-            "who": who(line),
-            "lane": lane_of(line),
-            "verb": line["verb"],
-            "subresource": line["subresource"],
-            "version": line["version"],
-        }
-        for line in journal.by_object.get(key, ())
-    ]
+    """The writes that made an object, oldest first, as far as somebody listened."""
+    return [told(line) for line in journal.by_object.get(key, ())]
 
 
 def diagram(journal: Journal, key: str) -> dict[str, Any]:

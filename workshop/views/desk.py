@@ -3,7 +3,7 @@
     {"ask": "whole"}                 the whole picture; and: I am here, send me batches
     {"ask": "here"}                  I still look
     {"ask": "bye"}                   I look no more
-    {"ask": "inspect", "key": K}     YAML, events, owners, the writes that made it
+    {"ask": "inspect", "key": K}     YAML, owners, the writes that made it
     {"ask": "trace", "key": K}       the swim lanes
     {"ask": "history"}               what there was before the board was attached
 
@@ -19,13 +19,11 @@ import yaml
 
 from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
-from workshop.api.resources import resource
 from workshop.client.transport import Unreachable
 
 from . import causes, history
 from .feed import KINDS, Feed, Message, Send
-
-MAX_EVENTS = 50
+from .rows import body
 
 
 def answer(feed: Feed, view: str, question: Any, send: Send) -> None:
@@ -70,7 +68,7 @@ async def inspect(feed: Feed, key: str) -> Message:
     writes = causes.history(feed.journal, key)
     owners = feed.model.graph.owners(key)[::-1]
     below = sorted(feed.model.graph.targets("owns", key))
-    answer: Message = {"key": key, "owners": owners, "owned": below, "writes": writes, "events": [], "yaml": ""}
+    answer: Message = {"key": key, "owners": owners, "owned": below, "writes": writes, "yaml": ""}
     if kind == "Process":
         return {**answer, "yaml": _process(feed, key)}
     obj = feed.model.objects.get(key)
@@ -78,24 +76,12 @@ async def inspect(feed: Feed, key: str) -> Message:
         return {**answer, "problem": "it is gone; scrub back to see its row"}
     answer["yaml"] = as_yaml(obj)
     answer["managers"] = managers(obj)
-    if feed.client is not None:
-        metadata = obj["metadata"]
-        selector = f"involvedObject.name={metadata['name']},involvedObject.kind={obj['kind']}"
-        try:
-            found = await feed.client.list(
-                resource("events"), metadata.get("namespace") or "default", field_selector=selector
-            )
-            answer["events"] = events(found["items"])
-        except (ApiError, Unreachable) as error:
-            answer["problem"] = f"its events cannot be read: {error}"
     return answer
 
 
 def as_yaml(obj: Obj) -> str:
-    """As `kubectl get -o yaml` prints it: without managedFields."""
-    shown = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}
-    order = ("apiVersion", "kind", "metadata", "spec")
-    shown = {**{k: shown[k] for k in order if k in shown}, **{k: v for k, v in shown.items() if k not in order}}
+    """As `kubectl get -o yaml` prints it."""
+    shown = body(obj)
     return yaml.dump(shown, sort_keys=False, default_flow_style=False, allow_unicode=True, width=100)
 
 
@@ -109,27 +95,6 @@ def managers(obj: Obj) -> list[dict[str, str]]:
             "time": str(entry.get("time", "")),
         }
         for entry in obj["metadata"].get("managedFields") or []
-    ]
-
-
-def events(items: list[Obj]) -> list[dict[str, Any]]:
-    """Newest last, with what kubectl describe shows of each."""
-
-    def when(event: Obj) -> str:
-        series = event.get("series") or {}
-        seen = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-        return str(seen or event["metadata"].get("creationTimestamp") or "")
-
-    return [
-        {
-            "at": when(event),
-            "type": event.get("type", "Normal"),
-            "reason": event.get("reason", ""),
-            "message": event.get("message") or event.get("note") or "",
-            "count": int((event.get("series") or {}).get("count") or event.get("count") or 1),
-            "from": (event.get("source") or {}).get("component") or event.get("reportingComponent") or "",
-        }
-        for event in sorted(items, key=when)[-MAX_EVENTS:]
     ]
 
 

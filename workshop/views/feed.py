@@ -38,6 +38,7 @@ KINDS = (
     "deployments.apps", "replicasets.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch",
     "replicationcontrollers", "pods", "nodes", "services", "endpointslices.discovery.k8s.io",
 )  # fmt: skip
+EVENTS = "events"
 LEASES = "leases.coordination.k8s.io"
 BATCHES_A_SECOND = 30
 BEAT_SECONDS = 1.0
@@ -173,6 +174,7 @@ class Feed:
                 "version": self.attached_version,
                 "synced": self.synced,
                 "problem": self.problem,
+                "writes": self.journal.newest_writes(),
             }
 
     @property
@@ -248,6 +250,7 @@ class Feed:
             return
         factory = InformerFactory(self.client)
         informers = [factory.informer(resource(kind)) for kind in KINDS]
+        informers.append(factory.informer(resource(EVENTS)))
         informers.append(factory.informer(resource(LEASES), namespace="kube-system"))
         for informer in informers:
             informer.add_handler(self._put, lambda old, new: self._put(new), self._remove)
@@ -329,6 +332,8 @@ class Feed:
             listeners = list(self._listeners.items())
         now = SYSTEM.monotonic()
         message: Message = {"seq": self.sequence, "at": SYSTEM.now() * 1000, "synced": self.synced}
+        if writes := self.journal.take_writes():
+            message["writes"] = writes
         if steps:
             message |= {"base": base, "steps": [step.to_json() for step in steps]}
         for name, listener in listeners:

@@ -24,6 +24,10 @@ from .graph import Graph, key_of
 from .rows import WORKLOADS, JsonRow
 
 FRAME = "Frame//map"
+MAX_EVENTS = 500
+MAX_BODIES = 300
+"""Up to so many objects travel whole with their rows: then a front end can show any of them, at any moment of its log,
+without asking a kernel that may be busy."""
 HELPERS = ("supervisor", "zygote", "holder")
 ASSUMED_RUNNING = frozenset(("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager"))
 """Where no process can be seen, these are taken to run."""
@@ -58,6 +62,8 @@ class Model:
         self._traffic: Mapping[tuple[str, int], Any] = {}
         self._dirty: set[str] = set()
         self._moved = True
+        self._events: dict[str, None] = {}
+        self._bodies = True
 
     # -- what changes --
 
@@ -73,6 +79,9 @@ class Model:
         if obj["kind"] == "Lease":
             self.objects[key] = obj
             self._dirty.update(k for k, row in self._processes.items() if row["program"] == obj["metadata"]["name"])
+            return
+        if obj["kind"] == "Event":
+            self._event(key, obj)
             return
         if key not in self.objects:
             self._moved = True
@@ -92,6 +101,17 @@ class Model:
         if self.lanes.enter(key, f"Node//{node}" if node else lanes.UNPLACED):
             self._moved = True
 
+    def _event(self, key: str, obj: Obj) -> None:
+        """Only the newest are kept."""
+        self.objects[key] = obj
+        self._events.pop(key, None)
+        self._events[key] = None
+        self._dirty.add(key)
+        if len(self._events) > MAX_EVENTS:
+            oldest = next(iter(self._events))
+            del self._events[oldest], self.objects[oldest]
+            self._dirty.add(oldest)
+
     def _slice(self, key: str, obj: Obj, *, gone: bool = False) -> None:
         """EndpointSlices have no row of their own: they are a Service's endpoints."""
         name = (obj["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
@@ -109,6 +129,10 @@ class Model:
             return
         self.objects.pop(key, None)
         if obj["kind"] == "Lease":
+            return
+        if obj["kind"] == "Event":
+            self._events.pop(key, None)
+            self._dirty.add(key)
             return
         self._dirty.update((key, *self.graph.owners(key), *self.graph.sources("runs", key)))
         self.graph.drop(key)
@@ -151,10 +175,15 @@ class Model:
         """Make the marked rows anew; None when they are what they were."""
         if self._moved:
             self._arrange()
+        if self._bodies != (len(self.objects) - len(self._events) <= MAX_BODIES):
+            self._bodies = not self._bodies
+            self._dirty.update(self.objects)
         put: dict[str, JsonRow] = {}
         drop: list[str] = []
         for key in self._dirty:
             row = self._row(key, now)
+            if row is not None and self._bodies and key in self.objects and row["type"] != "event":
+                row["body"] = rows.body(self.objects[key])
             if row is None:
                 if self.rows.pop(key, None) is not None:
                     drop.append(key)
@@ -182,6 +211,8 @@ class Model:
         if obj is None:
             return None
         kind = obj["kind"]
+        if kind == "Event":
+            return rows.event(obj)
         if kind == "Pod":
             owners = self.graph.owners(key)
             observed = self.observed.get(obj["metadata"]["uid"], 0) if self.observes else None

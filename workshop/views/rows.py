@@ -127,6 +127,33 @@ def service(obj: Obj, endpoints: Iterable[Mapping[str, Any]], traffic: Mapping[t
     return {**row, "open": sum(pair[0] for pair in seen), "recent": sum(pair[1] for pair in seen)}
 
 
+def event(obj: Obj) -> JsonRow:
+    """What `kubectl describe` shows of an event, and the key of what it is about."""
+    about, series = obj.get("involvedObject") or {}, obj.get("series") or {}
+    seen = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("eventTime")
+    namespace = "" if about.get("kind") == "Node" else about.get("namespace", "")
+    return {
+        "type": "event",
+        "kind": "Event",
+        "namespace": obj["metadata"].get("namespace", ""),
+        "name": obj["metadata"]["name"],
+        "about": f"{about.get('kind', '')}/{namespace}/{about.get('name', '')}",
+        "seen": str(seen or obj["metadata"].get("creationTimestamp") or ""),
+        "level": obj.get("type", "Normal"),
+        "reason": obj.get("reason", ""),
+        "message": obj.get("message") or "",
+        "count": int(series.get("count") or obj.get("count") or 1),
+        "from": (obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "",
+    }
+
+
+def body(obj: Obj) -> Obj:
+    """The object as `kubectl get -o yaml` prints it: without managedFields, what names it first."""
+    shown = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}
+    order = ("apiVersion", "kind", "metadata", "spec")
+    return {**{k: shown[k] for k in order if k in shown}, **{k: v for k, v in shown.items() if k not in order}}
+
+
 def process(row: Mapping[str, Any], leader: bool | None) -> JsonRow:
     return {
         "type": "process",
@@ -145,6 +172,8 @@ def process(row: Mapping[str, Any], leader: bool | None) -> JsonRow:
 __all__ = [
     "WORKLOADS",
     "JsonRow",
+    "body",
+    "event",
     "key_of",
     "node",
     "owner_key",

@@ -1,10 +1,11 @@
 // One object from all sides: owners, three truths, the writes that made it, events, YAML.
 import { button, clock, element, icon, title } from "./dom.js";
+import { yaml } from "./yaml.js";
 import { describe, sign } from "./signs.js";
 
 export class Inspector {
-  constructor({ select, trace, close }) {
-    this.select = select; this.key = null;
+  constructor({ select, trace, close, rows, known }) {
+    this.select = select; this.key = null; this.rows = rows; this.known = known;
     this.heading = element("h2", { class: "ws-inspect-title", tabindex: "-1" });
     this.body = element("div", { class: "ws-inspect-body", tabindex: "0", role: "region", "aria-label": "details of the chosen object" });
     this.root = element("aside", { class: "ws-inspect", "aria-label": "details", hidden: true, onkeydown: (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } } },
@@ -17,7 +18,7 @@ export class Inspector {
     this.heading.replaceChildren(element("small", { text: kind + (namespace ? ` · ${namespace}` : "") }), element("span", { text: name }));
     this.row = row;
     this.fill();
-    this.waiting = setTimeout(() => { if (!this.answer) this.note.textContent = "Waiting for the kernel: a cell may be running."; }, 700);
+    if (!row?.body) this.waiting = setTimeout(() => { if (!this.answer) this.note.textContent = "Waiting for the kernel: a cell may be running."; }, 700);
   }
 
   update(row) { if (!this.root.hidden && row !== this.row) { this.row = row; this.fill(); } }
@@ -36,7 +37,7 @@ export class Inspector {
       if (row.type === "service") parts.push(...this.service(row));
     } else parts.push(element("p", { class: "ws-quiet", text: "It is not there at this moment." }));
     parts.push(this.note);
-    if (answer) parts.push(...this.owners(answer), ...this.writes(answer), ...this.events(answer), ...this.yaml(answer));
+    parts.push(...this.owners(), ...this.writes(), ...this.events(), ...this.yaml());
     this.body.replaceChildren(...parts);
   }
 
@@ -51,36 +52,45 @@ export class Inspector {
     return this.section("endpoints", element("p", { class: "ws-quiet", text: `${row.ip || "no address"} ${row.ports.map((one) => `${one.port}/${one.protocol}`).join(", ")} · ${traffic}` }), element("ul", { class: "ws-plain" }, ...lines));
   }
 
-  owners(answer) {
-    if (!answer.owners.length && !answer.owned.length) return [];
-    const chain = element("p", { class: "ws-chain" });
-    for (const owner of answer.owners) chain.append(this.link(owner), icon("ahead", "tone-dim"));
-    chain.append(element("strong", { text: title(this.key).name }));
-    if (answer.owned.length) chain.append(icon("ahead", "tone-dim"));
-    answer.owned.slice(0, 12).forEach((key) => chain.append(this.link(key)));
-    if (answer.owned.length > 12) chain.append(element("span", { text: `and ${answer.owned.length - 12} more` }));
-    return this.section("owner chain", chain);
+  // From the rows alone: they are here at every moment of the log, and no kernel needs to answer.
+  owners() {
+    const rows = this.rows(), chain = [], owned = [];
+    for (let key = this.row?.owner; key && !chain.includes(key); key = rows.get(key)?.owner) chain.unshift(key);
+    for (const [key, row] of rows) if (row.owner === this.key) owned.push(key);
+    if (!chain.length && !owned.length) return [];
+    const line = element("p", { class: "ws-chain" });
+    for (const owner of chain) line.append(this.link(owner), icon("ahead", "tone-dim"));
+    line.append(element("strong", { text: title(this.key).name }));
+    if (owned.length) line.append(icon("ahead", "tone-dim"));
+    owned.sort().slice(0, 12).forEach((key) => line.append(this.link(key)));
+    if (owned.length > 12) line.append(element("span", { text: `and ${owned.length - 12} more` }));
+    return this.section("owner chain", line);
   }
 
-  writes(answer) {
-    if (answer.writes.length) {
-      const lines = answer.writes.slice(-40).map((one) => element("tr", {}, element("td", { text: clock(one.at, true) }), element("td", { text: one.who }),
+  writes() {
+    const known = this.known(this.key), writes = known.length ? known : (this.answer?.writes ?? []);
+    if (writes.length) {
+      const lines = writes.slice(-40).map((one) => element("tr", {}, element("td", { text: clock(one.at, true) }), element("td", { text: one.who }),
         element("td", { text: `${one.verb}${one.subresource ? ` (${one.subresource})` : ""}` }), element("td", { class: "ws-mono", text: `@${one.version}` })));
       return this.section("writes that made it", table(["when", "who", "what", "version"], lines));
     }
-    if (!answer.managers?.length) return [];
-    const lines = answer.managers.map((one) => element("tr", {}, element("td", { text: one.time }), element("td", { text: one.manager }), element("td", { text: `${one.operation}${one.subresource ? ` (${one.subresource})` : ""}` })));
+    if (!this.answer?.managers?.length) return [];
+    const lines = this.answer.managers.map((one) => element("tr", {}, element("td", { text: one.time }), element("td", { text: one.manager }), element("td", { text: `${one.operation}${one.subresource ? ` (${one.subresource})` : ""}` })));
     return this.section("who wrote it last, as the object itself says", table(["when", "who", "what"], lines));
   }
 
-  events(answer) {
-    if (!answer.events.length) return [];
-    const lines = answer.events.map((one) => element("li", {}, icon(one.type === "Warning" ? "warn" : "circle", one.type === "Warning" ? "tone-bad" : "tone-dim"),
+  events() {
+    const events = [...this.rows().values()].filter((row) => row.about === this.key).sort((a, b) => (a.seen < b.seen ? -1 : 1));
+    if (!events.length) return [];
+    const lines = events.slice(-50).map((one) => element("li", {}, icon(one.level === "Warning" ? "warn" : "circle", one.level === "Warning" ? "tone-bad" : "tone-dim"),
       element("span", {}, element("strong", { text: one.reason }), element("span", { class: "ws-quiet", text: ` ${one.from}${one.count > 1 ? ` · ${one.count}×` : ""}` }), element("br"), one.message)));
     return this.section("events", element("ul", { class: "ws-plain ws-events" }, ...lines));
   }
 
-  yaml(answer) { return answer.yaml ? this.section("YAML", element("pre", { class: "ws-yaml", text: answer.yaml })) : []; }
+  yaml() {
+    const text = this.row?.body ? yaml(this.row.body) : this.answer?.yaml;
+    return text ? this.section("YAML", element("pre", { class: "ws-yaml", text })) : [];
+  }
 }
 
 function table(heads, lines) {

@@ -3,6 +3,10 @@
 // `rows` is the picture at `cursor`, the number of steps that are applied. A step remembers what it overwrote, so the
 // cursor moves back as easily as on. Steps from before the board was attached stand in front (`attached` many).
 
+const WHOLE = 10000;
+
+function without(row) { const { body, ...rest } = row; return rest; }
+
 export class Timeline {
   constructor(limit = 100000) {
     this.limit = limit; this.rows = new Map(); this.steps = []; this.cursor = 0; this.changes = 0;
@@ -46,6 +50,19 @@ export class Timeline {
     }
     if (follow) this.seek(this.steps.length);
     if (this.changes > this.limit) this.forget();
+    if (this.changes > 2 * WHOLE) this.thin();
+  }
+
+  // Whole objects are kept with the newest changes only: they weigh ten times what their rows do.
+  thin() {
+    let left = WHOLE;
+    for (let i = this.steps.length - 1; i >= 0 && !this.steps[i].thin; i--) {
+      left -= this.steps[i].size;
+      if (left > 0) continue;
+      const step = this.steps[i]; step.thin = true;
+      for (const key in step.put) step.put[key] = without(step.put[key]);
+      if (step.before) step.before = step.before.map(([key, row]) => [key, row && without(row)]);
+    }
   }
 
   // The oldest twentieth goes, so that this is seldom done.

@@ -13,10 +13,10 @@ const PACES = [["1 step in 2 s", 2000], ["1 step a second", 1000], ["3 steps a s
 export class View {
   constructor(root, { heading, note, observes = true, ask, embed = false, tab = "workloads", theme }) {
     Object.assign(this, { root, ask, observes, frame: 0, heard: performance.now(), gone: "", synced: true, problem: "", marks: { drawn: [] } });
-    this.time = new Timeline();
+    this.time = new Timeline(); this.writes = new Map();
     const select = (key) => this.select(key);
     this.columns = new Columns(select); this.map = new ClusterMap(select); this.lanes = new Swimlanes(select);
-    this.inspector = new Inspector({ select, trace: (key) => { this.inspector.hide(); this.trace(key); }, close: () => this.unselect() });
+    this.inspector = new Inspector({ select, trace: (key) => { this.inspector.hide(); this.trace(key); }, close: () => this.unselect(), rows: () => this.time.rows, known: (key) => this.writes.get(key) ?? [] });
     root.classList.add("ws-board"); root.setAttribute("role", "region"); root.setAttribute("aria-label", `board of ${heading}`);
     if (embed) root.classList.add("embed");
     if (theme) root.dataset.theme = theme;
@@ -39,11 +39,11 @@ export class View {
       this.columns.processes, element("div", { class: "ws-main" }, stage, this.inspector.root), this.timeBar());
     if (note) root.insertBefore(element("p", { class: "ws-note" }, icon("warn", "tone-differ"), element("span", { text: note })), root.children[2]);
     this.open(tab);
-    this.listeners = [["visibilitychange", () => { if (!document.hidden) { this.heard = performance.now(); this.ask({ ask: "whole" }); } }]];
+    this.listeners = [["visibilitychange", () => { if (!document.hidden) { this.heard = performance.now(); this.askWhole(); } }]];
     for (const [name, act] of this.listeners) document.addEventListener(name, act);
     this.timer = setInterval(() => this.check(), 500);
     this.hereTimer = setInterval(() => this.ask({ ask: "here" }), HERE);
-    this.ask({ ask: "whole" });
+    this.askWhole();
     this.state();
   }
 
@@ -61,14 +61,31 @@ export class View {
     if (message.trace) { if (message.trace.key === this.wanted) this.lanes.show(message.trace, this.observes); return; }
     if (message.history) { this.past(message.history); return; }
     if ("synced" in message) { this.synced = message.synced; this.problem = message.problem ?? this.problem; }
+    if (message.writes) this.note(message.writes, Boolean(message.whole));
     if (message.whole) {
       const first = !this.time.begun;
       this.time.whole(message);
       if (first && this.time.begun) this.flash = false;
     } else if (message.steps) {
-      if (!this.time.batch(message)) { this.ask({ ask: "whole" }); return; }
-    } else if (message.seq !== undefined && message.seq !== this.time.seq) { this.ask({ ask: "whole" }); return; }
+      if (!this.time.begun || !this.time.batch(message)) { this.askWhole(); return; }
+    } else if (message.seq !== undefined && message.seq !== this.time.seq) { this.askWhole(); return; }
     this.later();
+  }
+
+  // Not more often than once a second: the answer may have to wait for a cell.
+  askWhole(pause = 1000) {
+    if (performance.now() - (this.asked ?? -Infinity) < pause) return;
+    this.asked = performance.now(); this.ask({ ask: "whole" });
+  }
+
+  // Who wrote what, by object: the newest fifty writes of each.
+  note(writes, all) {
+    if (all) this.writes.clear();
+    for (const one of writes) {
+      const list = this.writes.get(one.key) ?? [];
+      this.writes.set(one.key, list);
+      list.push(one); if (list.length > 50) list.shift();
+    }
   }
 
   later() { if (!this.frame) this.frame = requestAnimationFrame(() => this.draw()); }
@@ -104,7 +121,7 @@ export class View {
     const silence = performance.now() - this.heard;
     if (silence > SILENCE && !document.hidden) {
       this.gone = `nothing heard for ${Math.round(silence / 1000)} s: the kernel or the page's server has gone`;
-      if (Math.round(silence / 500) % 10 === 0) this.ask({ ask: "whole" });
+      this.askWhole(5000);
     } else this.gone = "";
     this.state();
   }
