@@ -41,8 +41,8 @@ def widget(board: Board, tab: str = "workloads") -> Any:
         for view in views:
             feed.leave(view)
 
-    # JupyterLab sends questions to a subshell, which answers while a cell runs. ipykernel (7.4) would bring them back to
-    # the shell that sent last, which is the one that the cell blocks.
+    # JupyterLab sends questions to a subshell, which answers while a cell runs. ipykernel (7.4) would bring them back
+    # to the shell that sent last, which is the one that the cell blocks.
     if hasattr(made.comm, "_reply_subshell_for"):
         made.comm._reply_subshell_for = lambda _data, chosen: chosen
     made.on_msg(asked)

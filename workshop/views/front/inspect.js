@@ -89,7 +89,7 @@ export class Inspector {
 
   yaml() {
     const text = this.row?.body ? yaml(this.row.body) : this.answer?.yaml;
-    return text ? this.section("YAML", element("pre", { class: "ws-yaml", text })) : [];
+    return text ? this.section("YAML", element("pre", { class: "ws-yaml", tabindex: "0", role: "region", "aria-label": "YAML", text })) : [];
   }
 }
 
