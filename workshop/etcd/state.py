@@ -259,9 +259,9 @@ class StateMachine:
         for id, ttl in snapshot.leases:
             self.lessor.grant(id, ttl, now)
         self.store.restore(snapshot.revision, snapshot.compacted, snapshot.records)
-        for record in self.store.live.values():
-            if record.lease:
-                self.lessor.attach(record.lease, record.key)
+        for versions in self.store.live.values():
+            if versions[-1].lease:
+                self.lessor.attach(versions[-1].lease, versions[-1].key)
         for alarm, member in snapshot.alarms:
             self.alarms.setdefault(alarm, set()).add(member)
 

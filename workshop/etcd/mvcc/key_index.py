@@ -55,21 +55,17 @@ def _main(record: Record) -> int:
     return record.main
 
 
-class KeyIndex:
-    """All known versions of one key, oldest first, at most one a transaction."""
+class KeyIndex(list[Record]):
+    """All known versions of one key, oldest first. (A list itself: there is one for each of a million keys.)"""
 
-    __slots__ = ("versions",)
-
-    def __init__(self) -> None:
-        self.versions: list[Record] = []
+    __slots__ = ()
 
     def at(self, revision: int) -> Record | None:
         """The last record up to `revision`, be it a tombstone."""
-        versions = self.versions
-        if not versions or versions[-1].main <= revision:
-            return versions[-1] if versions else None
-        place = bisect_right(versions, revision, key=_main)
-        return versions[place - 1] if place else None
+        if not self or self[-1].main <= revision:
+            return self[-1] if self else None
+        place = bisect_right(self, revision, key=_main)
+        return self[place - 1] if place else None
 
     def find(self, revision: int) -> Record | None:
         """What a read at `revision` sees; None if the key was not there."""

@@ -1,18 +1,15 @@
 """The multi-version store: every change makes a new revision, old ones stay readable until they are compacted.
 
-Three views of the same records:
+Two views of the same records:
 
-    keys      key -> KeyIndex      all versions of a key         (reads at an old revision)
-    live      key -> Record        the current version, sorted   (reads now; most of them)
-    history   [Record, …]          in the order of revisions     (watches that start in the past, snapshots)
-
-`ended` are the names, sorted too, of keys that are in `keys` and not in `live`: deleted, and not forgotten yet.
+    live      key -> KeyIndex      all versions of the keys that are there, sorted; the last one is the current
+    ended     key -> KeyIndex      those of keys that are deleted, and not forgotten yet
+    history   [Record, …]          in the order of revisions  (watches that start in the past, snapshots)
 
 Compaction has two steps, so that it never stops service: the first only moves a mark. The second takes away what was
 superseded up to the mark: not by a search through everything, but from a queue in which each version was put at
 the revision that ended it. A slice of 500 takes 2 ms; one pass over a million keys took 6 seconds.
 
-Why memory, and not an embedded store: see `docs` in `snapshot.py`.
 
 Pure and synchronous. Upstream: `server/storage/mvcc/kvstore.go`, `index.go`.
 """
@@ -25,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 
-from sortedcontainers import SortedDict, SortedSet
+from sortedcontainers import SortedDict
 
 from workshop.etcd import crc32c, encode, errors
 from workshop.etcd.mvcc.history import History
@@ -40,9 +37,8 @@ class Store:
     """Changes go `put`/`delete` … `commit`: all of them together are one revision."""
 
     def __init__(self) -> None:
-        self.keys: dict[bytes, KeyIndex] = {}
-        self.live: SortedDict[bytes, Record] = SortedDict()
-        self.ended: SortedSet[bytes] = SortedSet()
+        self.live: SortedDict[bytes, KeyIndex] = SortedDict()
+        self.ended: SortedDict[bytes, KeyIndex] = SortedDict()
         self.history = History()
         self._superseded: deque[tuple[int, Record]] = deque()  # (first compaction that may take it, record)
         self.revision = 1
@@ -65,8 +61,13 @@ class Store:
 
     def get(self, key: bytes) -> Record | None:
         """The current version of `key`."""
-        record: Record | None = self.live.get(key)
-        return record
+        index: KeyIndex | None = self.live.get(key)
+        return index[-1] if index is not None else None
+
+    def index(self, key: bytes) -> KeyIndex | None:
+        """All known versions of `key`."""
+        index: KeyIndex | None = self.live.get(key)
+        return index if index is not None else self.ended.get(key)
 
     def range(self, key: bytes, end: bytes | None, revision: int = 0, limit: int = 0) -> tuple[list[Record], int]:
         """Records of a range in key order, at most `limit` (0: all), and how many there are without the limit.
@@ -81,13 +82,14 @@ class Store:
             return self._range_now(key, end, limit)
         records = []
         for name in merge(self._names(self.live, key, end), self._names(self.ended, key, end)):
-            record = self.keys[name].find(revision)
+            index = self.index(name)
+            record = index.find(revision) if index is not None else None
             if record is not None:
                 records.append(record)
         return records[:limit] if limit else records, len(records)
 
     def _find(self, key: bytes, revision: int) -> Record | None:
-        index = self.keys.get(key)
+        index = self.index(key)
         return index.find(revision) if index is not None else None
 
     def _range_now(self, key: bytes, end: bytes, limit: int) -> tuple[list[Record], int]:
@@ -95,10 +97,10 @@ class Store:
         high = self.live.bisect_left(end) if end else len(self.live)
         count = max(high - low, 0)
         stop = min(high, low + limit) if limit else high
-        return [self.live[name] for name in self.live.islice(low, stop)] if count else [], count
+        return [self.live[name][-1] for name in self.live.islice(low, stop)] if count else [], count
 
     @staticmethod
-    def _names(of: SortedDict[bytes, Record] | SortedSet[bytes], key: bytes, end: bytes) -> Iterator[bytes]:
+    def _names(of: SortedDict[bytes, KeyIndex], key: bytes, end: bytes) -> Iterator[bytes]:
         names: Iterator[bytes] = of.irange(key, end or None, inclusive=(True, False))
         return names
 
@@ -115,35 +117,31 @@ class Store:
 
     def put(self, key: bytes, value: bytes, lease: int = 0) -> Record:
         """A new version of `key`, part of the open transaction."""
-        old = self.live.get(key)
+        old = self.get(key)
         main = self.revision + 1
         create, version = (old.create, old.version + 1) if old is not None else (main, 1)
         record = Record.put(key, main, len(self._changes), create, version, value, lease)
         if old is None:
-            self.ended.discard(key)
-        self.live[key] = record
-        self._add(record)
+            self.live[key] = self.ended.pop(key, None) or KeyIndex()
+        self._add(self.live[key], record)
         return record
 
     def delete(self, key: bytes) -> Record | None:
         """A tombstone for `key`; the version it ended, None if the key was not there."""
-        old: Record | None = self.live.pop(key, None)
+        old = self.get(key)
         if old is not None:
-            self.ended.add(key)
-            self._add(Record.tombstone(key, self.revision + 1, len(self._changes)))
+            index = self.ended[key] = self.live.pop(key)
+            self._add(index, Record.tombstone(key, self.revision + 1, len(self._changes)))
         return old
 
-    def _add(self, record: Record) -> None:
+    def _add(self, index: KeyIndex, record: Record) -> None:
         self._changes.append(record)
-        self._remember(record)
+        self._remember(index, record)
 
-    def _remember(self, record: Record) -> None:
-        index = self.keys.get(record.key)
-        if index is None:
-            index = self.keys[record.key] = KeyIndex()
-        elif (before := index.versions[-1]).version:
-            self._superseded.append((record.main, before))
-        index.versions.append(record)
+    def _remember(self, index: KeyIndex, record: Record) -> None:
+        if index and index[-1].version:
+            self._superseded.append((record.main, index[-1]))
+        index.append(record)
         self.history.append(record)
         self.size += len(record.kv) + RECORD_OVERHEAD
 
@@ -182,11 +180,11 @@ class Store:
         gone: list[Record] = []
         while self.littered and len(gone) < most:
             _, record = self._superseded.popleft()
-            index = self.keys[record.key]
-            del index.versions[0]  # versions of a key are superseded in their order
-            if not index.versions:
-                del self.keys[record.key]
-                self.ended.discard(record.key)
+            index = self.index(record.key)
+            assert index is not None
+            del index[0]  # versions of a key are superseded in their order
+            if not index:
+                del self.ended[record.key]
             self.size -= len(record.kv) + RECORD_OVERHEAD
             gone.append(record)
         self.history.discard(gone)
@@ -195,7 +193,6 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything, history too."""
-        self.keys.clear()
         self.live.clear()
         self.ended.clear()
         self._superseded.clear()
@@ -210,15 +207,17 @@ class Store:
 
     def restore(self, revision: int, compacted: int, records: Iterable[Record]) -> None:
         """Fill an empty store from a snapshot."""
+        known: dict[bytes, KeyIndex] = {}
         for _, transaction in groupby(records, key=lambda record: record.main):
             changes = list(transaction)
             for record in changes:
-                self._remember(record)
+                index = known.get(record.key)
+                if index is None:
+                    index = known[record.key] = KeyIndex()
+                self._remember(index, record)
             self._bury(changes)
-        newest = ((key, index.versions[-1]) for key, index in self.keys.items())
-        living = {key: record for key, record in newest if record.version}
-        self.live = SortedDict(living)
-        self.ended = SortedSet(key for key in self.keys if key not in living)
+        self.live.update((key, index) for key, index in known.items() if index[-1].version)
+        self.ended.update((key, index) for key, index in known.items() if not index[-1].version)
         self.revision, self.compacted = revision, compacted
 
 
