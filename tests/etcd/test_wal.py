@@ -141,7 +141,7 @@ def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path: Path) -> None
     records = [Record.put(b"a", 2, 0, 2, 1, b"value", 7), Record.tombstone(b"a", 3, 0)]
     for index in (10, 20):
         taken = snapshot.Snapshot(index, 1, 3, 0, [(1, 5)], [(7, 60)], records)
-        snapshot.save(tmp_path, snapshot.encode(taken), 1, index)
+        snapshot.save(tmp_path, taken)
     assert snapshot.load(tmp_path).index == 20
     newest = max(tmp_path.glob("*.snap"))
     newest.write_bytes(newest.read_bytes()[:-3])

@@ -49,7 +49,7 @@ def restore(
     folder.chmod(0o700)
     cluster_id, own = identity(config)
     member_folder = folder / "member"
-    snapshot.save(member_folder / "snap", snapshot.encode(taken), taken.term, taken.index)
+    snapshot.save(member_folder / "snap", taken)
     log, _ = WriteAheadLog.open(member_folder / "wal", lambda: IDENTITY.pack(cluster_id, own), taken.index, taken.term)
     log.save([], HardState(taken.term, 0, taken.index), (taken.index, taken.term))
     log.close()

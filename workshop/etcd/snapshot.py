@@ -1,6 +1,6 @@
 """Snapshots of the whole state, so that the log need not grow for ever.
 
-A file `TERM-INDEX.snap`: magic, CRC-32, a protobuf-free table of lengths. It is written beside, synced and renamed,
+A file `TERM-INDEX.snap`: magic, a table of lengths, what they are of, CRC-32. It is written beside, synced and renamed,
 so it is whole or not there; the two newest are kept, and the log as far back as the older of them needs.
 
 Upstream: `server/etcdserver/api/snap`. (Upstream keeps the store itself in a bbolt file; here the snapshot holds it.)
@@ -19,11 +19,15 @@ from workshop.etcd.disk import SYSTEM_DISK, Disk
 from workshop.etcd.mvcc.key_index import Record
 from workshop.etcd.wal import REMEDY
 
-MAGIC = b"\xf5SNAP003"
+MAGIC = b"\xf5SNAP004"
 HEAD = struct.Struct("<QQqqIIIII")
 ALARM = struct.Struct("<IQ")
 LEASE = struct.Struct("<qq")
 RECORD = struct.Struct("<qIqqqII")
+CHECK = struct.Struct("<I")
+
+#: Parts (three a record) that are joined to one piece.
+PIECE = 3_000
 
 #: How many snapshots are kept.
 KEEP = 2
@@ -54,34 +58,48 @@ class Snapshot:
     auth: bytes = b""
 
 
-def encode(snapshot: Snapshot) -> bytes:
+def pieces(snapshot: Snapshot) -> Iterator[bytes]:
+    """The file in pieces of some hundred kilobytes: a large state is written beside other work, never held twice."""
+    yield MAGIC
+    check = 0
+    for piece in _body(snapshot):
+        check = zlib.crc32(piece, check)
+        yield piece
+    yield CHECK.pack(check)
+
+
+def _body(snapshot: Snapshot) -> Iterator[bytes]:
+    lengths = (
+        len(snapshot.alarms),
+        len(snapshot.leases),
+        len(snapshot.records),
+        len(snapshot.cluster),
+        len(snapshot.auth),
+    )
     parts = [
-        HEAD.pack(
-            snapshot.index,
-            snapshot.term,
-            snapshot.revision,
-            snapshot.compacted,
-            len(snapshot.alarms),
-            len(snapshot.leases),
-            len(snapshot.records),
-            len(snapshot.cluster),
-            len(snapshot.auth),
-        ),
+        HEAD.pack(snapshot.index, snapshot.term, snapshot.revision, snapshot.compacted, *lengths),
         snapshot.cluster,
         snapshot.auth,
+        *(ALARM.pack(*alarm) for alarm in snapshot.alarms),
+        *(LEASE.pack(*lease) for lease in snapshot.leases),
     ]
-    parts += [ALARM.pack(*alarm) for alarm in snapshot.alarms]
-    parts += [LEASE.pack(*lease) for lease in snapshot.leases]
     for r in snapshot.records:
         parts += (RECORD.pack(r.main, r.sub, r.create, r.version, r.lease, len(r.key), len(r.kv)), r.key, r.kv)
-    body = b"".join(parts)
-    return MAGIC + struct.pack("<I", zlib.crc32(body)) + body
+        if len(parts) > PIECE:
+            yield b"".join(parts)
+            parts.clear()
+    yield b"".join(parts)
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    return b"".join(pieces(snapshot))
 
 
 def decode(data: bytes) -> Snapshot:
     """Raises ValueError when the bytes are not a whole snapshot."""
-    start = len(MAGIC) + 4
-    if data[: len(MAGIC)] != MAGIC or zlib.crc32(data[start:]) != struct.unpack_from("<I", data, len(MAGIC))[0]:
+    start = len(MAGIC)
+    body = memoryview(data)[start : -CHECK.size]
+    if data[:start] != MAGIC or CHECK.pack(zlib.crc32(body)) != data[-CHECK.size :]:
         raise ValueError("not a snapshot, or damaged")
     index, term, revision, compacted, alarms, leases, records, cluster, auth = HEAD.unpack_from(data, start)
     middle = start + HEAD.size + cluster
@@ -109,16 +127,17 @@ def decode(data: bytes) -> Snapshot:
     return snapshot
 
 
-def save(folder: Path, data: bytes, term: int, index: int, disk: Disk = SYSTEM_DISK) -> None:
-    """Write an encoded snapshot, then remove those that are no longer kept."""
+def save(folder: Path, taken: Snapshot, disk: Disk = SYSTEM_DISK) -> None:
+    """Write a snapshot, then remove those that are no longer kept."""
     disk.make_folder(folder)
-    name = f"{term:016x}-{index:016x}"
+    name = f"{taken.term:016x}-{taken.index:016x}"
     for left in (left for left in disk.names(folder) if left.endswith(".tmp")):
         disk.remove(folder / left)
     beside = folder / f"{name}.tmp"
     file = disk.append(beside)
     try:
-        file.write(data)
+        for piece in pieces(taken):
+            file.write(piece)
         file.sync()
     finally:
         file.close()

@@ -45,7 +45,7 @@ class Storage:
         position = None
         if ready.snapshot is not None:
             taken: Snapshot = ready.snapshot.payload
-            snapshot.save(self._snapshots, snapshot.encode(taken), taken.term, taken.index, self._disk)
+            snapshot.save(self._snapshots, taken, self._disk)
             position = (taken.index, taken.term)
         if ready.entries:
             self._wal.rotate(ready.entries[0].index)
@@ -53,7 +53,7 @@ class Storage:
 
     def save_snapshot(self, taken: Snapshot) -> None:
         """Write a snapshot of the own state."""
-        snapshot.save(self._snapshots, snapshot.encode(taken), taken.term, taken.index, self._disk)
+        snapshot.save(self._snapshots, taken, self._disk)
 
     def release(self) -> None:
         """Drop the part of the log that no snapshot needs."""
