@@ -256,13 +256,13 @@ def routes(nodes: list[Obj], own: str) -> dict[str, str]:
 
 async def run(config: KubeletConfig, stop: asyncio.Event) -> None:
     """Serve and sync pods until `stop` is set."""
-    from workshop.kubelet.server import serving
+    from workshop.kubelet.server import ports
 
     os.makedirs(config.root_dir, mode=0o700, exist_ok=True)
     random.seed(os.urandom(16))
     async with Client.from_kubeconfig(config.kubeconfig, user_agent="kubelet/v1.36.2") as client:
         kubelet = Kubelet(config, client)
-        async with serving.served(kubelet):
+        async with ports.served(kubelet):
             starting = asyncio.get_running_loop().create_task(kubelet.start())
             ending = asyncio.get_running_loop().create_task(stop.wait())
             await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)

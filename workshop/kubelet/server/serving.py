@@ -1,62 +1,27 @@
-"""Routes of the kubelet's server, and its ports."""
+"""Routes of the kubelet's server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import os
-import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from workshop import serving
-from workshop.clock import parse_rfc3339, rfc3339
+from workshop.clock import parse_rfc3339
 from workshop.kubelet import cri, pods
 from workshop.kubelet.pods import Obj
-from workshop.kubelet.server import auth, logs, portforward, remote
+from workshop.kubelet.server import auth, logs, portforward, remote, stats
+from workshop.kubelet.server.answers import Query, Refused, flag, number, respond
 from workshop.serving import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from workshop.kubelet.run import Kubelet
 
-Query = dict[str, list[str]]
 JSON = "application/json"
 
 log = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """An answer that is not 200."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def flag(query: Query, *names: str) -> bool:
-    """True for `name=1` or `name=true`, under any of the names."""
-    return any(query.get(name, ["0"])[0].lower() in ("1", "true") for name in names)
-
-
-def number(query: Query, name: str) -> int | None:
-    """An optional number. Raises Refused."""
-    text = query.get(name, [""])[0]
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise Refused(400, f"invalid {name}: {text}") from None
-
-
-async def respond(send: Send, code: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -122,9 +87,9 @@ class Server:
         elif head == "containerLogs" and len(parts) == 4:
             await self._logs(parts[1], parts[2], parts[3], query, receive, send)
         elif head == "stats" and parts[1:] == ["summary"]:
-            await respond(send, 200, json.dumps(await self._summary()).encode(), JSON)
+            await respond(send, 200, json.dumps(await stats.summary(self._kubelet)).encode(), JSON)
         elif head == "metrics":
-            await respond(send, 200, await self._metrics(parts[1:]), "text/plain; version=0.0.4")
+            await respond(send, 200, await stats.metrics(self._kubelet, parts[1:]), "text/plain; version=0.0.4")
         elif head == "configz":
             body = {"kubeletconfig": {"maxPods": self._kubelet.config.max_pods, "port": self._kubelet.config.port}}
             await respond(send, 200, json.dumps(body).encode(), JSON)
@@ -222,53 +187,6 @@ class Server:
             why = reason
         raise Refused(400, f'container "{container}" in pod "{name}" is waiting to start: {why}')
 
-    async def _summary(self) -> Obj:
-        kubelet, now = self._kubelet, rfc3339(self._kubelet.clock.now())
-        found = []
-        for pod in kubelet.pod_informer.store.list():
-            entries = []
-            for status in await kubelet.runtime.list_containers(pod["metadata"]["uid"]):
-                if status.state != cri.RUNNING:
-                    continue
-                used = await kubelet.runtime.container_stats(status.id)
-                memory, cpu = int(used.get("memory_bytes", 0)), int(used.get("cpu_seconds", 0) * 1e9)
-                entries.append(
-                    {
-                        "name": status.name,
-                        "startTime": rfc3339(status.started_at),
-                        "cpu": {"time": now, "usageCoreNanoSeconds": cpu},
-                        "memory": {"time": now, "workingSetBytes": memory, "usageBytes": memory},
-                    }
-                )
-            meta = pod["metadata"]
-            ref = {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}
-            found.append({"podRef": ref, "containers": entries})
-        return {"node": {"nodeName": kubelet.config.node_name, "startTime": now}, "pods": found}
-
-    async def _metrics(self, rest: list[str]) -> bytes:
-        kubelet = self._kubelet
-        running = [c for c in await kubelet.runtime.list_containers() if c.state == cri.RUNNING]
-        lines = [
-            "# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox",
-            "# TYPE kubelet_running_pods gauge",
-            f"kubelet_running_pods {len({c.sandbox_id for c in running})}",
-            "# HELP kubelet_running_containers [BETA] Number of containers currently running",
-            "# TYPE kubelet_running_containers gauge",
-            f'kubelet_running_containers{{container_state="running"}} {len(running)}',
-        ]
-        if rest == ["resource"]:
-            lines = [
-                "# TYPE container_memory_working_set_bytes gauge",
-                "# TYPE container_cpu_usage_seconds_total counter",
-            ]
-            for status in running:
-                used = await kubelet.runtime.container_stats(status.id)
-                namespace, pod = status.labels.get(cri.POD_NAMESPACE, ""), status.labels.get(cri.POD_NAME, "")
-                where = f'container="{status.name}",namespace="{namespace}",pod="{pod}"'
-                lines.append(f"container_memory_working_set_bytes{{{where}}} {int(used.get('memory_bytes', 0))}")
-                lines.append(f"container_cpu_usage_seconds_total{{{where}}} {used.get('cpu_seconds', 0)}")
-        return ("\n".join(lines) + "\n").encode()
-
     # -- streams -------------------------------------------------------------------------------------------------
 
     async def _running(self, verb: str, namespace: str, name: str, container: str) -> cri.ContainerStatus:
@@ -346,77 +264,3 @@ class Server:
         texts = [text for name in ("port", "ports") for entry in query.get(name, []) for text in entry.split(",")]
         ports = [int(text) for text in texts if text.isdigit()]
         await portforward.serve_channels(ports, dial, receive, send, sandbox_id)
-
-
-async def health(scope: Scope, receive: Receive, send: Send) -> None:
-    """The port that a supervisor asks, without TLS."""
-    if scope["type"] == "http":
-        found = scope["path"] in ("/healthz", "/healthz/ping")
-        await respond(send, 200 if found else 404, b"ok" if found else b"404 page not found\n")
-
-
-def own_certificate(config_dir: str, node: str, address: str) -> tuple[str, str]:
-    """A self-signed certificate, as upstream makes one when it is given none: (certificate file, key file)."""
-    import datetime
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    folder = os.path.join(config_dir, "pki")
-    certificate_file, key_file = os.path.join(folder, "kubelet.crt"), os.path.join(folder, "kubelet.key")
-    if os.path.exists(certificate_file) and os.path.exists(key_file):
-        return certificate_file, key_file
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{node}@kubelet")])
-    begin = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-    alternative: list[x509.GeneralName] = [x509.DNSName(node), x509.IPAddress(ipaddress.ip_address(address))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + datetime.timedelta(days=3650))
-        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    fd = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(private)
-    with open(certificate_file, "wb") as file:
-        file.write(certificate.public_bytes(serialization.Encoding.PEM))
-    return certificate_file, key_file
-
-
-def listen(address: str, port: int) -> socket.socket:
-    """A listening socket; ends the process with one sentence when it is not to be had."""
-    try:
-        return serving.listen(address, port)
-    except OSError as problem:
-        log.critical("cannot serve on %s:%d: %s. Is another kubelet running there?", address, port, problem.strerror)
-        raise SystemExit(1) from None
-
-
-@asynccontextmanager
-async def served(kubelet: Kubelet) -> AsyncIterator[None]:
-    """Serve while the block runs."""
-    config = kubelet.config
-    certificate, key = config.tls_cert_file, config.tls_private_key_file
-    if not certificate or not key:
-        certificate, key = own_certificate(config.root_dir, config.node_name, config.node_ip)
-    tls = serving.server_tls(certificate, key, config.client_ca_file or None)
-    async with AsyncExitStack() as stack:
-        secure = listen(config.address, config.port)
-        await stack.enter_async_context(serving.serve(Server(kubelet), [secure], tls))
-        if config.healthz_port:
-            plain = listen(config.healthz_bind_address, config.healthz_port)
-            await stack.enter_async_context(serving.serve(health, [plain]))
-        yield
