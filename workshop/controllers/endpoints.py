@@ -10,7 +10,7 @@ from typing import Any
 
 from workshop.api import meta
 from workshop.api.errors import ApiError, is_already_exists, is_terminating_namespace
-from workshop.api.meta import Key, Obj, key_of
+from workshop.api.meta import Key, Obj
 from workshop.api.resources import resource
 
 from . import pods, service_pods
@@ -20,7 +20,6 @@ ENDPOINTS = resource("endpoints")
 CAPACITY = 1000
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
-SETTLE = 0.02
 
 
 def subsets(service: Obj, found: list[Obj]) -> list[dict[str, Any]]:
@@ -80,22 +79,8 @@ class EndpointsController:
         self._services = context.informer("services")
         self._pods = context.informer("pods")
         self._endpoints = context.informer("endpoints")
-        self._services.add_handler(self._seen, lambda old, new: self._seen(new), self._seen)
-        self._pods.add_handler(self._pod_seen, self._pod_updated, self._pod_seen)
-        self._endpoints.add_handler(None, None, self._seen)
-
-    def _seen(self, obj: Obj) -> None:
-        self._queue.add(key_of(obj))
-
-    def _pod_seen(self, pod: Obj) -> None:
-        for key in service_pods.services_of(pod, self._services.store):
-            self._queue.add_after(key, SETTLE)
-
-    def _pod_updated(self, old: Obj, new: Obj) -> None:
-        if service_pods.matters(old, new):
-            self._pod_seen(new)
-            if meta.labels(old) != meta.labels(new):
-                self._pod_seen(old)
+        services = service_pods.ServiceQueue(self._queue, self._services, self._pods)
+        self._endpoints.add_handler(None, None, services.seen)
 
     async def run(self) -> None:
         await self._context.controller(self._queue, self.sync, self._context.options.workers("endpoint")).run()

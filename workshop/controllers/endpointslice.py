@@ -26,7 +26,6 @@ SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
-SETTLE = 0.02
 
 
 def endpoint(pod: Obj, service: Obj, family: str, zone: str) -> dict[str, Any] | None:
@@ -177,43 +176,29 @@ class EndpointSliceController:
         self._nodes: Informer = context.informer("nodes")
         self._slices = context.informer("endpointslices.discovery.k8s.io")
         self._slices.store.add_index("service", by_service)
-        self._services.add_handler(self._seen, lambda old, new: self._seen(new), self._seen)
-        self._pods.add_handler(self._pod_seen, self._pod_updated, self._pod_seen)
+        service_pods.ServiceQueue(self._queue, self._services, self._pods)
         self._slices.add_handler(None, self._slice_updated, self._slice_gone)
         self._nodes.add_handler(self._node_seen, self._node_updated)
         # What we wrote and the cache may not show yet: uid → resourceVersion (upstream's EndpointSliceTracker).
         self._written: dict[Key, dict[str, str]] = {}
-
-    def _seen(self, service: Obj) -> None:
-        self._queue.add(key_of(service))
-
-    def _pod_seen(self, pod: Obj) -> None:
-        for key in service_pods.services_of(pod, self._services.store):
-            self._queue.add_after(key, SETTLE)
-
-    def _pod_updated(self, old: Obj, new: Obj) -> None:
-        if service_pods.matters(old, new):
-            self._pod_seen(new)
-            if meta.labels(old) != meta.labels(new):
-                self._pod_seen(old)
 
     def _slice_updated(self, old: Obj, new: Obj) -> None:
         key = Key(meta.namespace(new), meta.labels(new).get(SERVICE_NAME, ""))
         if self._written.get(key, {}).get(meta.uid(new)) == meta.resource_version(new):
             return
         if meta.labels(new).get(MANAGED_BY) == MANAGER or meta.labels(old).get(MANAGED_BY) == MANAGER:
-            self._queue.add_after(Key(meta.namespace(old), meta.labels(old).get(SERVICE_NAME, "")), SETTLE)
+            self._queue.add_after(Key(meta.namespace(old), meta.labels(old).get(SERVICE_NAME, "")), service_pods.SETTLE)
 
     def _slice_gone(self, one: Obj) -> None:
         key = Key(meta.namespace(one), meta.labels(one).get(SERVICE_NAME, ""))
         self._written.get(key, {}).pop(meta.uid(one), None)  # somebody else deleted it: do not wait for it
         if meta.labels(one).get(MANAGED_BY) == MANAGER:
-            self._queue.add_after(Key(meta.namespace(one), meta.labels(one).get(SERVICE_NAME, "")), SETTLE)
+            self._queue.add_after(Key(meta.namespace(one), meta.labels(one).get(SERVICE_NAME, "")), service_pods.SETTLE)
 
     def _node_seen(self, node: Obj) -> None:
         if meta.labels(node).get(ZONE):
             for service in self._services.store.list():
-                self._seen(service)
+                self._queue.add(key_of(service))
 
     def _node_updated(self, old: Obj, new: Obj) -> None:
         if meta.labels(old).get(ZONE) != meta.labels(new).get(ZONE):

@@ -1,4 +1,4 @@
-"""From a Service and its pods to addresses: pure, shared by Endpoints and EndpointSlices.
+"""From a Service and its pods to addresses, shared by Endpoints and EndpointSlices. All but `ServiceQueue` is pure.
 
 Upstream: `pkg/controller/endpoint/endpoints_controller.go`, `staging/src/k8s.io/endpointslice/utils.go`.
 """
@@ -9,12 +9,41 @@ from typing import Any
 
 from workshop.api import labels, meta
 from workshop.api.meta import Key, Obj, key_of
+from workshop.client.informer import Informer
 from workshop.client.store import Store
+from workshop.client.workqueue import RateLimitingQueue
 
 from . import pods
 
 HEADLESS = "service.kubernetes.io/headless"
 LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
+
+
+SETTLE = 0.02
+"""Seconds in which the changes of several pods of one Service gather."""
+
+
+class ServiceQueue:
+    """Queues a Service when it changes, and when one of its pods does in a way that can change an address."""
+
+    def __init__(self, queue: RateLimitingQueue[Any], services: Informer, pods: Informer) -> None:
+        self._queue, self._services = queue, services
+        services.add_handler(self.seen, lambda old, new: self.seen(new), self.seen)
+        pods.add_handler(self._pod_seen, self._pod_updated, self._pod_seen)
+
+    def seen(self, service: Obj) -> None:
+        """Look at it (or at what bears its name) again."""
+        self._queue.add(key_of(service))
+
+    def _pod_seen(self, pod: Obj) -> None:
+        for key in services_of(pod, self._services.store):
+            self._queue.add_after(key, SETTLE)
+
+    def _pod_updated(self, old: Obj, new: Obj) -> None:
+        if matters(old, new):
+            self._pod_seen(new)
+            if meta.labels(old) != meta.labels(new):
+                self._pod_seen(old)
 
 
 def pods_of(service: Obj, store: Store) -> list[Obj]:
