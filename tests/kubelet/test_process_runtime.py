@@ -132,7 +132,7 @@ async def test_a_new_kubelet_finds_what_runs_and_what_ended_meanwhile(node):
     os.mkfifo(gate)
     ending = await node.run("b", "busybox", "sh", "-c", f"read x < {gate}; echo last line; exit 5")
     await node.runtime.close()  # kubelet is dead from here on
-    follower = await shims.connect(node.runtime._directory(node.sandbox))
+    follower = await shims.connect(node.runtime.directory(node.sandbox))
     reader, writer = await asyncio.open_unix_connection(sock=follower)
     writer.write(b'{"verb": "subscribe"}\n')
     await reader.readline()
@@ -150,7 +150,7 @@ async def test_a_new_kubelet_finds_what_runs_and_what_ended_meanwhile(node):
 async def test_the_exit_code_is_on_disk_before_it_is_told(node):
     identity = await node.run("c", "busybox", "sh", "-c", "exit 9")
     await node.ended(identity)
-    folder = node.runtime._folder(await node.runtime.container_status(identity))
+    folder = node.runtime.folder(await node.runtime.container_status(identity))
     assert json.loads(Path(folder, "exit.json").read_text())["exit_code"] == 9
 
 
@@ -158,7 +158,7 @@ async def test_a_killed_shim_takes_its_containers_along(node):
     identity = await node.run("c", "busybox", "sleep", "100")
     pid = (await node.runtime.container_status(identity)).pid
     end = os.pidfd_open(pid)
-    os.kill(shims.alive(node.runtime._directory(node.sandbox)), signal.SIGKILL)
+    os.kill(shims.alive(node.runtime.directory(node.sandbox)), signal.SIGKILL)
     status = await node.ended(identity)
     assert status.exit_code == 137
     assert (await node.runtime.pod_sandbox_status(node.sandbox)).state == cri.NOT_READY

@@ -1,6 +1,6 @@
 """Runtimes behind `cri.py`, chosen by `--container-runtime-endpoint`.
 
-- `process`     real processes under a shim (`shims.py`, `spec.py`, `cgroups.py`)
+- `process`     real processes under a shim (`shims.py`, `spec.py`, `cgroups.py`, `streams.py`, `standins.py`)
 - `docker`      containers of a Docker Engine under dockershim's names (`docker_objects.py`, `docker_streams.py`)
 - `simulated`   statuses only, for scale (`simulated_journal.py`: they outlive kubelet)
 - `networking.py` is the pod network that the first two share

@@ -6,7 +6,7 @@ In mode plain a container is a process of the user, in a directory of its own, w
 appear below it at their mount paths.
 
 All state is on disk (see `shim/__init__.py`), so a new kubelet reads it and goes on. `spec.py` turns a container's
-configuration into what the shim runs.
+configuration into what the shim runs, `standins.py` keeps the images, `streams.py` is exec, attach and port-forward.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,10 @@ from workshop.kubelet.images import catalogue
 from workshop.kubelet.images.unpack import unpack
 from workshop.kubelet.network import NetworkError
 from workshop.kubelet.runtimes import cgroups, shims, spec
+from workshop.kubelet.runtimes.files import new_id, remove_tree, write
 from workshop.kubelet.runtimes.networking import NodeNetwork
+from workshop.kubelet.runtimes.standins import StandIns, image_ref
+from workshop.kubelet.runtimes.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +47,6 @@ CREATE_FAILED = (
 )
 
 
-WARMING_UP = 2.0  # seconds in which a new container's port may refuse a forwarded connection
-
-
-def new_id() -> str:
-    """64 hexadecimal digits, as container ids have."""
-    return os.urandom(32).hex()
-
-
 class ProcessRuntime:
     """cri.Runtime on processes and shims."""
 
@@ -62,7 +57,7 @@ class ProcessRuntime:
         self._hide = [root_dir, *hide]
         self.run_dir = os.path.join(root_dir, "run")
         self.image_dir = os.path.join(root_dir, "images")
-        self._node_ip, self._clock = node_ip, clock
+        self._node_ip, self.clock = node_ip, clock
         self._network = NodeNetwork(cni_conf_dir)
         self._low_ports: bool | None = None
         self._sandboxes: dict[str, PodSandboxStatus] = {}
@@ -72,20 +67,19 @@ class ProcessRuntime:
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._events: asyncio.Queue[cri.ContainerEvent] = asyncio.Queue()
-        self._pulled: dict[str, str] = {}
+        self._images = StandIns(self.image_dir)
+        self._streams = Streams(self)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Read what is on disk and follow the shims that live."""
-        for folder in (self.run_dir, self.image_dir):
-            os.makedirs(folder, mode=0o711, exist_ok=True)
+        os.makedirs(self.run_dir, mode=0o711, exist_ok=True)
+        self._images.load()
         self._network.load()
         for entry in sorted(os.listdir(self.run_dir)):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 await self._adopt(os.path.join(self.run_dir, entry))
-        with contextlib.suppress(OSError, ValueError):
-            self._pulled = json.loads(Path(self.image_dir, "pulled.json").read_text())
 
     async def _adopt(self, directory: str) -> None:
         raw = json.loads(Path(directory, "sandbox.json").read_text())
@@ -116,9 +110,7 @@ class ProcessRuntime:
         if (folder / "exit.json").exists():
             self._set_ended(status.id, json.loads((folder / "exit.json").read_text()))
         elif status.state == cri.RUNNING and not shim_lives:
-            self._set_ended(
-                status.id, {"exit_code": KILLED_WITHOUT_SHIM, "signal": 9, "finished_at": self._clock.now()}
-            )
+            self._set_ended(status.id, {"exit_code": KILLED_WITHOUT_SHIM, "signal": 9, "finished_at": self.clock.now()})
 
     async def close(self) -> None:
         """Let go of everything without touching a container."""
@@ -151,7 +143,7 @@ class ProcessRuntime:
 
     # -- sandboxes -----------------------------------------------------------------------------------------------
 
-    def _directory(self, sandbox_id: str) -> str:
+    def directory(self, sandbox_id: str) -> str:
         return os.path.join(self.run_dir, sandbox_id[:12])
 
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig) -> str:
@@ -159,7 +151,7 @@ class ProcessRuntime:
         if self._network.plugin is None and not config.host_network:
             raise CriError(f"failed to setup network for sandbox: {self._network.problem}")
         identity = new_id()
-        directory = self._directory(identity)
+        directory = self.directory(identity)
         os.makedirs(os.path.join(directory, "c"), mode=0o711)
         sandbox = PodSandboxStatus(
             identity,
@@ -168,7 +160,7 @@ class ProcessRuntime:
             config.namespace,
             config.attempt,
             cri.READY,
-            self._clock.now(),
+            self.clock.now(),
             host_network=config.host_network,
             labels=dict(config.labels),
             annotations=dict(config.annotations),
@@ -204,7 +196,7 @@ class ProcessRuntime:
 
     async def _follow_shim(self, sandbox_id: str) -> None:
         """Take each exit from the shim; when the shim itself ends, the sandbox is not ready any more."""
-        directory = self._directory(sandbox_id)
+        directory = self.directory(sandbox_id)
         with contextlib.suppress(CriError, ConnectionError, ValueError):
             async for event in shims.follow(directory):
                 if "running" in event:
@@ -215,7 +207,7 @@ class ProcessRuntime:
             # its sockets close a moment before it is gone
             if not shims.alive(directory):
                 break
-            await self._clock.sleep(0.01)
+            await self.clock.sleep(0.01)
         else:
             self._follow(sandbox_id)
             return
@@ -231,9 +223,9 @@ class ProcessRuntime:
     def _catch_up(self, directory: str, running: set[str]) -> None:
         """What ended between our look at the disk and the subscription."""
         for status in list(self._containers.values()):
-            if self._directory(status.sandbox_id) != directory or status.state != cri.RUNNING or status.id in running:
+            if self.directory(status.sandbox_id) != directory or status.state != cri.RUNNING or status.id in running:
                 continue
-            told: dict[str, Any] = {"exit_code": KILLED_WITHOUT_SHIM, "signal": 9, "finished_at": self._clock.now()}
+            told: dict[str, Any] = {"exit_code": KILLED_WITHOUT_SHIM, "signal": 9, "finished_at": self.clock.now()}
             with contextlib.suppress(OSError, ValueError):
                 told = json.loads(Path(directory, "c", status.id[:12], "exit.json").read_text())
             self._set_ended(status.id, told)
@@ -245,7 +237,7 @@ class ProcessRuntime:
         for _ in range(200):
             if process.poll() is not None:
                 return
-            await self._clock.sleep(0.01)
+            await self.clock.sleep(0.01)
         process.kill()
         process.wait()
 
@@ -256,9 +248,9 @@ class ProcessRuntime:
         for status in list(self._containers.values()):
             if status.sandbox_id == sandbox_id and status.state == cri.RUNNING:
                 await self.stop_container(status.id, 0)
-        if shims.alive(self._directory(sandbox_id)):
+        if shims.alive(self.directory(sandbox_id)):
             with contextlib.suppress(CriError):
-                await shims.ask(self._directory(sandbox_id), verb="shutdown")
+                await shims.ask(self.directory(sandbox_id), verb="shutdown")
         await self._reap_shim(sandbox_id)
         if self._network.plugin is not None:
             await self._network.plugin.detach(sandbox_id)
@@ -275,7 +267,7 @@ class ProcessRuntime:
             if status.sandbox_id == sandbox_id:
                 await self.remove_container(status.id)
         del self._sandboxes[sandbox_id]
-        remove_tree(self._directory(sandbox_id))
+        remove_tree(self.directory(sandbox_id))
 
     async def pod_sandbox_status(self, sandbox_id: str) -> PodSandboxStatus:
         if sandbox_id not in self._sandboxes:
@@ -287,8 +279,8 @@ class ProcessRuntime:
 
     # -- containers ----------------------------------------------------------------------------------------------
 
-    def _folder(self, status: ContainerStatus) -> str:
-        return os.path.join(self._directory(status.sandbox_id), "c", status.id[:12])
+    def folder(self, status: ContainerStatus) -> str:
+        return os.path.join(self.directory(status.sandbox_id), "c", status.id[:12])
 
     async def create_container(
         self, sandbox_id: str, config: cri.ContainerConfig, sandbox: cri.PodSandboxConfig
@@ -304,14 +296,14 @@ class ProcessRuntime:
             config.name,
             config.attempt,
             cri.CREATED,
-            self._clock.now(),
+            self.clock.now(),
             image=catalogue.canonical(config.image),
             image_ref=image_ref(config.image, standin),
             log_path=os.path.join(sandbox.log_directory, config.log_path),
             labels=dict(config.labels),
             annotations=dict(config.annotations),
         )
-        folder = self._folder(status)
+        folder = self.folder(status)
         os.makedirs(folder, mode=0o711)
         namespaced = self._network.namespaced
         targets = [
@@ -348,28 +340,28 @@ class ProcessRuntime:
         self._ended[identity] = asyncio.Event()
         return identity
 
-    def _known(self, container_id: str) -> ContainerStatus:
+    def known(self, container_id: str) -> ContainerStatus:
         if container_id not in self._containers:
             raise NotFound(f'an error occurred when try to find container "{container_id}": not found')
         return self._containers[container_id]
 
     async def start_container(self, container_id: str) -> None:
-        status = self._known(container_id)
+        status = self.known(container_id)
         try:
-            told = await shims.ask(self._directory(status.sandbox_id), verb="start", id=container_id)
+            told = await shims.ask(self.directory(status.sandbox_id), verb="start", id=container_id)
         except CriError as problem:
-            command = spec.shown_command(Path(self._folder(status)))
+            command = spec.shown_command(Path(self.folder(status)))
             detail = str(problem)
             if not detail.startswith("exec:"):
                 detail = f'exec: "{command}": {_stat_message(command, problem)}'
             text = CREATE_FAILED + detail
-            now = self._clock.now()
+            now = self.clock.now()
             failed = replace(
                 status, state=cri.EXITED, reason="StartError", message=text, exit_code=128, finished_at=now
             )
             self._containers[container_id] = failed
             write(
-                os.path.join(self._folder(status), "exit.json"),
+                os.path.join(self.folder(status), "exit.json"),
                 {"exit_code": 128, "finished_at": now, "reason": "StartError", "message": text},
             )
             self._ended[container_id].set()
@@ -378,7 +370,7 @@ class ProcessRuntime:
             self._containers[container_id] = replace(
                 status, state=cri.RUNNING, pid=told["pid"], started_at=told["started_at"]
             )
-        exit_file = Path(self._folder(status), "exit.json")
+        exit_file = Path(self.folder(status), "exit.json")
         if self._containers[container_id].state == cri.RUNNING and exit_file.exists():
             self._set_ended(container_id, json.loads(exit_file.read_text()))
 
@@ -389,7 +381,7 @@ class ProcessRuntime:
         code = int(told["exit_code"])
         reason = told.get("reason") or ("OOMKilled" if told.get("oom") else "Completed" if code == 0 else "Error")
         if status.state == cri.CREATED and not status.started_at:
-            state = Path(self._folder(status), "state.json")
+            state = Path(self.folder(status), "state.json")
             with contextlib.suppress(OSError, ValueError):
                 status = replace(status, started_at=json.loads(state.read_text())["started_at"])
         self._containers[container_id] = replace(
@@ -409,10 +401,10 @@ class ProcessRuntime:
 
     async def stop_container(self, container_id: str, timeout: float) -> None:
         """The image's stop signal, then after `timeout` seconds SIGKILL. Returns when the container has ended."""
-        status = self._known(container_id)
+        status = self.known(container_id)
         if status.state != cri.RUNNING:
             return
-        directory = self._directory(status.sandbox_id)
+        directory = self.directory(status.sandbox_id)
         ended = self._ended[container_id]
         if timeout > 0:
             standin = catalogue.find(status.image)
@@ -438,8 +430,8 @@ class ProcessRuntime:
             return
         await self.stop_container(container_id, 0)
         with contextlib.suppress(CriError):
-            await shims.ask(self._directory(status.sandbox_id), verb="forget", id=container_id)
-        folder = self._folder(status)
+            await shims.ask(self.directory(status.sandbox_id), verb="forget", id=container_id)
+        folder = self.folder(status)
         cgroups.remove(Path(folder, "spec.json"))
         remove_tree(folder)
         del self._containers[container_id], self._configs[container_id], self._ended[container_id]
@@ -451,124 +443,47 @@ class ProcessRuntime:
         return [status for status in self._containers.values() if status.sandbox_id in ids]
 
     async def container_status(self, container_id: str) -> ContainerStatus:
-        return self._known(container_id)
+        return self.known(container_id)
 
     async def update_container_resources(self, container_id: str, resources: cri.Resources) -> None:
-        cgroups.update(Path(self._folder(self._known(container_id)), "spec.json"), resources)
+        cgroups.update(Path(self.folder(self.known(container_id)), "spec.json"), resources)
 
     async def container_stats(self, container_id: str) -> dict[str, float]:
-        status = self._known(container_id)
-        return cgroups.stats(Path(self._folder(status), "spec.json"), status.pid) if status.pid else {}
+        status = self.known(container_id)
+        return cgroups.stats(Path(self.folder(status), "spec.json"), status.pid) if status.pid else {}
 
-    # -- streams -------------------------------------------------------------------------------------------------
+    # -- streams and images --------------------------------------------------------------------------------------
 
-    def _exec_spec(
-        self, container_id: str, command: list[str], *, stdin: bool, tty: bool
-    ) -> tuple[str, dict[str, Any]]:
-        status = self._known(container_id)
-        if status.state != cri.RUNNING:
-            raise CriError(f'container "{container_id}" is not running: state {status.state}')
-        made = json.loads(Path(self._folder(status), "spec.json").read_text())
-        return self._directory(status.sandbox_id), spec.exec_spec(made, command, status.pid, stdin=stdin, tty=tty)
+    @property
+    def namespaced(self) -> bool:
+        return self._network.namespaced
+
+    def containers(self) -> Iterable[ContainerStatus]:
+        return self._containers.values()
 
     async def exec_sync(self, container_id: str, command: list[str], timeout: float) -> cri.ExecResult:
-        """Raises CriError, with reason `Timeout` when `timeout` (0: none) passed; the process is then killed."""
-        session = await self._exec(container_id, command, stdin=False, tty=False, kill_on_close=True)
-        output = {1: bytearray(), 2: bytearray()}
-
-        async def drain() -> int:
-            while (piece := await session.read()) is not None:
-                if len(output[piece[0]]) < 16 << 20:
-                    output[piece[0]] += piece[1]
-            return await session.exit_code()
-
-        try:
-            code = await asyncio.wait_for(drain(), timeout or None)
-        except TimeoutError:
-            raise CriError(f"command {' '.join(command)!r} timed out", "Timeout") from None
-        finally:
-            await session.close()
-        return cri.ExecResult(bytes(output[1]), bytes(output[2]), code)
+        return await self._streams.exec_sync(container_id, command, timeout)
 
     async def exec(self, container_id: str, command: list[str], *, stdin: bool, tty: bool) -> cri.Stream:
-        return await self._exec(container_id, command, stdin=stdin, tty=tty, kill_on_close=False)
-
-    async def _exec(
-        self, container_id: str, command: list[str], *, stdin: bool, tty: bool, kill_on_close: bool
-    ) -> shims.Session:
-        directory, made = self._exec_spec(container_id, command, stdin=stdin, tty=tty)
-        try:
-            return await shims.Session.open(directory, verb="exec", spec=made, kill_on_close=kill_on_close)
-        except CriError as problem:
-            if problem.reason in ("2", "13", "20"):
-                text = (
-                    str(problem)
-                    if str(problem).startswith("exec:")
-                    else f'exec: "{command[0]}": {str(problem).lower()}'
-                )
-                raise CriError(
-                    f"OCI runtime exec failed: exec failed: unable to start container process: {text}",
-                    "NotFound" if problem.reason != "13" else "Denied",
-                ) from None
-            raise
+        return await self._streams.exec(container_id, command, stdin=stdin, tty=tty)
 
     async def attach(self, container_id: str) -> cri.Stream:
-        status = self._known(container_id)
-        return await shims.Session.open(self._directory(status.sandbox_id), verb="attach", id=container_id)
+        return await self._streams.attach(container_id)
 
     async def port_forward(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        sandbox = await self.pod_sandbox_status(sandbox_id)
-        namespaced = self._network.namespaced and not sandbox.host_network
-        addresses = ["127.0.0.1", "::1"] if namespaced else [sandbox.ip, "127.0.0.1"]
-        number = port if namespaced else self.port_shift(port)
-        while True:
-            try:
-                return await shims.dial(self._directory(sandbox_id), addresses, number)
-            except CriError:
-                if not self._just_started(sandbox_id):
-                    raise
-            await self._clock.sleep(0.05)
-
-    def _just_started(self, sandbox_id: str) -> bool:
-        """A stand-in is an interpreter: it listens a little later than the program it stands for."""
-        began = [
-            c.started_at for c in self._containers.values() if c.sandbox_id == sandbox_id and c.state == cri.RUNNING
-        ]
-        return any(self._clock.now() - moment < WARMING_UP for moment in began)
-
-    # -- images --------------------------------------------------------------------------------------------------
+        return await self._streams.port_forward(sandbox_id, port)
 
     async def pull_image(self, image: str) -> str:
-        standin = catalogue.find(image)
-        if standin is None:
-            raise NotFound(catalogue.not_found(image))
-        await asyncio.to_thread(unpack, standin, self.image_dir)
-        name = catalogue.canonical(image)
-        if name not in self._pulled:
-            self._pulled[name] = standin.name
-            write(os.path.join(self.image_dir, "pulled.json"), self._pulled)
-        return image_ref(image, standin)
+        return await self._images.pull(image)
 
     async def list_images(self) -> list[cri.Image]:
-        tags: dict[str, list[str]] = {}
-        for name, standin_name in self._pulled.items():
-            tags.setdefault(standin_name, []).append(name)
-        return [
-            cri.Image(catalogue.digest(standin), tuple(sorted(tags[standin.name])), size=standin.size)
-            for standin in catalogue.IMAGES
-            if standin.name in tags
-        ]
+        return await self._images.list()
 
     async def image_status(self, image: str) -> cri.Image | None:
-        standin = catalogue.find(image)
-        name = catalogue.canonical(image)
-        if standin is None or name not in self._pulled:
-            return None
-        return cri.Image(catalogue.digest(standin), (name,), size=standin.size)
+        return await self._images.status(image)
 
     async def remove_image(self, image: str) -> None:
-        if self._pulled.pop(catalogue.canonical(image), None):
-            write(os.path.join(self.image_dir, "pulled.json"), self._pulled)
+        await self._images.remove(image)
 
     async def events(self) -> AsyncIterator[cri.ContainerEvent]:
         while True:
@@ -579,29 +494,3 @@ def _stat_message(command: str, problem: CriError) -> str:
     if problem.reason == "2" and command.startswith("/"):
         return f"stat {command}: no such file or directory"
     return str(problem).lower()
-
-
-def image_ref(image: str, standin: catalogue.StandIn) -> str:
-    """`docker.io/library/nginx@sha256:…`."""
-    return f"{catalogue.canonical(image).rpartition(':')[0]}@{catalogue.digest(standin)}"
-
-
-def write(path: str, value: object) -> None:
-    """Replace a JSON file at once; 0600."""
-    fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(value, file)
-    os.replace(path + ".tmp", path)
-
-
-def remove_tree(directory: str) -> None:
-    """Remove files of ours; also those that a container made unreadable. What cannot be removed is logged."""
-
-    def again(function: Any, path: str, _: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            function(path)
-
-    shutil.rmtree(directory, onerror=again)
-    if os.path.exists(directory):
-        log.warning("could not remove all of %s", directory)
