@@ -97,6 +97,7 @@ async def main() -> None:
     await real._real.call(account.method, account.path, account.body, account.content_type)
     await ours.call(account.method, account.path, account.body, account.content_type)
     totals: Counter[str] = Counter()
+    everywhere: dict[str, list[str]] = defaultdict(list)
     for base in cases.bases():
         name = cases.name_of(base)
         if options.only and not any(name.startswith(each) for each in options.only):
@@ -129,6 +130,8 @@ async def main() -> None:
                 continue
             for line in difference(comparable(told), comparable(said)):
                 found[line].append(case.name)
+        for line, names in found.items():
+            everywhere[line].extend(f"{name} {each}" for each in names)
         wrong = len({case for each in found.values() for case in each})
         totals["cases"] += count
         totals["wrong"] += wrong
@@ -136,6 +139,9 @@ async def main() -> None:
         for line, names in sorted(found.items(), key=lambda pair: -len(pair[1]))[: options.show]:
             print(f"  {len(names):4} {line[:700]}\n         e.g. {names[0]}")
         sys.stdout.flush()
+    print("## everywhere")
+    for line, names in sorted(everywhere.items(), key=lambda pair: -len(pair[1]))[: options.show * 30]:
+        print(f"  {len(names):4} {line[:900]}\n         e.g. {names[0]}")
     print(dict(totals))
     real.save()
     await ours.stop()

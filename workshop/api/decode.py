@@ -202,7 +202,7 @@ class _Reader:
             if name in found or (isinstance(value, Doubled) and self.seen(name, value, found)):
                 self.complain(f'duplicate field "{lead}{name}"')
             if given is not None:
-                at = _Where(of.name, (*where.names, name), where.go)
+                at = _Where(of.name, (*where.names, *of.embedded.get(name, ()), name), where.go)
                 found[name] = self.value(about.type, given, lead + name, at)
         return tidy(fields, found)
 

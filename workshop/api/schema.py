@@ -116,6 +116,16 @@ class Schema:
         """JSON name → field, embedded structs flattened, in Go's order (which is that of the server's answers)."""
         return dict(self._flat())
 
+    @cached_property
+    def embedded(self) -> dict[str, tuple[str, ...]]:
+        """JSON name → the embedded structs that it comes from, as Go's errors tell the way: `("VolumeSource",)`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self.rows:
+            if row.name.startswith("+") and (inner := row.type.schema) is not None:
+                for name in inner.fields:
+                    found[name] = (inner.name, *inner.embedded.get(name, ()))
+        return found
+
     def _flat(self) -> Iterator[tuple[str, Field]]:
         for row in self.rows:
             if not row.name.startswith("+"):

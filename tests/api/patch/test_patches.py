@@ -1,7 +1,7 @@
 """The three plain patch types. The expected objects and complaints are a real kube-apiserver's (v1.36.2)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workshop.api import errors, meta
@@ -25,6 +25,7 @@ def _without_nulls(value: object) -> object:
     return value
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(documents, documents)
 def test_a_merge_diff_leads_from_one_to_the_other(original: dict, modified: dict) -> None:
     original, modified = _without_nulls(original), _without_nulls(modified)  # type: ignore[assignment]
@@ -33,6 +34,7 @@ def test_a_merge_diff_leads_from_one_to_the_other(original: dict, modified: dict
     assert original == kept
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(documents, documents)
 def test_merging_twice_is_merging_once(obj: dict, patch: dict) -> None:
     once = merge.apply(obj, patch)

@@ -27,28 +27,23 @@ def image_tag(image: str) -> str:
     return "" if at else "latest"
 
 
+_HOST = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = rf"(?:{_HOST}(?:\.{_HOST})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+REFERENCE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::[\w][\w.-]{{0,127}})?(?:@{_DIGEST})?")
+"""An image's name. Upstream: github.com/distribution/reference."""
+
+
 def pull_policy(image: str) -> str:
-    return "Always" if image_tag(image) == "latest" else "IfNotPresent"
+    """What cannot be read as an image is not pulled anew either."""
+    return "Always" if REFERENCE.fullmatch(image) and image_tag(image) == "latest" else "IfNotPresent"
 
 
 @defaults_of("core.v1.Container", "core.v1.EphemeralContainerCommon")
 def container(obj: dict[str, Any]) -> None:
     fill(obj, imagePullPolicy=pull_policy(obj.get("image", "")))
     fill(obj, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
-
-
-@defaults_of("core.v1.ResourceRequirements")
-def resource_requirements(obj: dict[str, Any]) -> None:
-    for name in ("limits", "requests"):
-        for key, value in obj.get(name, {}).items():
-            obj[name][key] = _whole_millis(value)
-
-
-def _whole_millis(value: str) -> str:
-    """Amounts finer than a thousandth are rounded up."""
-    if value[-1:] not in ("n", "u"):
-        return value
-    return str(quantity.of_milli(quantity.parse(value).milli_value()))
 
 
 @defaults_of("core.v1.PodSpec")
@@ -222,10 +217,11 @@ def namespace_status(obj: dict[str, Any]) -> None:
 
 @defaults_of("core.v1.NodeSpec")
 def node_spec(obj: dict[str, Any]) -> None:
-    if obj.get("podCIDRs"):
+    if one := obj.get("podCIDR"):
+        if (obj.get("podCIDRs") or [""])[0] != one:
+            obj["podCIDRs"] = [one]
+    elif obj.get("podCIDRs"):
         obj["podCIDR"] = obj["podCIDRs"][0]
-    elif obj.get("podCIDR"):
-        obj["podCIDRs"] = [obj["podCIDR"]]
 
 
 @defaults_of("core.v1.NodeStatus")

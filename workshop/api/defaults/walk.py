@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from workshop.api import schema
+from workshop.api import quantity, schema
 from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource
 from workshop.api.schema import Schema
@@ -77,16 +77,22 @@ class Plan:
     functions: list[Default] = field(default_factory=list)
     constants: list[tuple[str, Any, bool]] = field(default_factory=list)
     """Name, value, and whether the field is a pointer."""
+    amounts: list[str] = field(default_factory=list)
+    """Lists of resources: amounts finer than a thousandth are rounded up (SetDefaults_ResourceList)."""
     children: list[tuple[str, str, Plan]] = field(default_factory=list)
     """Name, `struct`, `list` or `map`, and the plan of what is there."""
 
     @property
     def empty(self) -> bool:
-        return not (self.functions or self.constants or self.children)
+        return not (self.functions or self.constants or self.amounts or self.children)
 
     def run(self, obj: dict[str, Any]) -> None:
         for function in self.functions:
             function(obj)
+        for name in self.amounts:
+            for key, amount in (obj.get(name) or {}).items():
+                if amount[-1:] in ("n", "u"):
+                    obj[name][key] = str(quantity.parse(amount).round_up_milli())
         for name, value, pointer in self.constants:
             if obj.get(name) is None or (not pointer and not obj[name]):
                 obj[name] = value
@@ -117,6 +123,8 @@ def plan_of(of: Schema) -> Plan:
         if about.default is not None:
             plan.constants.append((name, about.default, about.type.pointer))
         kind = about.type.kind
+        if about.type.go == "v1.ResourceList":
+            plan.amounts.append(name)
         if kind in ("struct", "list", "map") and (below := about.schema) is not None:
             child = plan_of(below)
             if not child.empty and child is not plan:

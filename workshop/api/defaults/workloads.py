@@ -88,6 +88,11 @@ def autoscaler_spec(obj: dict[str, Any]) -> None:
     fill_unset(obj, minReplicas=1)
 
 
+@defaults_of("autoscaling.v1.HorizontalPodAutoscalerSpec")
+def autoscaler_target(obj: dict[str, Any]) -> None:
+    fill_unset(obj, targetCPUUtilizationPercentage=80)
+
+
 @defaults_of("autoscaling.v2.HorizontalPodAutoscalerSpec")
 def autoscaler_metrics(obj: dict[str, Any]) -> None:
     if not obj.get("metrics"):

@@ -80,6 +80,13 @@ def strict_ip(errors: ErrorList, path: str, value: str) -> bool:
     return True
 
 
+def canonical_ip(name: str) -> list[str]:
+    """What is wrong with an IPAddress's name."""
+    errors = ErrorList()
+    strict_ip(errors, "", name)
+    return [each.message.removeprefix(f"Invalid value: {quote(name)}: ") for each in errors]
+
+
 def legacy_range(errors: ErrorList, path: str, value: str, old: Iterable[str] = ()) -> None:
     if value in old:
         return

@@ -1,12 +1,9 @@
-"""Admission webhooks, policies and their bindings. Their expressions are compiled here, so a mistake is told at once.
-
-Upstream: pkg/apis/admissionregistration/validation/validation.go.
-"""
+"""Webhook configurations, admission policies and their bindings. Upstream: pkg/apis/admissionregistration/validation,
+v1.36.2. Expressions are compiled here, so a mistake in one is told at once."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from workshop.api import names
 from workshop.api.meta import Obj
@@ -14,140 +11,124 @@ from workshop.api.validation import metadata, webhooks
 from workshop.api.validation.field import ErrorList
 
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-SCOPES = ("*", "Cluster", "Namespaced")
+MUTATING = ("*", "CONNECT", "CREATE", "UPDATE")
 FAILURE, MATCH, REINVOCATION = ("Fail", "Ignore"), ("Equivalent", "Exact"), ("IfNeeded", "Never")
-SIDE_EFFECTS = ("None", "NoneOnDryRun")
-REVIEWS = ("v1", "v1beta1")
+SIDE_EFFECTS, SCOPES = ("None", "NoneOnDryRun"), ("*", "Cluster", "Namespaced")
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
-ACTIONS = ("Audit", "Deny", "Warn")
-MOST_CONDITIONS, MOST_ANNOTATIONS = 64, 20
-_IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+REVIEWS = ("v1", "v1beta1")
 
 
-# --- webhooks --------------------------------------------------------------------------------------------------------
-
-
-def configuration(errors: ErrorList, obj: Obj) -> None:
-    """A Mutating- or ValidatingWebhookConfiguration."""
-    mutating, seen = obj["kind"].startswith("Mutating"), set()
-    for index, hook in enumerate(obj.get("webhooks") or ()):
-        _hook(errors, f"webhooks[{index}]", hook, mutating)
-    for index, hook in enumerate(obj.get("webhooks") or ()):
-        if (name := hook.get("name")) in seen:
-            errors.duplicate(f"webhooks[{index}].name", name)
-        seen.add(name)
-
-
-def _hook(errors: ErrorList, path: str, hook: Obj, mutating: bool) -> None:
-    name = hook.get("name") or ""
-    if not name:
-        errors.required(f"{path}.name")
-    elif wrong := names.dns1123_subdomain(name):
-        errors.each(f"{path}.name", name, wrong)
-    elif name.count(".") < 2:
-        errors.invalid(f"{path}.name", name, "should be a domain with at least three segments separated by dots")
-    _versions(errors, f"{path}.admissionReviewVersions", hook.get("admissionReviewVersions") or [])
-    for index, rule in enumerate(hook.get("rules") or ()):
-        _rule(errors, f"{path}.rules[{index}]", rule)
-    _known(errors, hook, path, "failurePolicy", FAILURE)
-    _known(errors, hook, path, "matchPolicy", MATCH)
-    if not hook.get("sideEffects"):
-        errors.required(f"{path}.sideEffects", f"must specify one of {', '.join(SIDE_EFFECTS)}")
-    else:
-        _known(errors, hook, path, "sideEffects", SIDE_EFFECTS)
-    timeout = hook.get("timeoutSeconds")
-    if timeout is not None and not 1 <= timeout <= 30:
-        errors.invalid(f"{path}.timeoutSeconds", timeout, "the timeout value must be between 1 and 30 seconds")
-    metadata.selector(errors, f"{path}.namespaceSelector", hook.get("namespaceSelector"))
-    metadata.selector(errors, f"{path}.objectSelector", hook.get("objectSelector"))
-    webhooks.client_config(errors, f"{path}.clientConfig", hook.get("clientConfig") or {})
-    if mutating:
-        _known(errors, hook, path, "reinvocationPolicy", REINVOCATION)
-    _conditions(errors, f"{path}.matchConditions", hook.get("matchConditions") or [], params=False, hook=True)
-
-
-def _versions(errors: ErrorList, path: str, versions: list[str]) -> None:
-    if not versions:
-        errors.required(path, f"must specify one of {', '.join(REVIEWS)}")
-        return
-    for index, version in enumerate(versions):
-        if version in versions[:index]:
-            errors.invalid(f"{path}[{index}]", version, "duplicate version")
-        else:
-            errors.each(f"{path}[{index}]", version, names.dns1035_label(version))
-    if not {*versions} & {*REVIEWS}:
-        errors.invalid(path, versions, f"must include at least one of {', '.join(REVIEWS)}")
-
-
-def _known(errors: ErrorList, obj: Obj, path: str, field: str, known: tuple[str, ...]) -> None:
-    if obj.get(field) is not None and obj[field] not in known:
-        errors.not_supported(f"{path}.{field}", obj[field], known)
-
-
-def _rule(errors: ErrorList, path: str, rule: Obj) -> None:
-    operations = rule.get("operations") or []
-    if not operations:
-        errors.required(f"{path}.operations")
-    if len(operations) > 1 and "*" in operations:
-        errors.invalid(f"{path}.operations", operations, "if '*' is present, must not specify other operations")
-    for index, each in enumerate(operations):
-        if each not in OPERATIONS:
-            errors.not_supported(f"{path}.operations[{index}]", each, OPERATIONS)
-    for field, what in (("apiGroups", "API groups"), ("apiVersions", "API versions")):
-        found = rule.get(field) or []
-        if not found:
-            errors.required(f"{path}.{field}")
-        if len(found) > 1 and "*" in found:
-            errors.invalid(f"{path}.{field}", found, f"if '*' is present, must not specify other {what}")
-    for index, version in enumerate(rule.get("apiVersions") or ()):
-        if not version:
-            errors.required(f"{path}.apiVersions[{index}]")
-    _resources(errors, f"{path}.resources", rule.get("resources") or [])
-    _known(errors, rule, path, "scope", SCOPES)
-
-
-def _resources(errors: ErrorList, path: str, resources: list[str]) -> None:
-    if not resources:
+def present(errors: ErrorList, path: str, value: str | None, known: tuple[str, ...]) -> None:
+    """A pointer: nothing is a missing value, an empty text an unsupported one."""
+    if value is None:
         errors.required(path)
-    with_every_sub: set[str] = set()
-    every_resource_with: set[str] = set()
-    for index, each in enumerate(resources):
+    else:
+        errors.among(path, value, known)
+
+
+def _rule(errors: ErrorList, at: str, rule: Obj) -> None:
+    operations = rule.get("operations") or []
+    errors.needed(rule, at, "operations")
+    if len(operations) > 1 and "*" in operations:
+        errors.invalid(f"{at}.operations", operations, "if '*' is present, must not specify other operations")
+    for index, operation in enumerate(operations):
+        errors.among(f"{at}.operations[{index}]", operation, OPERATIONS)
+    for name, what in (("apiGroups", "API groups"), ("apiVersions", "API versions")):
+        found = rule.get(name) or []
+        errors.needed(rule, at, name)
+        if len(found) > 1 and "*" in found:
+            errors.invalid(f"{at}.{name}", found, f"if '*' is present, must not specify other {what}")
+    for index, version in enumerate(rule.get("apiVersions") or []):
+        if not version:
+            errors.required(f"{at}.apiVersions[{index}]")
+    _resources(errors, f"{at}.resources", rule.get("resources") or [])
+    if rule.get("scope") is not None:
+        errors.among(f"{at}.scope", rule["scope"], SCOPES)
+
+
+def _resources(errors: ErrorList, path: str, found: list[str]) -> None:
+    if not found:
+        errors.required(path)
+    whole: set[str] = set()
+    wild: set[str] = set()
+    plain = False
+    for index, each in enumerate(found):
         at = f"{path}[{index}]"
         if not each:
             errors.required(at)
             continue
-        if each == "*/*" and len(resources) > 1:
-            errors.invalid(path, resources, "if '*/*' is present, must not specify other resources")
-        name, slash, sub = each.partition("/")
+        resource, slash, sub = each.partition("/")
         if not slash:
+            plain = each != "*"
             continue
-        if name in with_every_sub:
-            errors.invalid(at, each, f"if '{name}/*' is present, must not specify {each}")
-        if sub in every_resource_with:
+        if resource in whole:
+            errors.invalid(at, each, f"if '{resource}/*' is present, must not specify {each}")
+        if sub in wild:
             errors.invalid(at, each, f"if '*/{sub}' is present, must not specify {each}")
         if sub == "*":
-            with_every_sub.add(name)
-        if name == "*":
-            every_resource_with.add(sub)
-    if len(resources) > 1 and "*" in resources and all("/" not in each for each in resources):
-        text = "if '*' is present, must not specify other resources without subresources"
-        errors.invalid(path, resources, text)
+            whole.add(resource)
+        if resource == "*":
+            wild.add(sub)
+    if len(found) > 1 and "*/*" in found:
+        errors.invalid(path, found, "if '*/*' is present, must not specify other resources")
+    if "*" in found and plain:
+        errors.invalid(path, found, "if '*' is present, must not specify other resources without subresources")
 
 
-def _conditions(errors: ErrorList, path: str, conditions: list[Obj], params: bool, hook: bool = False) -> None:
-    if len(conditions) > MOST_CONDITIONS:
-        errors.too_many(path, len(conditions), MOST_CONDITIONS)
+def webhook_configuration(errors: ErrorList, obj: Obj) -> None:
     seen: set[str] = set()
-    for index, each in enumerate(conditions):
-        at, name = f"{path}[{index}]", each.get("name") or ""
-        _expression(errors, f"{at}.expression", each.get("expression") or "", "bool", params, hook)
-        if not name:
-            errors.required(f"{at}.name")
+    for index, hook in enumerate(obj.get("webhooks") or []):
+        at, name = f"webhooks[{index}]", hook.get("name", "")
+        _hook(errors, at, hook)
+        _review_versions(errors, f"{at}.admissionReviewVersions", hook.get("admissionReviewVersions") or [])
+        if name and name in seen:
+            errors.duplicate(f"{at}.name", name)
+        seen.add(name)
+
+
+def _hook(errors: ErrorList, at: str, hook: Obj) -> None:
+    _full_name(errors, f"{at}.name", hook.get("name", ""))
+    for index, rule in enumerate(hook.get("rules") or []):
+        _rule(errors, f"{at}.rules[{index}]", rule)
+    for name, known in (("failurePolicy", FAILURE), ("matchPolicy", MATCH), ("reinvocationPolicy", REINVOCATION)):
+        if hook.get(name) is not None:
+            errors.among(f"{at}.{name}", hook[name], known)
+    if hook.get("sideEffects") is None:
+        errors.required(f"{at}.sideEffects", f"must specify one of {', '.join(SIDE_EFFECTS)}")
+    else:
+        errors.among(f"{at}.sideEffects", hook["sideEffects"], SIDE_EFFECTS)
+    if (seconds := hook.get("timeoutSeconds")) is not None and not 1 <= seconds <= 30:
+        errors.invalid(f"{at}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds")
+    for name in ("namespaceSelector", "objectSelector"):
+        metadata.selector(errors, f"{at}.{name}", hook.get(name))
+    config = hook.get("clientConfig") or {}
+    if (service := config.get("service")) is not None:  # upstream takes one for the other here
+        swapped = {"name": service.get("namespace", ""), "namespace": service.get("name", "")}
+        config = {**config, "service": {**service, **swapped}}
+    webhooks.client_config(errors, f"{at}.clientConfig", config)
+    match_conditions(errors, f"{at}.matchConditions", hook.get("matchConditions") or [], params=False, hook=True)
+
+
+def _full_name(errors: ErrorList, path: str, name: str) -> None:
+    if not name:
+        errors.required(path)
+    elif complaints := names.dns1123_subdomain(name):
+        errors.invalid(path, name, ",".join(complaints))
+    elif name.count(".") < 2:
+        errors.invalid(path, name, "should be a domain with at least three segments separated by dots")
+
+
+def _review_versions(errors: ErrorList, path: str, found: list[str]) -> None:
+    if not found:
+        errors.required(path, f"must specify one of {', '.join(REVIEWS)}")
+        return
+    for index, version in enumerate(found):
+        if version in found[:index]:
+            errors.invalid(f"{path}[{index}]", version, "duplicate version")
         else:
-            errors.each(f"{at}.name", name, names.qualified_name(name))
-            if name in seen:
-                errors.duplicate(f"{at}.name", name)
-            seen.add(name)
+            errors.each(f"{path}[{index}]", version, names.dns1035_label(version))
+    if not set(found) & set(REVIEWS):
+        errors.invalid(path, found, f"must include at least one of {', '.join(REVIEWS)}")
 
 
 def _expression(
@@ -162,112 +143,142 @@ def _expression(
         errors.invalid(path, text, why)
 
 
-# --- policies --------------------------------------------------------------------------------------------------------
-
-
-def policy(errors: ErrorList, obj: Obj) -> None:
-    """A ValidatingAdmissionPolicy."""
-    spec = obj["spec"]
-    params = _common(errors, spec)
-    validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
-    if not validations and not annotations:
-        for field in ("validations", "auditAnnotations"):
-            errors.required(f"spec.{field}", "validations or auditAnnotations must contain at least one item")
-    for index, each in enumerate(validations):
-        _validation(errors, f"spec.validations[{index}]", each, params)
-    _annotations(errors, annotations, obj["metadata"].get("name") or "", params)
-
-
-def mutating_policy(errors: ErrorList, obj: Obj) -> None:
-    spec = obj["spec"]
-    params = _common(errors, spec)
-    mutations = spec.get("mutations") or []
-    if not mutations:
-        errors.required("spec.mutations", "mutations must contain at least one item")
-    for index, each in enumerate(mutations):
-        _mutation(errors, f"spec.mutations[{index}]", each, params)
-    if not spec.get("reinvocationPolicy"):
-        errors.required("spec.reinvocationPolicy")
-    else:
-        _known(errors, spec, "spec", "reinvocationPolicy", REINVOCATION)
-
-
-def _common(errors: ErrorList, spec: Obj) -> bool:
-    """What both sorts of policies have; whether there are parameters."""
-    _known(errors, spec, "spec", "failurePolicy", FAILURE)
-    params = spec.get("paramKind")
-    if params is not None:
-        version = params.get("apiVersion") or ""
-        if not version:
-            errors.required("spec.paramKind.apiVersion")
-        elif version.count("/") > 1:
-            errors.invalid("spec.paramKind.apiVersion", version, f"unexpected GroupVersion string: {version}")
-        if not params.get("kind"):
-            errors.required("spec.paramKind.kind")
-    constraints = spec.get("matchConstraints")
-    if constraints is None:
-        errors.required("spec.matchConstraints")
-    else:
-        _match_resources(errors, "spec.matchConstraints", constraints)
-        if not constraints.get("resourceRules"):
-            errors.required("spec.matchConstraints.resourceRules")
-    _conditions(errors, "spec.matchConditions", spec.get("matchConditions") or [], params is not None)
-    for index, each in enumerate(spec.get("variables") or ()):
-        at = f"spec.variables[{index}]"
-        if not each.get("name"):
-            errors.required(f"{at}.name")
-        elif not _IDENTIFIER.fullmatch(each["name"]):
-            errors.invalid(f"{at}.name", each["name"], "must be a valid CEL identifier")
-        else:
-            text = "expression is not specified"
-            _expression(errors, f"{at}.expression", each.get("expression") or "", "", params is not None, needed=text)
-    return params is not None
-
-
-def _match_resources(errors: ErrorList, path: str, found: Obj) -> None:
-    _known(errors, found, path, "matchPolicy", MATCH)
-    metadata.selector(errors, f"{path}.namespaceSelector", found.get("namespaceSelector"))
-    metadata.selector(errors, f"{path}.objectSelector", found.get("objectSelector"))
-    for field in ("resourceRules", "excludeResourceRules"):
-        for index, rule in enumerate(found.get(field) or ()):
-            _rule(errors, f"{path}.{field}[{index}]", rule)
-
-
-def _validation(errors: ErrorList, path: str, found: Obj, params: bool) -> None:
-    text, message, dynamic = (found.get(name) or "" for name in ("expression", "message", "messageExpression"))
-    _expression(errors, f"{path}.expression", text, "bool", params, needed="expression is not specified")
-    if dynamic:
-        needed = "must be non-empty if specified"
-        _expression(errors, f"{path}.messageExpression", dynamic, "string", params, needed=needed)
-    if message and not message.strip():
-        errors.invalid(f"{path}.message", message, "must be non-empty if specified")
-    elif "\n" in message.strip():
-        errors.invalid(f"{path}.message", message, "must not contain line breaks")
-    elif "\n" in text.strip() and not message.strip():
-        errors.required(f"{path}.message", "message must be specified if expression contains line breaks")
-    if found.get("reason"):
-        _known(errors, found, path, "reason", REASONS)
-
-
-def _annotations(errors: ErrorList, annotations: list[Obj], policy: str, params: bool) -> None:
-    if len(annotations) > MOST_ANNOTATIONS:
-        text = f"must not have more than {MOST_ANNOTATIONS} auditAnnotations"
-        errors.invalid("spec.auditAnnotations", annotations, text)
+def match_conditions(errors: ErrorList, path: str, found: list[Obj], params: bool, hook: bool = False) -> None:
+    if len(found) > 64:
+        errors.too_many(path, len(found), 64)
     seen: set[str] = set()
-    for index, each in enumerate(annotations):
-        at, key, text = f"spec.auditAnnotations[{index}]", each.get("key") or "", each.get("valueExpression") or ""
-        if not key:
-            errors.required(f"{at}.key")
+    for index, each in enumerate(found):
+        at, name = f"{path}[{index}]", each.get("name", "")
+        _expression(errors, f"{at}.expression", each.get("expression", ""), "bool", params, hook)
+        if not name:
+            errors.required(f"{at}.name")
+            continue
+        metadata.label_key(errors, f"{at}.name", name)
+        if name in seen:
+            errors.duplicate(f"{at}.name", name)
+        seen.add(name)
+
+
+# --- policies -------------------------------------------------------------------------------------------------------
+
+
+def _policy(errors: ErrorList, spec: Obj) -> bool:
+    """What both kinds of policy have; whether there are parameters."""
+    params = spec.get("paramKind") is not None
+    present(errors, "spec.failurePolicy", spec.get("failurePolicy"), FAILURE)
+    if params:
+        _param_kind(errors, spec["paramKind"])
+    constraints, at = spec.get("matchConstraints"), "spec.matchConstraints"
+    if constraints is None:
+        errors.required(at)
+    else:
+        _match_resources(errors, at, constraints)
+        errors.needed(constraints, at, "resourceRules")
+    match_conditions(errors, "spec.matchConditions", spec.get("matchConditions") or [], params)
+    for index, variable in enumerate(spec.get("variables") or []):
+        _variable(errors, f"spec.variables[{index}]", variable, params)
+    return params
+
+
+UNSAID = "expression is not specified"
+RESERVED = re.compile(
+    "true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while"
+)
+
+
+def _variable(errors: ErrorList, at: str, variable: Obj, params: bool) -> None:
+    name = variable.get("name", "")
+    if not name.strip():
+        errors.required(f"{at}.name", "name is not specified")
+    elif not re.fullmatch("[_a-zA-Z][_a-zA-Z0-9]*", name) or RESERVED.fullmatch(name):
+        errors.invalid(f"{at}.name", name, "must be a valid CEL identifier")
+    _expression(errors, f"{at}.expression", variable.get("expression", ""), "", params, needed=UNSAID)
+
+
+def _param_kind(errors: ErrorList, found: Obj) -> None:
+    at, version, kind = "spec.paramKind", found.get("apiVersion", ""), found.get("kind", "")
+    group, _, number = version.rpartition("/")
+    if not version:
+        errors.required(f"{at}.apiVersion")
+    elif version.count("/") > 1:
+        errors.invalid(f"{at}.apiVersion", version, f"unexpected GroupVersion string: {version}")
+    else:
+        if group and (complaints := names.dns1123_subdomain(group)):
+            errors.invalid(f"{at}.apiVersion", group, ",".join(complaints))
+        if not number:
+            errors.invalid(f"{at}.apiVersion", version, "version must be specified")
+        elif complaints := names.dns1035_label(number):
+            errors.invalid(f"{at}.apiVersion", number, ",".join(complaints))
+    if not kind:
+        errors.required(f"{at}.kind")
+    elif complaints := names.dns1035_label(kind.lower()):
+        said = "may have mixed case, but should otherwise match: "
+        errors.invalid(f"{at}.kind", kind, said + ",".join(complaints))
+
+
+def _match_resources(errors: ErrorList, at: str, found: Obj | None) -> None:
+    if found is None:
+        return
+    present(errors, f"{at}.matchPolicy", found.get("matchPolicy"), MATCH)
+    for name in ("namespaceSelector", "objectSelector"):
+        if found.get(name) is None:
+            errors.required(f"{at}.{name}")
         else:
-            whole = f"{policy}/{key}"
-            errors.each(f"{at}.key", whole, names.qualified_name(whole))
-        if not text.strip():
-            errors.required(f"{at}.valueExpression", "valueExpression is not specified")
-        else:
-            _value(errors, f"{at}.valueExpression", text, params)
-        if key in seen:
-            errors.duplicate(f"{at}.key", key)
-        seen.add(key)
+            metadata.selector(errors, f"{at}.{name}", found[name])
+    for name in ("resourceRules", "excludeResourceRules"):
+        for index, rule in enumerate(found.get(name) or []):
+            path, given = f"{at}.{name}[{index}]", rule.get("resourceNames") or []
+            for i, each in enumerate(given):
+                errors.each(f"{path}.resourceNames[{i}]", each, names.path_segment(each))
+                if each in given[:i]:
+                    errors.duplicate(f"{path}.resourceNames[{i}]", each)
+            _rule(errors, path, rule)
+
+
+def validating_policy(errors: ErrorList, obj: Obj) -> None:
+    spec = obj["spec"]
+    params = _policy(errors, spec)
+    validations, audits = spec.get("validations") or [], spec.get("auditAnnotations") or []
+    if not validations and not audits:
+        for name in ("validations", "auditAnnotations"):
+            errors.required(f"spec.{name}", "validations or auditAnnotations must contain at least one item")
+        return
+    for index, validation in enumerate(validations):
+        _validation(errors, f"spec.validations[{index}]", validation, params)
+    if len(audits) > 20:
+        errors.invalid("spec.auditAnnotations", audits, "must not have more than 20 auditAnnotations")
+    for index, audit in enumerate(audits):
+        _audit(errors, f"spec.auditAnnotations[{index}]", audit, obj["metadata"].get("name", ""), params)
+        if audit.get("key", "") in [other.get("key", "") for other in audits[:index]]:
+            errors.duplicate(f"spec.auditAnnotations[{index}].key", audit.get("key", ""))
+
+
+def _validation(errors: ErrorList, at: str, found: Obj, params: bool) -> None:
+    _expression(errors, f"{at}.expression", found.get("expression", ""), "bool", params, needed=UNSAID)
+    message, dynamic = found.get("message", ""), found.get("messageExpression", "")
+    if dynamic.strip():
+        _expression(errors, f"{at}.messageExpression", dynamic, "string", params)
+    for name in ("messageExpression", "message"):
+        if (text := found.get(name, "")) and not text.strip():
+            errors.invalid(f"{at}.{name}", text, "must be non-empty if specified")
+    if re.search(r"[\n\r]", message.strip()):
+        errors.invalid(f"{at}.message", message, "must not contain line breaks")
+    if found.get("reason") is not None:
+        errors.among(f"{at}.reason", found["reason"], REASONS)
+
+
+def _audit(errors: ErrorList, at: str, found: Obj, policy: str, params: bool) -> None:
+    key, expression = found.get("key", ""), found.get("valueExpression", "").strip()
+    if policy:
+        errors.each(f"{at}.key", f"{policy}/{key}", names.qualified_name(f"{policy}/{key}"))
+    else:
+        errors.invalid(f"{at}.key", key, "requires metadata.name be non-empty")
+    if not expression:
+        errors.required(f"{at}.valueExpression", "valueExpression is not specified")
+    elif len(expression) > 5 * 1024:
+        errors.required(f"{at}.valueExpression", "must not exceed 5120 bytes in length")
+    else:
+        _value(errors, f"{at}.valueExpression", found["valueExpression"], params)
 
 
 def _value(errors: ErrorList, path: str, text: str, params: bool) -> None:
@@ -281,79 +292,99 @@ def _value(errors: ErrorList, path: str, text: str, params: bool) -> None:
         errors.invalid(path, text, why)
 
 
-def _mutation(errors: ErrorList, path: str, found: Obj, params: bool) -> None:
-    fields = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
-    kind = found.get("patchType") or ""
-    if not kind:
-        errors.required(f"{path}.patchType")
+def mutating_policy(errors: ErrorList, obj: Obj) -> None:
+    spec = obj["spec"]
+    params = _policy(errors, spec)
+    for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or []:
+        for operation in rule.get("operations") or []:
+            errors.among("spec.matchConstraints.resourceRules.operations", operation, MUTATING)
+    if not spec.get("mutations"):
+        errors.required("spec.mutations", "mutations must contain at least one item")
+    for index, mutation in enumerate(spec.get("mutations") or []):
+        _mutation(errors, f"spec.mutations[{index}]", mutation, params)
+    errors.one_of("spec.reinvocationPolicy", spec.get("reinvocationPolicy"), REINVOCATION)
+
+
+PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+
+
+def _mutation(errors: ErrorList, at: str, found: Obj, params: bool) -> None:
+    kind = found.get("patchType", "")
+    errors.one_of(f"{at}.patchType", kind, sorted(PATCHES))
+    if kind not in PATCHES:
         return
-    if kind not in fields:
-        errors.not_supported(f"{path}.patchType", kind, fields)
-        return
-    for other, field in fields.items():
-        if other != kind and found.get(field) is not None:
-            errors.invalid(f"{path}.{field}", found[field], f"must not be set when patchType is {kind}")
-    field = fields[kind]
-    text = (found.get(field) or {}).get("expression") or ""
-    if found.get(field) is None:
-        errors.required(f"{path}.{field}", f"must be specified when patchType is {kind}")
-    elif not text.strip():
-        errors.required(f"{path}.{field}.expression", "expression is not specified")
-    else:
-        from workshop.api.cel import policies  # loaded by who has expressions
-
-        if why := policies.wrong_mutation(text, kind == "JSONPatch", params):
-            errors.invalid(f"{path}.{field}.expression", text, why)
+    for other, field in PATCHES.items():
+        given = found.get(field)
+        if other != kind and given is not None:
+            errors.invalid(f"{at}.{field}", f"{{{field}}}", f"must not be specified when patchType is {kind}")
+        elif other == kind and given is None:
+            errors.required(f"{at}.{field}", f"must be specified when patchType is {kind}")
+        elif other == kind and not (given or {}).get("expression", "").strip():
+            errors.required(f"{at}.{field}.expression")
+        elif other == kind:
+            _change(errors, f"{at}.{field}.expression", (given or {})["expression"], kind == "JSONPatch", params)
 
 
-# --- bindings --------------------------------------------------------------------------------------------------------
+def _change(errors: ErrorList, path: str, text: str, json_patch: bool, params: bool) -> None:
+    from workshop.api.cel import policies  # loaded by who has expressions
+
+    if why := policies.wrong_mutation(text, json_patch, params):
+        errors.invalid(path, text, why)
+
+
+# --- bindings -------------------------------------------------------------------------------------------------------
+
+BOTH_WAYS = (
+    "must not contain both Deny and Warn (repeating the same validation failure information in the API response and "
+    "headers serves no purpose)"
+)
+EXCLUSIVE = "name and selector are mutually exclusive"
 
 
 def binding(errors: ErrorList, obj: Obj) -> None:
-    """Of either sort."""
     spec = obj["spec"]
-    if not spec.get("policyName"):
+    name, found = spec.get("policyName", ""), spec.get("validationActions") or []
+    if not name:
         errors.required("spec.policyName")
     else:
-        errors.each("spec.policyName", spec["policyName"], names.dns1123_subdomain(spec["policyName"]))
-    if (ref := spec.get("paramRef")) is not None:
-        _ref(errors, "spec.paramRef", ref)
-    if (found := spec.get("matchResources")) is not None:
-        _match_resources(errors, "spec.matchResources", found)
-    if obj["kind"].startswith("Validating"):
-        _actions(errors, "spec.validationActions", spec.get("validationActions") or [])
-
-
-def _ref(errors: ErrorList, path: str, ref: Obj) -> None:
-    name, selector = ref.get("name") or "", ref.get("selector")
-    if name:
-        errors.each(f"{path}.name", name, names.path_segment(name))
-    if name and selector is not None:
-        for field in ("name", "selector"):
-            errors.forbidden(f"{path}.{field}", "name and selector are mutually exclusive")
-    elif not name and selector is None:
-        errors.required(path, "one of name or selector must be specified")
-    elif selector is not None:
-        metadata.selector(errors, f"{path}.selector", selector)
-    action: Any = ref.get("parameterNotFoundAction")
-    if not action:
-        errors.required(f"{path}.parameterNotFoundAction")
-    elif action not in ("Deny", "Allow"):
-        errors.not_supported(f"{path}.parameterNotFoundAction", action, ("Deny", "Allow"))
-
-
-def _actions(errors: ErrorList, path: str, actions: list[str]) -> None:
-    if not actions:
-        errors.required(path, "at least one validation action is required")
+        errors.each("spec.policyName", name, names.dns1123_subdomain(name))
+    _param_ref(errors, spec.get("paramRef"))
+    _match_resources(errors, "spec.matchResources", spec.get("matchResources"))
+    if obj["kind"] != "ValidatingAdmissionPolicyBinding":
         return
-    for index, each in enumerate(actions):
-        if each not in ACTIONS:
-            errors.not_supported(f"{path}[{index}]", each, ACTIONS)
-        if each in actions[:index]:
-            errors.duplicate(f"{path}[{index}]", each)
-    if {"Deny", "Warn"} <= {*actions}:
-        text = (
-            "must not contain both Deny and Warn (repeating the same validation failure information in the API "
-            "response and headers serves no purpose)"
-        )
-        errors.invalid(path, actions, text)
+    at = "spec.validationActions"
+    for index, action in enumerate(found):
+        errors.among(f"{at}[{index}]", action, ("Audit", "Deny", "Warn"))
+        if action in found[:index]:
+            errors.duplicate(f"{at}[{index}]", action)
+    if {"Deny", "Warn"} <= set(found):
+        errors.invalid(at, found, BOTH_WAYS)
+    if not found:
+        errors.required(at, "at least one validation action is required")
+
+
+def _param_ref(errors: ErrorList, ref: Obj | None) -> None:
+    if ref is None:
+        return
+    at, name, selector = "spec.paramRef", ref.get("name", ""), ref.get("selector")
+    if name:
+        errors.each(f"{at}.name", name, names.path_segment(name))
+        if selector is not None:
+            errors.forbidden(f"{at}.name", EXCLUSIVE)
+    if selector is not None:
+        metadata.selector(errors, f"{at}.selector", selector)
+        if name:
+            errors.forbidden(f"{at}.selector", EXCLUSIVE)
+    if not name and selector is None:
+        errors.required(at, "one of name or selector must be specified")
+    errors.one_of(f"{at}.parameterNotFoundAction", ref.get("parameterNotFoundAction"), ("Deny", "Allow"))
+
+
+def policy_status(errors: ErrorList, new: Obj, old: Obj) -> None:
+    status = new.get("status") or {}
+    for index, warning in enumerate((status.get("typeChecking") or {}).get("expressionWarnings") or []):
+        at = f"status.typeChecking.expressionWarnings[{index}]"
+        errors.needed(warning, at, "warning")
+        if not warning.get("fieldRef", "").strip():
+            errors.required(f"{at}.fieldRef")
+    metadata.conditions(errors, "status.conditions", status.get("conditions") or [])

@@ -10,6 +10,7 @@ from typing import Any
 from workshop.api import names
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
+from workshop.api.validation import addresses
 from workshop.api.validation.field import NOT_NEGATIVE, ErrorList
 
 ANNOTATIONS_LIMIT = 256 * 1024
@@ -21,6 +22,9 @@ NAMES: dict[str, NameCheck] = {  # what is not a DNS subdomain
     "namespaces": names.dns1123_label,
     "services": names.dns1123_label,
     "statefulsets.apps": names.dns1123_label,
+    "replicationcontrollers": lambda name: _in_bytes(name),
+    "ipaddresses.networking.k8s.io": addresses.canonical_ip,
+    "certificatesigningrequests.certificates.k8s.io": lambda name: [],
 }
 PATH_SEGMENTS = ("rbac.authorization.k8s.io",)
 
@@ -29,6 +33,11 @@ def name_check(resource: Resource) -> NameCheck:
     if resource.group in PATH_SEGMENTS or resource.group_resource in UNCHECKED:
         return names.path_segment
     return NAMES.get(resource.group_resource, names.dns1123_subdomain)
+
+
+def _in_bytes(name: str) -> list[str]:
+    """The newer wording of the same rule."""
+    return [said.replace("253 characters", "253 bytes") for said in names.dns1123_subdomain(name)]
 
 
 def label_key(errors: ErrorList, path: str, key: str) -> None:
@@ -54,7 +63,7 @@ def metadata(errors: ErrorList, resource: Resource, obj: Obj) -> None:
     """By the rules of its kind."""
     _named(errors, obj, name_check(resource), resource.group_resource not in NEW_WAY)
     for index, finalizer in enumerate(obj["metadata"].get("finalizers") or []):
-        if resource.group_resource in CORE_FINALIZERS:
+        if resource.group in CORE_FINALIZERS:
             core_finalizer(errors, f"metadata.finalizers[{index}]", finalizer)
 
 
@@ -197,8 +206,8 @@ NEW_WAY = {"replicationcontrollers"}
 """Kinds whose names are looked at once they are made, and not their prefixes."""
 UNCHECKED = {"poddisruptionbudgets.policy"}
 CORE_FINALIZERS = {
-    "configmaps", "secrets", "endpoints", "limitranges", "namespaces", "nodes", "persistentvolumeclaims",
-    "persistentvolumes", "pods", "podtemplates", "replicationcontrollers", "resourcequotas", "serviceaccounts",
-    "services", "events", "deployments.apps", "replicasets.apps", "daemonsets.apps", "statefulsets.apps",
-    "controllerrevisions.apps", "jobs.batch", "cronjobs.batch", "horizontalpodautoscalers.autoscaling",
+    "events.k8s.io",
+    "", "apps", "batch", "autoscaling", "networking.k8s.io", "storage.k8s.io", "rbac.authorization.k8s.io",
+    "discovery.k8s.io", "flowcontrol.apiserver.k8s.io", "certificates.k8s.io", "resource.k8s.io",
+    "scheduling.k8s.io",
 }  # fmt: skip

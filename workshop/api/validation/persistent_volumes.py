@@ -41,7 +41,7 @@ def persistent_volume(errors: ErrorList, obj: Obj) -> None:
         errors.required("spec.nodeAffinity.required", "must specify required node constraints")
     elif affinity is not None:
         scheduling.node_selector(errors, "spec.nodeAffinity.required", affinity["required"])
-    _source(errors, spec, name)
+    _source(errors, "spec", spec, name)
     if posixpath.normpath((spec.get("hostPath") or {}).get("path") or ".") == "/" and policy == "Recycle":
         said = "may not be 'recycle' for a hostPath mount of '/'"
         errors.forbidden("spec.persistentVolumeReclaimPolicy", said)
@@ -52,6 +52,26 @@ def persistent_volume(errors: ErrorList, obj: Obj) -> None:
     if spec.get("volumeMode") is not None:
         errors.among("spec.volumeMode", spec["volumeMode"], claims.VOLUME_MODES)
     _attributes_class(errors, spec)
+
+
+INLINE = "in the context of inline volumes"
+
+
+def inline(errors: ErrorList, at: str, spec: Obj) -> None:
+    """The volume of a pod of old, written out in a VolumeAttachment: what only a claim could use may not be there."""
+    for name in ("claimRef", "capacity", "nodeAffinity", "storageClassName"):
+        if spec.get(name):
+            errors.forbidden(f"{at}.{name}", f"may not be specified {INLINE}")
+    if spec.get("csi") is None:
+        errors.required(f"{at}.csi", f"has to be specified {INLINE}")
+    if not spec.get("accessModes"):
+        errors.required(f"{at}.accessModes")
+    claims.access_modes(errors, f"{at}.accessModes", spec.get("accessModes") or [])
+    if spec.get("persistentVolumeReclaimPolicy", "Retain") != "Retain":
+        errors.forbidden(f"{at}.persistentVolumeReclaimPolicy", f"may only be Retain {INLINE}")
+    _source(errors, at, spec, "")
+    if spec.get("volumeMode", "Filesystem") != "Filesystem":
+        errors.forbidden(f"{at}.volumeMode", f"may not specify volumeMode other than Filesystem {INLINE}")
 
 
 def _attributes_class(errors: ErrorList, spec: Obj) -> None:
@@ -66,17 +86,17 @@ def _attributes_class(errors: ErrorList, spec: Obj) -> None:
         errors.required("spec.csi", "has to be specified when using volumeAttributesClassName")
 
 
-def _source(errors: ErrorList, spec: Obj, name: str) -> None:
+def _source(errors: ErrorList, path: str, spec: Obj, name: str) -> None:
     kinds = [kind for kind in ORDER if spec.get(kind) is not None]
     if not kinds:
-        errors.required("spec", "must specify a volume type")
+        errors.required(path, "must specify a volume type")
     for extra in kinds[1:]:
         if extra == "flexVolume":  # upstream forgets to count it
-            sources.source(errors, "spec.flexVolume", extra, spec[extra])
+            sources.source(errors, f"{path}.flexVolume", extra, spec[extra])
         else:
-            errors.forbidden(f"spec.{REFUSED_AS.get(extra, extra)}", sources.MORE)
+            errors.forbidden(f"{path}.{REFUSED_AS.get(extra, extra)}", sources.MORE)
     for kind in kinds[:1]:
-        at, found = f"spec.{sources.SAID_AS.get(kind, kind)}", spec[kind]
+        at, found = f"{path}.{sources.SAID_AS.get(kind, kind)}", spec[kind]
         match kind:
             case "iscsi":
                 _iscsi(errors, at, found, name)
@@ -85,7 +105,7 @@ def _source(errors: ErrorList, spec: Obj, name: str) -> None:
             case "local":
                 _local(errors, at, found)
                 if spec.get("nodeAffinity") is None:
-                    errors.required("spec.nodeAffinity", "Local volume requires node affinity")
+                    errors.required(f"{path}.nodeAffinity", "Local volume requires node affinity")
             case _:
                 sources.source(errors, at, kind, found)
         _more(errors, at, kind, found)

@@ -11,20 +11,24 @@ from workshop.api.resources import Resource
 from workshop.api.validation import (
     admission,
     autoscaling,
+    certificates,
     claims,
     configuration,
     events,
+    flow_control,
     job_updates,
     jobs,
     limits,
     metadata,
+    networking,
     nodes,
-    others,
     persistent_volumes,
     pod_updates,
     pods,
     rbac,
     services,
+    small_kinds,
+    storage,
     workloads,
 )
 from workshop.api.validation.field import ErrorList
@@ -37,6 +41,7 @@ def nothing(errors: ErrorList, *objects: Obj) -> None:
     """A kind, or a door of it, without rules of its own."""
 
 
+ADMISSION = "admissionregistration.k8s.io"
 RULES: dict[str, Rule] = {
     "pods": pods.pod,
     "podtemplates": lambda errors, obj: pods.template(errors, "template", obj.get("template") or {}),
@@ -64,18 +69,30 @@ RULES: dict[str, Rule] = {
     "clusterroles.rbac.authorization.k8s.io": rbac.cluster_role,
     "rolebindings.rbac.authorization.k8s.io": rbac.role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": rbac.role_binding,
-    "storageclasses.storage.k8s.io": others.storage_class,
-    "priorityclasses.scheduling.k8s.io": others.priority_class,
-    "leases.coordination.k8s.io": others.lease,
-    "ingresses.networking.k8s.io": others.ingress,
-    "networkpolicies.networking.k8s.io": others.network_policy,
-    "endpointslices.discovery.k8s.io": others.endpoint_slice,
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io": admission.configuration,
-    "validatingwebhookconfigurations.admissionregistration.k8s.io": admission.configuration,
-    "mutatingadmissionpolicies.admissionregistration.k8s.io": admission.mutating_policy,
-    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
-    "validatingadmissionpolicies.admissionregistration.k8s.io": admission.policy,
-    "validatingadmissionpolicybindings.admissionregistration.k8s.io": admission.binding,
+    "priorityclasses.scheduling.k8s.io": small_kinds.priority_class,
+    "leases.coordination.k8s.io": small_kinds.lease,
+    "runtimeclasses.node.k8s.io": small_kinds.runtime_class,
+    "ingresses.networking.k8s.io": networking.ingress,
+    "ingressclasses.networking.k8s.io": networking.ingress_class,
+    "networkpolicies.networking.k8s.io": networking.network_policy,
+    "ipaddresses.networking.k8s.io": networking.ip_address,
+    "servicecidrs.networking.k8s.io": networking.service_cidr,
+    "endpointslices.discovery.k8s.io": networking.endpoint_slice,
+    "storageclasses.storage.k8s.io": storage.storage_class,
+    "volumeattributesclasses.storage.k8s.io": storage.attributes_class,
+    "volumeattachments.storage.k8s.io": storage.attachment,
+    "csinodes.storage.k8s.io": storage.csi_node,
+    "csidrivers.storage.k8s.io": storage.csi_driver,
+    "csistoragecapacities.storage.k8s.io": storage.capacity,
+    "certificatesigningrequests.certificates.k8s.io": certificates.signing_request,
+    "flowschemas.flowcontrol.apiserver.k8s.io": flow_control.flow_schema,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flow_control.priority_level,
+    f"validatingwebhookconfigurations.{ADMISSION}": admission.webhook_configuration,
+    f"mutatingwebhookconfigurations.{ADMISSION}": admission.webhook_configuration,
+    f"validatingadmissionpolicies.{ADMISSION}": admission.validating_policy,
+    f"mutatingadmissionpolicies.{ADMISSION}": admission.mutating_policy,
+    f"validatingadmissionpolicybindings.{ADMISSION}": admission.binding,
+    f"mutatingadmissionpolicybindings.{ADMISSION}": admission.binding,
 }
 
 INSTEAD: dict[str, UpdateRule] = {
@@ -86,6 +103,17 @@ INSTEAD: dict[str, UpdateRule] = {
     "jobs.batch": job_updates.job_update,
     "cronjobs.batch": jobs.cron_job,
     "namespaces": nothing,
+    "ingresses.networking.k8s.io": lambda errors, new, old: networking.ingress_spec(errors, new),
+    "networkpolicies.networking.k8s.io": networking.network_policy,
+    "endpointslices.discovery.k8s.io": networking.endpoint_slice,
+    "ipaddresses.networking.k8s.io": networking.ip_address_update,
+    "servicecidrs.networking.k8s.io": networking.service_cidr_update,
+    "storageclasses.storage.k8s.io": storage.storage_class_update,
+    "volumeattributesclasses.storage.k8s.io": storage.attributes_class_update,
+    "csistoragecapacities.storage.k8s.io": storage.capacity_update,
+    "priorityclasses.scheduling.k8s.io": small_kinds.priority_class_update,
+    "runtimeclasses.node.k8s.io": small_kinds.runtime_class_update,
+    "certificatesigningrequests.certificates.k8s.io": certificates.update,
 }
 """On update these hold instead of the rule for creation."""
 
@@ -99,6 +127,10 @@ ALSO: dict[str, UpdateRule] = {
     "deployments.apps": workloads.selector_update,
     "replicasets.apps": workloads.selector_update,
     "daemonsets.apps": workloads.selector_update,
+    "ingressclasses.networking.k8s.io": networking.ingress_class_update,
+    "volumeattachments.storage.k8s.io": storage.attachment_update,
+    "csinodes.storage.k8s.io": storage.csi_node_update,
+    "csidrivers.storage.k8s.io": storage.csi_driver_update,
     "rolebindings.rbac.authorization.k8s.io": rbac.role_binding_update,
     "clusterrolebindings.rbac.authorization.k8s.io": rbac.role_binding_update,
 }
@@ -114,12 +146,21 @@ STATUS: dict[str, UpdateRule] = {
     "jobs.batch": job_updates.job_status,
     "horizontalpodautoscalers.autoscaling": autoscaling.autoscaler_status,
     "poddisruptionbudgets.policy": autoscaling.budget_status,
+    "ingresses.networking.k8s.io": networking.ingress_status,
+    "volumeattachments.storage.k8s.io": storage.attachment_status,
+    "certificatesigningrequests.certificates.k8s.io": lambda e, new, old: certificates.update(e, new, old, "status"),
+    "flowschemas.flowcontrol.apiserver.k8s.io": flow_control.status,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flow_control.status,
+    f"validatingadmissionpolicies.{ADMISSION}": admission.policy_status,
     **{kind: workloads.counts(kind) for kind in workloads.COUNTS},
 }
 OTHER_DOORS: dict[tuple[str, str], UpdateRule] = {
     ("pods", "ephemeralcontainers"): pod_updates.ephemeral_update,
     ("pods", "resize"): pod_updates.resize,
     ("namespaces", "finalize"): configuration.namespace_finalize,
+    ("certificatesigningrequests.certificates.k8s.io", "approval"): lambda errors, new, old: certificates.update(
+        errors, new, old, "approval"
+    ),
 }
 
 OWN_METADATA = {"events", "events.events.k8s.io", "poddisruptionbudgets.policy"}
@@ -128,12 +169,22 @@ WHOLE_ON_UPDATE = {
     "pods", "persistentvolumes", "persistentvolumeclaims", "serviceaccounts", "secrets", "configmaps", "endpoints",
     "controllerrevisions.apps", "roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io",
     "rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
-    "endpointslices.discovery.k8s.io",
+    "endpointslices.discovery.k8s.io", "ingresses.networking.k8s.io", "ingressclasses.networking.k8s.io",
+    "volumeattachments.storage.k8s.io", "csinodes.storage.k8s.io", "volumeattributesclasses.storage.k8s.io",
+    "certificatesigningrequests.certificates.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", f"validatingwebhookconfigurations.{ADMISSION}",
+    f"mutatingwebhookconfigurations.{ADMISSION}", f"validatingadmissionpolicies.{ADMISSION}",
+    f"mutatingadmissionpolicies.{ADMISSION}", f"validatingadmissionpolicybindings.{ADMISSION}",
+    f"mutatingadmissionpolicybindings.{ADMISSION}",
 }  # fmt: skip
 """Kinds whose names and prefixes are looked at on update too."""
 UNCOMPARED = {
     "persistentvolumes", "endpointslices.discovery.k8s.io", "poddisruptionbudgets.policy", "events",
-    "events.events.k8s.io",
+    "events.events.k8s.io", "volumeattachments.storage.k8s.io", "csinodes.storage.k8s.io",
+    "flowschemas.flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    f"validatingwebhookconfigurations.{ADMISSION}", f"mutatingwebhookconfigurations.{ADMISSION}",
+    f"validatingadmissionpolicies.{ADMISSION}", f"mutatingadmissionpolicies.{ADMISSION}",
+    f"validatingadmissionpolicybindings.{ADMISSION}", f"mutatingadmissionpolicybindings.{ADMISSION}",
 }  # fmt: skip
 """Kinds that do not hold new metadata against the old (it is done for every object before)."""
 

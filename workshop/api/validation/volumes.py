@@ -46,7 +46,7 @@ ORDER = (
 """The order in which upstream looks at them: the first one there is the one that is meant."""
 SAID_AS = {"gcePersistentDisk": "persistentDisk"}
 """Paths of problems within a source, where upstream calls it otherwise."""
-REFUSED_AS = {"downwardAPI": "downwarAPI"}
+REFUSED_AS = {"downwardAPI": "downwarAPI", "cephfs": "cephFS"}
 """The same of a second source, slip of the pen included."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from workshop.api.meta import Obj
 from workshop.api.quantity import parse
 from workshop.api.resources import Resource
+from workshop.clock import rfc3339
 
 from .options import DeleteOptions
 from .strategy import Strategy, Write
@@ -22,7 +23,18 @@ class Pods(Strategy):
 
     def prepare_for_create(self, obj: Obj, write: Write) -> None:
         obj["metadata"]["generation"] = 1
+        spec = obj.setdefault("spec", {})
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
+        if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+            spec["terminationGracePeriodSeconds"] = 1
+        if spec.get("schedulingGates"):
+            obj["status"]["conditions"] = [
+                {
+                    "type": "PodScheduled", "status": "False", "lastProbeTime": None,
+                    "lastTransitionTime": rfc3339(write.now), "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }
+            ]  # fmt: skip
 
     def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
         if write.subresource == "binding":  # the server's own change: node and condition, no new generation
@@ -73,7 +85,8 @@ class Namespaces(Strategy):
         finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
         if "kubernetes" not in finalizers:
             finalizers.append("kubernetes")
-        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+        if name := obj["metadata"].get("name"):
+            obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
 
     def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
         if write.subresource == "finalize":
@@ -99,7 +112,7 @@ class Jobs(Strategy):
         uid, template = metadata["uid"], spec.setdefault("template", {})
         labels = template.setdefault("metadata", {}).setdefault("labels", {})
         defaulted = metadata.get("labels") in (None, {}, labels)  # to the template's: one map of both, upstream
-        for key, value in (("controller-uid", uid), ("job-name", metadata["name"])):
+        for key, value in (("controller-uid", uid), ("job-name", metadata.get("name", ""))):
             labels[key] = value
             labels[f"batch.kubernetes.io/{key}"] = value
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
@@ -153,6 +166,63 @@ class CertificateSigningRequests(Strategy):
         if write.subresource == "":
             new["spec"] = old["spec"]
         super().prepare_for_update(new, old, write)
+
+
+class PersistentVolumes(Strategy):
+    """When its phase changed is written by the server."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        obj.setdefault("status", {})["lastPhaseTransitionTime"] = rfc3339(write.now)
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        super().prepare_for_update(new, old, write)
+        if write.subresource != "status":
+            return
+        status, before = new.setdefault("status", {}), old.get("status", {})
+        if status.get("phase") != before.get("phase"):
+            told = status.get("lastPhaseTransitionTime")
+            if told is None or told == before.get("lastPhaseTransitionTime"):
+                status["lastPhaseTransitionTime"] = rfc3339(write.now)
+
+
+class PersistentVolumeClaims(Strategy):
+    """Two ways to name what a volume is filled from: either is told in both."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        same_source(obj.get("spec") or {})
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        super().prepare_for_update(new, old, write)
+        if not write.subresource:
+            same_source(new.get("spec") or {})
+
+
+SNAPSHOTS = ("snapshot.storage.k8s.io", "VolumeSnapshot")
+
+
+def same_source(spec: Obj) -> None:
+    """Upstream: pkg/api/persistentvolumeclaim (EnforceDataSourceBackwardsCompatibility, NormalizeDataSources)."""
+    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is not None:
+        if not _known(source):
+            del spec["dataSource"]
+        elif ref is None:
+            spec["dataSourceRef"] = dict(source)
+    elif ref is not None and not ref.get("namespace") and _known(ref):
+        spec["dataSource"] = dict(ref)
+
+
+def _known(source: Obj) -> bool:
+    return (source.get("apiGroup") or "", source.get("kind")) in (("", "PersistentVolumeClaim"), SNAPSHOTS)
+
+
+class LimitRanges(Strategy):
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        if not obj["metadata"].get("name"):
+            obj["metadata"]["name"] = obj["metadata"]["uid"]
 
 
 class Leases(Strategy):
@@ -235,6 +305,9 @@ class PriorityClasses(GenerationOnly):
 
 _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "pods": Pods,
+    "persistentvolumes": PersistentVolumes,
+    "persistentvolumeclaims": PersistentVolumeClaims,
+    "limitranges": LimitRanges,
     "namespaces": Namespaces,
     "jobs.batch": Jobs,
     "secrets": Secrets,

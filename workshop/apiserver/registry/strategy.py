@@ -69,6 +69,8 @@ class Write:
     resource: Resource
     options: WriteOptions
     subresource: str = ""
+    now: float = 0
+    """Seconds since the epoch."""
 
 
 class Strategy:

@@ -17,7 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from workshop import trace
-from workshop.api import defaults, errors, validation
+from workshop.api import defaults, dropped, errors, validation
 from workshop.api.meta import Obj, copy
 from workshop.api.patch import managed_fields, typed
 from workshop.api.resources import Resource
@@ -128,12 +128,13 @@ class Writer:
     async def _create(
         self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions, applying: bool = False
     ) -> Written:
-        strategy, write = self.strategies.of(resource), Write(resource, options)
+        strategy, write = self.strategies.of(resource), Write(resource, options, now=self._clock.now())
         metadata = obj["metadata"]
         for field in ("resourceVersion", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
-            if field == "resourceVersion" and metadata.get(field):
+            given = metadata.pop(field, None)
+            if field == "resourceVersion" and given and given.isdigit() and given != "0" and not options.dry_run:
                 raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
-            metadata.pop(field, None)
+        _told_once(metadata, options.warnings)
         metadata["creationTimestamp"] = rfc3339(self._clock.now())
         metadata["uid"] = str(UUID(int=self._random.getrandbits(128), version=4))
         obj = _defaulted(resource, obj)
@@ -146,13 +147,14 @@ class Writer:
         )  # fmt: skip
         await self.admission.admit(request)
         obj = request.object
+        dropped.drop(resource, obj, None)
         strategy.prepare_for_create(obj, write)
         pool = await strategy.allocate(obj, None, write)
         try:
             with trace.step("apiserver.link", link="validation"):
                 problems = validation.validate(resource, obj, self._allow_loopback)
                 if problems:
-                    raise errors.invalid(_qualified_kind(resource, obj), metadata.get("name", ""), problems.causes())
+                    raise errors.invalid(_qualified_kind(resource, obj), _name_of(obj), problems.causes())
             await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
             if options.dry_run:
@@ -264,7 +266,7 @@ class Writer:
                 metadata[field] = before[field]
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             _keep(metadata, before, field)
-        write = Write(resource, options, subresource)
+        write = Write(resource, options, subresource, self._clock.now())
         new = _defaulted(resource, new)
         if not applying:
             new = self._tracked(resource, old, new, options, subresource)
@@ -274,6 +276,7 @@ class Writer:
         )  # fmt: skip
         await self.admission.admit(request)
         new = request.object
+        dropped.drop(resource, new, old)
         strategy.prepare_for_update(new, old, write)
         pool = await strategy.allocate(new, old, write) if not subresource else None
         try:
@@ -410,9 +413,36 @@ def _versioned(obj: Obj, revision: int) -> Obj:
     return {**obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
 
 
+SAID_TWICE = (
+    ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject "
+    "such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+)
+
+
+def _told_once(metadata: Obj, warnings: list[str]) -> None:
+    """Owners that are named twice are named once, with a word about it."""
+    kept: list[Obj] = []
+    twice: list[str] = []
+    for each in metadata.get("ownerReferences") or []:
+        if each not in kept:
+            kept.append(each)
+        elif each.get("uid", "") not in twice:
+            twice.append(each.get("uid", ""))
+    if twice:
+        metadata["ownerReferences"] = kept
+        warnings.append(SAID_TWICE + ", ".join(twice))
+
+
+def _name_of(obj: Obj) -> str:
+    name: str = obj["metadata"].get("name", "")
+    return name
+
+
 def _qualified_kind(resource: Resource, obj: Obj) -> str:
     """A custom resource is named as it names itself."""
     kind = obj.get("kind", resource.kind) if resource.custom else resource.kind
+    if kind == "Event" and resource.group == "events.k8s.io":  # both groups' events are one kind inside
+        return "Event"
     return f"{kind}.{resource.group}" if resource.group else kind
 
 
