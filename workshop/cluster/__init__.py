@@ -9,7 +9,7 @@ flannel's set-up of the network. Read in this order:
 - `blocks`, `network/`  the address range and the namespaces: modes plain, userns and root
 - `zygote`      the process that has imported everything and forks each component (`rehearsal`: what it does before;
                 `zygote_handle`: the supervisor's end)
-- `supervisor`  starts, watches, restarts, adopts; `machine_api` is its small HTTP on a Unix socket
+- `supervisor`  starts, watches (`ends`), restarts, adopts (`process`); `machine_api` is its small HTTP on a Unix socket
 - `facade`      `Cluster`: what notebooks and the command line use
 - `observer`    what the operating system shows, beside what the API says
 - `board`       PURE: desired, reported and observed side by side, and who acts next

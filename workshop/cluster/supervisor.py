@@ -20,54 +20,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workshop import swap
-from workshop.clock import SYSTEM, rfc3339
+from workshop.clock import SYSTEM
 from workshop.cluster import lifecycle, machine_api, procfs
+from workshop.cluster.ends import Ends
 from workshop.cluster.layout import Layout, write_private
 from workshop.cluster.network import linux
-from workshop.cluster.plan import Component, Plan
+from workshop.cluster.plan import Plan
+from workshop.cluster.process import Process
 from workshop.cluster.zygote_handle import ZygoteHandle
 from workshop.component import setup_logging
 
 log = logging.getLogger("supervisor")
 
 STOP_GRACE = 5.0
-
-
-@dataclass
-class Process:
-    """One component's process, now or to be."""
-
-    spec: Component
-    state: str = "stopped"
-    pid: int = 0
-    start: int = 0
-    restarts: int = 0
-    since: float = 0.0
-    exit: int | None = None
-    wanted: bool = True
-    failures: int = 0
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    retry: asyncio.TimerHandle | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.spec.name,
-            "program": self.spec.program,
-            "node": self.spec.node,
-            "pid": self.pid or None,
-            "start": self.start,
-            "state": self.state,
-            "restarts": self.restarts,
-            "since": rfc3339(self.since) if self.since else None,
-            "exit": self.exit,
-            "wanted": self.wanted,
-            "log": f"logs/{self.spec.name}.log",
-        }
 
 
 class Supervisor:
@@ -80,7 +49,7 @@ class Supervisor:
         self.zygote = zygote
         self.holder = 0
         self.handed: dict[str, socket.socket] = {}
-        self.statuses: dict[int, int] = {}
+        self.ends = Ends()
         self.listeners: set[asyncio.Queue[Any]] = set()
         self.network: asyncio.Future[None] | None = None
         self.end = asyncio.Event()
@@ -89,9 +58,9 @@ class Supervisor:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self.reap)
+        loop.add_signal_handler(signal.SIGCHLD, self.ends.reap)
         loop.add_signal_handler(signal.SIGTERM, self.end.set)
-        self.watch_child(self.zygote.pid, self.zygote_ended)
+        self.ends.watch(self.zygote.pid, self.zygote_ended)
         self.adopt()
         self.network = loop.create_task(self.start_holder())
         server = await machine_api.serve(self.layout.socket, self.handle, self.events)
@@ -126,7 +95,7 @@ class Supervisor:
             self.holder = child.pid
             write_private(self.layout.user_namespace, str(os.stat(f"/proc/{child.pid}/ns/user").st_ino).encode())
             self.save()
-            self.watch_child(child.pid, self.holder_ended)
+            self.ends.watch(child.pid, self.holder_ended)
         await self.join_zygote()
 
     async def join_zygote(self) -> None:
@@ -168,41 +137,9 @@ class Supervisor:
         if self.going_down:
             return
         self.zygote.spawn()
-        self.watch_child(self.zygote.pid, self.zygote_ended)
+        self.ends.watch(self.zygote.pid, self.zygote_ended)
         if self.holder:
             self.spawn_task(self.join_zygote())
-
-    # -- ends --
-
-    def reap(self) -> None:
-        """Take the statuses of ended children, orphans among them that nobody else would ever take."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            self.statuses[pid] = os.waitstatus_to_exitcode(status)
-            if len(self.statuses) > 1000:
-                self.statuses.pop(next(iter(self.statuses)))
-
-    def watch_child(self, pid: int, ended: Any) -> None:
-        """Call `ended()` once when process `pid`, child or not, has ended."""
-        loop = asyncio.get_running_loop()
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            loop.call_soon(ended)
-            return
-
-        def readable() -> None:
-            loop.remove_reader(handle)
-            os.close(handle)
-            self.reap()
-            ended()
-
-        loop.add_reader(handle, readable)
 
     def spawn_task(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(self.guarded(work))
@@ -237,14 +174,14 @@ class Supervisor:
         old = remembered.get("holder", {})
         if old and procfs.alive(old.get("pid", 0), old.get("start", 0)):
             self.holder = old["pid"]
-            self.watch_child(self.holder, self.holder_ended)
+            self.ends.watch(self.holder, self.holder_ended)
         self.save()
 
     def running(self, process: Process, pid: int, start: int) -> None:
         process.state, process.pid, process.start = "running", pid, start
         process.since, process.exit = SYSTEM.now(), None
         process.ended = asyncio.Event()
-        self.watch_child(pid, lambda: self.component_ended(process, pid))
+        self.ends.watch(pid, lambda: self.component_ended(process, pid))
 
     async def start(self, process: Process) -> None:
         if process.pid:
@@ -289,7 +226,7 @@ class Supervisor:
         if process.pid != pid:
             return
         lived = SYSTEM.now() - process.since
-        process.pid, process.exit = 0, self.statuses.pop(pid, None)
+        process.pid, process.exit = 0, self.ends.statuses.pop(pid, None)
         process.failures = 0 if lived > lifecycle.STEADY else process.failures
         process.ended.set()
         if self.going_down or not process.wanted:

@@ -150,7 +150,10 @@ def clean(layout: Layout, plan: Plan | None) -> list[int]:
     run = layout.root / "run"
     if run.is_dir():
         for entry in run.iterdir():
-            if entry.name != "up.lock" and not entry.is_dir():  # in `trace/` are the sockets of those who listen
+            if entry.is_dir():  # in `trace/` are the sockets of those who listen: it goes when there are none
+                with contextlib.suppress(OSError):
+                    entry.rmdir()
+            elif entry.name != "up.lock":
                 entry.unlink(missing_ok=True)
     return left
 
