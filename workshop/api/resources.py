@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pkgutil import get_data
@@ -206,6 +206,8 @@ class Registry:
         self._groups: frozenset[str] = frozenset()
         self._own_groups = frozenset(r.group for r in self._built_in)
         self.generation = 0
+        self.listeners: list[Callable[[], None]] = []
+        """Called after each change."""
         self._index()
 
     def _index(self) -> None:
@@ -213,6 +215,8 @@ class Registry:
         self._found = {(r.group, r.version, r.plural): r for r in self._all}
         self._groups = frozenset(r.group for r in self._all)
         self.generation += 1
+        for listener in self.listeners:
+            listener()
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self._all)

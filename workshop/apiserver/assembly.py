@@ -15,6 +15,9 @@ from workshop.api.resources import Registry
 from workshop.clock import Clock
 
 from . import chain, security
+from .aggregator.backend import FrontProxy
+from .aggregator.controller import Aggregator
+from .aggregator.strategy import APIServices
 from .audit.link import Audit, Sink
 from .audit.policy import Policy
 from .cacher import Cacher
@@ -42,6 +45,7 @@ from .security import Security
 from .server.app import Application
 from .server.http import Request
 from .storage.interface import Storage, StorageError
+from .webhooks import addresses
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class Settings:
     """How many requests are worked on at a time, in all priority levels; 0 turns priority and fairness off."""
     loopback_endpoints: bool = False
     kubelets: KubeletAccess = field(default_factory=KubeletAccess)
+    front_proxy: FrontProxy = field(default_factory=FrontProxy)
+    aggregator_routing: bool = False
+    """Servers behind APIServices are asked at their endpoints, not at their Service's ClusterIP."""
 
 
 class ApiServer:
@@ -81,6 +88,7 @@ class ApiServer:
             {
                 "services": lambda resource: Services(resource, self.security.services),
                 "customresourcedefinitions.apiextensions.k8s.io": Definitions,
+                "apiservices.apiregistration.k8s.io": lambda resource: APIServices(resource, clock),
                 CUSTOM: CustomResources,
             }
         )
@@ -94,6 +102,8 @@ class ApiServer:
         deleter = Deleter(storage, admission, strategies, presenter, clock)
         watches = Watches(self.cacher, presenter, clock, random, settings.min_request_timeout)
         self.definitions = DefinitionController(self.cacher, self.served, writer, deleter, clock)
+        services = addresses.Services(context.get, context.list, random, settings.aggregator_routing)
+        self.aggregator = Aggregator(self.cacher, self.served, writer, deleter, services, settings.front_proxy, clock)
         resources = Resources(reader, writer, deleter, watches, clock)
         self._node_proxy = NodeProxy(reader, writer, settings.kubelets)
         self.health = self._health()
@@ -102,13 +112,14 @@ class ApiServer:
             resources=resources,
             subresources=Subresources(resources, self.cacher),
             node_proxy=self._node_proxy,
-            discovery=Discovery(self.served, f"{options.advertise_address}:{options.secure_port}"),
+            discovery=Discovery(self.served, f"{options.advertise_address}:{options.secure_port}", self.aggregator),
             health=self.health,
             reviews=self.security.reviews(),
             issuer=self.security.issuer,
             documents=self.security.documents(),
             writer=writer,
             definitions=self.definitions,
+            aggregator=self.aggregator,
             components=self._components,
             clock=clock,
         )
@@ -212,10 +223,12 @@ class ApiServer:
             if self._flows is not None:
                 group.create_task(follow_levels(self._flows, self.cacher, self.security.context, self._clock))
             group.create_task(self.definitions.run())
+            group.create_task(self.aggregator.run(self.started))
 
     async def close(self) -> None:
         await self._node_proxy.close()
         await self.security.context.webhooks.close()
+        await self.aggregator.close()
 
 
 async def _loopback_endpoints() -> str:

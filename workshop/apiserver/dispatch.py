@@ -12,6 +12,8 @@ from workshop.api.meta import Obj
 from workshop.api.resources import Registry, Resource
 from workshop.clock import Clock
 
+from .aggregator.controller import Aggregator
+from .aggregator.proxy import passed_on, remote_of
 from .authentication.issuer import TokenIssuer
 from .extensions.controller import DefinitionController
 from .handlers import forms
@@ -50,6 +52,7 @@ class Dispatch:
         documents: Mapping[str, tuple[bytes, str]],
         writer: Writer,
         definitions: DefinitionController,
+        aggregator: Aggregator,
         components: Callable[[], Awaitable[list[Obj]]],
         clock: Clock,
     ) -> None:
@@ -58,10 +61,12 @@ class Dispatch:
         self._node_proxy, self._discovery, self._health = node_proxy, discovery, health
         self._reviews, self._issuer, self._documents = reviews, issuer, documents
         self._writer, self._components, self._clock = writer, components, clock
-        self._definitions = definitions
+        self._definitions, self._aggregator = definitions, aggregator
 
     async def __call__(self, request: Request) -> Response:
         info = request.info
+        if (remote := remote_of(request, self._aggregator)) is not None:
+            return await passed_on(request, remote)
         if info.is_resource:
             found = self._served.find(info.group, info.version, info.resource)
             if found is None and "." in info.group:
@@ -77,6 +82,11 @@ class Dispatch:
         if request.path.startswith(("/apis", "/openapi")):
             with contextlib.suppress(errors.ApiError, StorageError):  # then what we know is told
                 await self._definitions.caught_up()
+        if request.path.startswith("/openapi/v3/apis/"):
+            parts = request.path.split("/")
+            remote = self._aggregator.remote.get((parts[4], parts[5])) if len(parts) == 6 else None
+            if remote is not None:
+                return await passed_on(request, remote)
         answer = self._discovery.handle(request) or await self._health.handle(request)
         if answer is not None:
             return answer

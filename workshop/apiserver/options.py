@@ -16,7 +16,7 @@ from workshop.component import FlagParser
 
 # Accepted, so that a real server's command line runs here.
 WITHOUT_EFFECT = (
-    "storage-media-type", "kubelet-preferred-address-types", "proxy-client-cert-file", "proxy-client-key-file",
+    "storage-media-type", "kubelet-preferred-address-types",
     "feature-gates", "runtime-config", "profiling", "endpoint-reconciler-type", "storage-backend", "logging-format",
     "watch-cache", "default-watch-cache-size",
     "service-account-lookup", "kubelet-timeout",
@@ -71,6 +71,9 @@ def parser() -> FlagParser:
     p.strings("--requestheader-uid-headers", "headers that carry the uid")
     p.strings("--requestheader-group-headers", "headers that carry groups", ["X-Remote-Group"])
     p.strings("--requestheader-extra-headers-prefix", "prefixes of headers with extra data", ["X-Remote-Extra-"])
+    p.add_argument("--proxy-client-cert-file", default="", help="certificate shown to servers behind APIServices")
+    p.add_argument("--proxy-client-key-file", default="", help="its key")
+    p.boolean("--enable-aggregator-routing", False, "ask servers behind Services at their endpoints")
     p.strings("--authorization-mode", "Node, RBAC, AlwaysAllow, AlwaysDeny in order", ["AlwaysAllow"])
     p.strings("--enable-admission-plugins", "plugins beside the default ones")
     p.strings("--disable-admission-plugins", "plugins to leave out")

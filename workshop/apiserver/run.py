@@ -15,6 +15,7 @@ from workshop.clock import SYSTEM
 from workshop.component import inherited_sockets
 from workshop.serving import listen, serve, server_tls
 
+from .aggregator.backend import FrontProxy
 from .assembly import ApiServer, Settings
 from .audit.log import Log
 from .audit.policy import Policy, load
@@ -51,6 +52,8 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         kubelets=KubeletAccess(
             flags.kubelet_client_certificate, flags.kubelet_client_key, flags.kubelet_certificate_authority
         ),
+        front_proxy=FrontProxy(flags.proxy_client_cert_file, flags.proxy_client_key_file),
+        aggregator_routing=flags.enable_aggregator_routing,
     )
     log, policy = _audit(flags)
     audit = (policy, log.write) if log and policy else None

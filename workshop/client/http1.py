@@ -251,7 +251,9 @@ class Pool:
         return await (await self._connect()).request(method, head, body)
 
     def _head(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-        lines = [f"{method} {self._prefix}{target} HTTP/1.1", f"Host: {self._authority}"]
+        lines = [f"{method} {self._prefix}{target} HTTP/1.1"]
+        if "Host" not in headers:  # who was found by another name than he answers to says his own
+            lines.append(f"Host: {self._authority}")
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
             lines.append(f"Content-Length: {len(body or b'')}")

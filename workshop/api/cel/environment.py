@@ -96,7 +96,7 @@ class Environment:
     def compile(self, text: str, want: str = "") -> Program:
         """`want` is the type that the result must have (`bool`, `string`), "" for any. Raises CompileError."""
         self._load()
-        result = "dyn"
+        result = want or "dyn"  # where numbers of two kinds are compared the checker cannot say
         try:
             result = str(self._checked.compile(text).return_type()).lower().replace("<", "(").replace(">", ")")
         except RuntimeError as error:

@@ -26,7 +26,7 @@ NAMES: dict[str, NameCheck] = {  # what is not a DNS subdomain
     "ipaddresses.networking.k8s.io": addresses.canonical_ip,
     "certificatesigningrequests.certificates.k8s.io": lambda name: [],
 }
-PATH_SEGMENTS = ("rbac.authorization.k8s.io",)
+PATH_SEGMENTS = ("rbac.authorization.k8s.io", "apiregistration.k8s.io")
 
 
 def name_check(resource: Resource) -> NameCheck:

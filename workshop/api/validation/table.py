@@ -10,6 +10,7 @@ from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.api.validation import (
     admission,
+    apiservices,
     autoscaling,
     certificates,
     claims,
@@ -93,6 +94,7 @@ RULES: dict[str, Rule] = {
     f"mutatingadmissionpolicies.{ADMISSION}": admission.mutating_policy,
     f"validatingadmissionpolicybindings.{ADMISSION}": admission.binding,
     f"mutatingadmissionpolicybindings.{ADMISSION}": admission.binding,
+    "apiservices.apiregistration.k8s.io": apiservices.api_service,
 }
 
 INSTEAD: dict[str, UpdateRule] = {
@@ -138,6 +140,7 @@ ALSO: dict[str, UpdateRule] = {
 
 STATUS: dict[str, UpdateRule] = {
     "pods": pod_updates.pod_status,
+    "apiservices.apiregistration.k8s.io": apiservices.status,
     "namespaces": configuration.namespace_status,
     "nodes": nodes.node_update,
     "services": services.load_balancer_status,

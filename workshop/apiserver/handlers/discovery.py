@@ -7,7 +7,7 @@ kube-openapi/pkg/handler3.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,9 @@ from workshop.apiserver.server.negotiate import media_types
 
 from .health import VERSION
 
+if TYPE_CHECKING:
+    from workshop.apiserver.aggregator.controller import Aggregator
+
 encode = msgspec.json.encode
 _AGGREGATED = "apidiscovery.k8s.io"
 
@@ -26,16 +29,24 @@ _AGGREGATED = "apidiscovery.k8s.io"
 class Discovery:
     """Documents are rendered once and kept until what is served changes."""
 
-    def __init__(self, served: Registry, address: str) -> None:
-        self._served, self._address = served, address
-        self._generation = -1
+    def __init__(self, served: Registry, address: str, aggregator: Aggregator | None = None) -> None:
+        """`aggregator` knows what other servers serve."""
+        self._served, self._address, self._aggregator = served, address, aggregator
+        self._generation = (-1, -1)
         self._refresh()
 
     def _refresh(self) -> None:
-        if self._generation != self._served.generation:
-            self._generation = self._served.generation
-            self._versions = group_versions(self._served)
-            self._documents: dict[str, bytes] = {}
+        """Other servers' groups come after those that are served here, by the priorities that they ask for."""
+        aggregator = self._aggregator
+        now = (self._served.generation, aggregator.generation if aggregator is not None else 0)
+        if self._generation == now:
+            return
+        self._generation = now
+        self._documents: dict[str, bytes] = {}
+        self._remote = dict(aggregator.remote) if aggregator is not None else {}
+        self._versions = group_versions(r for r in self._served if (r.group, r.version) not in self._remote)
+        for remote in sorted(self._remote.values(), key=lambda remote: remote.rank):
+            self._versions.setdefault(remote.group, []).append(remote.version)
 
     def handle(self, request: Request) -> Response | None:
         """The answer to a discovery path; None if it is none."""
@@ -134,8 +145,7 @@ class Discovery:
                         "versions": [
                             {
                                 "version": v,
-                                "resources": [_aggregated(r) for r in self._of(group, v)],
-                                "freshness": "Current",
+                                **self._shown(group, v),
                             }
                             for v in self._versions[group]
                         ],
@@ -147,12 +157,23 @@ class Discovery:
         body = self._documents[key]
         return body, hashlib.sha512(body).hexdigest().upper()
 
+    def _shown(self, group: str, version: str) -> Obj:
+        """A group version's resources in aggregated discovery. Of a server that does not answer, what it once said."""
+        remote = self._remote.get((group, version))
+        if remote is None:
+            return {"resources": [_aggregated(r) for r in self._of(group, version)], "freshness": "Current"}
+        fresh = remote.fresh and remote.available
+        return {"resources": remote.resources, "freshness": "Current" if fresh else "Stale"}
+
     @property
     def _openapi_index(self) -> Obj:
         paths: dict[str, Any] = {}
         for group, versions in self._versions.items():
             for version in versions:
                 path = f"apis/{group}/{version}" if group else f"api/{version}"
+                if (group, version) in self._remote:  # its own server says when it changes
+                    paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}"}
+                    continue
                 fingerprint = hashlib.sha256(encode([r.plural for r in self._of(group, version)])).hexdigest().upper()
                 paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={fingerprint}"}
         return {"paths": paths}
