@@ -162,15 +162,17 @@ async def test_a_watch_sees_converted_objects_and_ends_with_the_definition(serve
         async for type, obj in client.watch(kind, "default"):
             seen.append((type, obj["spec"]))
 
-    task = asyncio.create_task(watch())
-    await asyncio.sleep(0)
+    async def told(count: int) -> None:
+        async def enough() -> bool:
+            return len(seen) == count
+
+        await until(enough)
+
     await api("POST", OBJECTS, widget(size=2, color="red"))
+    task = asyncio.create_task(watch())
+    await told(1)
     await api("PATCH", f"{OBJECTS}/w", {"spec": {"size": 5}}, MERGE)
-
-    async def told() -> bool:
-        return len(seen) == 2
-
-    await until(told)
+    await told(2)
     async with asyncio.timeout(5):
         assert seen == [("ADDED", {"size": 2, "extra": "x"}), ("MODIFIED", {"size": 5, "extra": "x"})]
         assert (await api("DELETE", f"{CRDS}/widgets.example.com")).status == 200
