@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help cluster lab slides test check bench lock packages clean
+.PHONY: help cluster lab labs slides test check bench lock packages clean
 
 help:
 	@echo "make cluster   bring a cluster up and say what to type next"
 	@echo "make lab       open the workshop in JupyterLab"
+	@echo "make labs      a robot learner goes through every lab in a browser; pictures in build/robot"
 	@echo "make slides    the decks as HTML and PDF, into build/slides"
 	@echo "make test      every check and every test"
 	@echo "make check     the static checks only"
@@ -23,9 +24,14 @@ cluster: $(READY)
 	@echo "    (in this shell: export PATH=$(CURDIR)/$(BIN):\$$PATH)"
 
 lab: $(READY)
-	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@mkdir -p $(VENV)/share/jupyter/lab/settings $(VENV)/etc/ipython
 	@cp tools/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/overrides.json
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) labs/index.ipynb
+	@cp tools/jupyterlab/ipython_kernel_config.py $(VENV)/etc/ipython/ipython_kernel_config.py
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--ContentsManager.hide_globs='["*.md", "__pycache__"]' $(LAB_FLAGS) labs/index.ipynb
+
+labs: $(READY)
+	@$(BIN)/python -m tests.robot
 
 slides: $(READY)
 	@$(BIN)/python -m tools.slides build

@@ -16,9 +16,16 @@
 
 from typing import Any
 
-from .lab import Lab
-
 __all__ = ["Lab"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Lab`, imported when it is asked for: a kernel that only registers the magics starts sooner."""
+    if name == "Lab":
+        from .lab import Lab
+
+        return Lab
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_ipython_extension(shell: Any) -> None:

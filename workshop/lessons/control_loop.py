@@ -297,6 +297,7 @@ EXERCISES = (
             "Your loop never asks what happened. It compares two numbers, so it does not matter how they came to "
             "differ: level-triggered."
         ),
+        mistake="def decide(replicaset, pods):\n    return max(0, replicaset.spec.replicas - len(pods)), []",
         builds_on="make it level-triggered",
     ),
     Exercise(

@@ -68,6 +68,8 @@ class Exercise:
     half: str
     solution: str
     explanation: str
+    mistake: str = ""
+    """Source of a plausible wrong answer, for those who prove that a wrong answer is found."""
     builds_on: str = ""
     swap: Swap | None = None
 

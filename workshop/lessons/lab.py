@@ -46,7 +46,7 @@ class Lab:
         self._told: set[tuple[str, str]] = set()
         self._urls: dict[str, str] = {}
         self._reporter = Reporter(self.store.name)
-        magic.current = self
+        magic.opened(self)
 
     def __repr__(self) -> str:
         return f"Lab({self.name!r}): lab.board(), lab.exercise(…), lab.check(), lab.hint(), lab.progress(), lab.reset()"
@@ -326,7 +326,8 @@ class Lab:
             tier=int(before.get("tier", 0)) if finding.wrong == before.get("wrong") else 0,
             stuck_since=0.0 if finding.passed else before.get("stuck_since") or SYSTEM.now(),
         )
-        indicator.tell(_result(found, finding, lost))
+        here = str(self.store.steps(self.name).get(HERE, {}).get("at", ""))
+        indicator.tell(_result(found, finding, lost, here))
         return finding.passed
 
     def _judge(self, exercise: Exercise, limit: float, indicator: Indicator) -> Finding | None:
@@ -420,13 +421,13 @@ class Lab:
             return None
 
 
-def _result(exercise: Exercise, finding: Finding, lost: str) -> Card:
+def _result(exercise: Exercise, finding: Finding, lost: str, here: str) -> Card:
     lines = [f"looked at: {finding.looked_at}"]
     if finding.passed:
         lines.append(exercise.explanation)
     else:
         lines += [finding.wrong, "next: lab.hint()"]
-        if exercise.builds_on:
+        if exercise.builds_on not in ("", here):
             lines.append(f"it builds on {exercise.builds_on!r}: lab.catch_up({exercise.builds_on!r}) takes you there")
     lines += [lost] if lost else []
     return Card("passed" if finding.passed else "failed", f"{_word(finding)}: {exercise.name}", tuple(lines))

@@ -86,6 +86,18 @@ def _after_cell(_result: Any = None) -> None:
         current.notice()
 
 
+def opened(lab: Lab) -> None:
+    """This kernel has opened `lab`; a kernel that was started without our configuration learns the magics now."""
+    global current
+    current = lab
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+
+        shell = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
+        if shell is not None:
+            register(shell)
+
+
 def register(shell: Any) -> None:
     """Once a kernel; a second time changes nothing."""
     shell.register_magic_function(kubectl, magic_kind="line_cell", magic_name="kubectl")

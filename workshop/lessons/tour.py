@@ -109,6 +109,7 @@ EXERCISES = (
         half="%kubectl create deployment web --image=nginx makes one with a single replica; scale changes that",
         solution="%kubectl create deployment web --image=nginx --replicas=3",
         explanation="Desired was right at once; reported and observed followed, each by its own loop.",
+        mistake="%kubectl create deployment wbe --image=nginx --replicas=3",
         builds_on="three truths",
     ),
     Exercise(
