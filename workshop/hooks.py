@@ -22,7 +22,7 @@ Check = Callable[..., str]
 """(result, *arguments) → what is wrong with the result, in a sentence; "" when nothing is."""
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "etcd": ("workshop.etcd.raft",),
+    "etcd": ("workshop.etcd.raft.election", "workshop.etcd.raft.replication"),
     "kube-apiserver": ("workshop.apiserver.admission.learner",),
     "kube-controller-manager": ("workshop.controllers.replicaset",),
     "kube-scheduler": ("workshop.scheduler.plugins.node_resources_fit",),

@@ -47,34 +47,34 @@ MUTANTS = [
     Mutant(
         "two votes in a term",
         "etcd/raft/election.py",
-        "free = vote == request.sender or (not vote and not leader)",
-        "free = vote == request.sender or not leader",
+        "me.vote == candidate.id or (not me.vote and not me.leader)",
+        "me.vote == candidate.id or not me.leader",
     ),
     Mutant(
         "a vote for a shorter log",
         "etcd/raft/election.py",
-        "return free and (request.log_term, request.index) >= last",
+        "return free and (candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)",
         "return free",
     ),
     Mutant(
         "a vote by the index alone",
         "etcd/raft/election.py",
-        "(request.log_term, request.index) >= last",
-        "request.index >= last[1]",
+        "(candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)",
+        "candidate.last_index >= me.last_index",
         400,
     ),
     Mutant(
         "an entry of an older term is committed by counting",
         "etcd/raft/replication.py",
-        "if term_of(on_majority) == term else committed",
-        "if on_majority <= on_majority else committed",
+        "majority > committed and terms[majority - committed - 1] == term",
+        "majority > committed",
         1000,
     ),
     Mutant(
         "the commit mark counts one disk too few",
-        "etcd/raft/quorum.py",
-        "values[self.majority - 1]",
-        "values[max(self.majority - 2, 0)]",
+        "etcd/raft/replication.py",
+        "reverse=True)[len(on_disk) // 2]",
+        "reverse=True)[max(len(on_disk) // 2 - 1, 0)]",
     ),
     Mutant(
         "the leader counts entries that are not on its disk",
@@ -253,7 +253,7 @@ def run(mutant: Mutant, seeds: int) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "workshop"
         copy.mkdir()
-        for part in ("__init__.py", "clock.py", "trace.py", "component.py", "py.typed", "wire", "etcd", "sim"):
+        for part in ("__init__.py", "clock.py", "trace.py", "component.py", "hooks.py", "py.typed", "wire", "etcd", "sim"):
             source = ROOT / "workshop" / part
             if source.is_dir():
                 shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))

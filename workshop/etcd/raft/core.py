@@ -42,8 +42,8 @@ class Options:
 class Rules:
     """The two decisions on which safety stands, exchangeable: a lab lets learners write them."""
 
-    may_vote: Callable[[int, int, int, tuple[int, int], Message], bool] = election.may_vote
-    commit_index: Callable[[int, int, Callable[[int], int | None], int], int] = replication.commit_index
+    may_vote: Callable[[election.Voter, election.Candidate], bool] = election.may_vote
+    commit_index: Callable[[list[int], int, int, list[int]], int] = replication.commit_index
 
 
 @dataclass

@@ -11,10 +11,11 @@ from a leader votes for nobody else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workshop.etcd.raft.messages import CANDIDATE, FOLLOWER, LEADER, PRE_CANDIDATE, Message
 from workshop.etcd.raft.quorum import LOST, WON
+from workshop.hooks import hook
 
 if TYPE_CHECKING:
     from workshop.etcd.raft.core import Raft
@@ -23,15 +24,38 @@ FORCED = 1
 """`context` of a vote that the leader itself asked for (transfer): it is no disturbance."""
 
 
-def may_vote(term: int, vote: int, leader: int, last: tuple[int, int], request: Message) -> bool:
-    """Does a member in `term`, which voted for `vote` (0: nobody), follows `leader` (0: nobody) and whose log ends
-    with (term, index) `last`, grant `request`?
+class Voter(NamedTuple):
+    """Who is asked: its term, for whom it voted in it (0: nobody), whom it follows (0: nobody), how its log ends."""
 
-    One vote a term, first come, first served; and none for a log that lacks what this one has, since any committed
-    entry is on a majority, and so in the log of one whom the candidate must ask.
+    term: int
+    vote: int
+    leader: int
+    last_term: int
+    last_index: int
+
+
+class Candidate(NamedTuple):
+    """Who asks, for which term; how its log ends. `pre`: it only asks whether it would be voted for."""
+
+    id: int
+    term: int
+    last_term: int
+    last_index: int
+    pre: bool = False
+
+
+@hook("etcd", "raft.may_vote")
+def may_vote(me: Voter, candidate: Candidate) -> bool:
+    """Is the vote granted? One vote a term, first come, first served; and none for a log that lacks what this one
+    has, since any committed entry is on a majority, and so in the log of somebody whom the candidate must ask.
+
+    >>> may_vote(Voter(2, 0, 0, 1, 5), Candidate(3, 2, last_term=1, last_index=5))
+    True
+    >>> may_vote(Voter(2, 0, 0, 2, 4), Candidate(3, 2, last_term=1, last_index=9))
+    False
     """
-    free = vote == request.sender or (not vote and not leader) or (request.kind == "pre-vote" and request.term > term)
-    return free and (request.log_term, request.index) >= last
+    free = me.vote == candidate.id or (not me.vote and not me.leader) or (candidate.pre and candidate.term > me.term)
+    return free and (candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)
 
 
 def campaign(raft: Raft, forced: bool = False) -> None:
@@ -69,8 +93,8 @@ def _won(raft: Raft) -> None:
 
 def on_vote(raft: Raft, m: Message) -> None:
     """A vote or pre-vote is asked for, in this term or (pre-vote) in a later one."""
-    last = (raft.log.last_term, raft.log.last)
-    granted = raft.rules.may_vote(raft.term, raft.vote, raft.leader, last, m)
+    me = Voter(raft.term, raft.vote, raft.leader, raft.log.last_term, raft.log.last)
+    granted = raft.rules.may_vote(me, Candidate(m.sender, m.term, m.log_term, m.index, m.kind == "pre-vote"))
     if granted and m.kind == "vote":
         raft.vote = m.sender
         raft.reset_timer()

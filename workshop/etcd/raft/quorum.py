@@ -1,8 +1,7 @@
 """Who counts, and what a majority of them means. Pure arithmetic.
 
     voters 1 2 3 4 5, of whose disks the leader knows that they hold   9 7 5 5 2
-    sorted                                                             9 7 5 5 2
-    the third of five is 5: three members (1, 2, and 3 or 4) hold entry 5, so it is on a majority.
+    sorted, the third of five is 5: three members (1, 2, and 3 or 4) hold entry 5, so it is on a majority.
 
 Source: Raft paper, sections 5.2 and 5.3; upstream: `go.etcd.io/raft/v3/quorum/majority.go`.
 """

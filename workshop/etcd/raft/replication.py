@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from workshop.etcd.raft import reads, transfer
 from workshop.etcd.raft.messages import FOLLOWER, LEADER, Message
 from workshop.etcd.raft.progress import PROBE, REPLICATE, SNAPSHOT
+from workshop.hooks import hook
 
 if TYPE_CHECKING:
     from workshop.etcd.raft.core import Raft
@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 MAX_SIZE = 1 << 20
 
 
-def commit_index(on_majority: int, term: int, term_of: Callable[[int], int | None], committed: int) -> int:
-    """The commit mark of a leader in `term`, of whose log a majority holds entry `on_majority` on disk.
+@hook("etcd", "raft.commit_index")
+def commit_index(on_disk: list[int], committed: int, term: int, terms: list[int]) -> int:
+    """How far a leader in `term` may commit. `on_disk`: the last entry on each voter's disk, its own too; `terms`: the
+    terms of its log's entries behind `committed`.
 
-    Only an entry of the leader's own term is committed by counting; earlier ones along with it. A majority alone
-    does not save an old entry from being overwritten: figure 8 of the paper.
+    What a majority has, if it is of the leader's own term; earlier entries go along with it. A majority alone does
+    not save an older entry from being overwritten: figure 8 of the paper.
+
+    >>> commit_index([7, 6, 4], committed=4, term=3, terms=[2, 3, 3])
+    6
+    >>> commit_index([7, 5, 4], committed=4, term=3, terms=[2, 3, 3])
+    4
     """
-    return max(committed, on_majority) if term_of(on_majority) == term else committed
+    majority = sorted(on_disk, reverse=True)[len(on_disk) // 2]
+    return majority if majority > committed and terms[majority - committed - 1] == term else committed
 
 
 # The leader
@@ -102,8 +110,10 @@ def advance_commit(raft: Raft) -> bool:
             return raft.log.stable
         return raft.progress[voter].match if voter in raft.progress else 0
 
-    majority = raft.configuration.reached(on_disk)
-    index = raft.rules.commit_index(majority, raft.term, raft.log.term, raft.log.committed)
+    committed = raft.log.committed
+    terms = [entry.term for entry in raft.log.between(committed + 1, raft.log.last)]
+    disks = [on_disk(voter) for voter in sorted(raft.configuration.voters)]
+    index = raft.rules.commit_index(disks, committed, raft.term, terms)
     if not raft.log.commit(index):
         return False
     reads.release_postponed(raft)
