@@ -1,8 +1,8 @@
-"""Faults that somebody might put into etcd's code, one line each, and how the simulation says that it sees them.
+"""Faults that somebody might put into etcd's code, and how the simulation, or a test, says that it sees them.
 
 A checker that has not been shown to catch a missing fsync proves nothing. `old` must stand in `file` exactly once.
-`promise` is how the violation begins that is expected; `seeds` are enough to see it (more are tried by
-`python -m tests.sim.mutants`, which tells at which seed each is caught first).
+`python -m tests.sim.mutants [WORD…]` runs them all (those whose name holds a word); with `--search` it looks for the
+first seed that catches each.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ class Mutant(NamedTuple):
     file: str
     old: str
     new: str
-    seeds: int = 100
+    by: int | str
+    """A seed that catches it, or the test that does where chance hardly would."""
 
 
 MUTANTS = [
-    Mutant("missing fsync", "etcd/wal.py", "        self._file.sync()\n", ""),
-    Mutant("missing fsync of a snapshot", "etcd/snapshot.py", "        file.sync()\n", "", 400),
-    Mutant("a segment's name is not synced", "etcd/wal.py", "        self._disk.sync_folder(self._folder)\n", ""),
+    Mutant("missing fsync", "etcd/wal.py", "        self._file.sync()\n", "", 1),
+    Mutant("missing fsync of a snapshot", "etcd/snapshot.py", "        file.sync()\n", "", 1),
+    Mutant("a segment's name is not synced", "etcd/wal.py", "        self._disk.sync_folder(self._folder)\n", "", 1),
     Mutant(
         "the vote is not written",
         "etcd/raft/core.py",
         "state if state[:2] != self.saved[:2] or blocked else None",
         "state if state[:1] != self.saved[:1] or blocked else None",
-        400,
+        "tests/etcd/test_paper.py::test_5_2_a_vote_in_a_term_already_known_is_on_disk_too",
     ),
     Mutant(
         "promises are sent before the disk has them",
@@ -43,249 +44,270 @@ MUTANTS = [
         "at_once = [] if hard_state else [m for m in messages if m.kind in BEFORE_DISK]\n"
         "        messages = messages if hard_state else [m for m in messages if m.kind not in BEFORE_DISK]",
         "at_once, messages = messages, []",
+        1,
     ),
     Mutant(
         "two votes in a term",
         "etcd/raft/election.py",
         "me.vote == candidate.id or (not me.vote and not me.leader)",
         "me.vote == candidate.id or not me.leader",
+        1,
     ),
     Mutant(
         "a vote for a shorter log",
         "etcd/raft/election.py",
         "return free and (candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)",
         "return free",
+        1,
     ),
     Mutant(
         "a vote by the index alone",
         "etcd/raft/election.py",
         "(candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)",
         "candidate.last_index >= me.last_index",
-        400,
+        1,
     ),
     Mutant(
         "an entry of an older term is committed by counting",
         "etcd/raft/replication.py",
         "majority > committed and terms[majority - committed - 1] == term",
         "majority > committed",
-        1000,
+        "tests/etcd/test_figures.py::test_a_figure_is_told_as_it_is_written[figure_8_d]",
     ),
     Mutant(
         "the commit mark counts one disk too few",
         "etcd/raft/replication.py",
         "reverse=True)[len(on_disk) // 2]",
         "reverse=True)[max(len(on_disk) // 2 - 1, 0)]",
+        1,
     ),
     Mutant(
         "the leader counts entries that are not on its disk",
         "etcd/raft/replication.py",
         "return raft.log.stable\n",
         "return raft.log.last\n",
-        400,
+        1,
     ),
     Mutant(
         "an append is accepted without the entry before it",
         "etcd/raft/log.py",
         "if self.term(previous) != previous_term:",
         "if previous > self.last:",
+        1,
     ),
     Mutant(
         "a conflict is not cut off",
         "etcd/raft/log.py",
         "if known == entry.term or entry.index < self.first:",
         "if known is not None or entry.index < self.first:",
+        1,
     ),
     Mutant(
         "stale read: no round of heartbeats",
         "etcd/raft/reads.py",
         "if raft.configuration.voters == {raft.id} or (",
         "if True or (",
-        400,
+        1,
     ),
     Mutant(
         "stale read: a round that was sent before",
         "etcd/raft/reads.py",
         "PendingRead(member, request, raft.log.committed, raft.round + 1)",
         "PendingRead(member, request, raft.log.committed, raft.round - 3)",
-        1000,
+        "tests/etcd/test_extensions.py::test_reads_wait_for_a_round_that_began_after_them",
     ),
     Mutant(
         "stale read: before the first entry of the term",
         "etcd/raft/reads.py",
         "if raft.log.term(raft.log.committed) != raft.term:\n        # Until",
         "if False:\n        # Until",
-        1000,
+        "tests/etcd/test_extensions.py::test_a_read_waits_for_the_first_entry_of_the_term",
     ),
     Mutant(
         "stale read: a lease longer than an election timeout",
         "etcd/raft/reads.py",
         "LEASE_SHARE = 0.8",
         "LEASE_SHARE = 5.0",
-        1000,
+        1,
     ),
     Mutant(
         "stale read: served before the index is applied",
         "sim/clients.py",
         "reading.generation == member.generation and member.replica.applied < index",
         "False",
-        400,
+        1,
     ),
-    Mutant("no PreVote", "etcd/raft/core.py", "    pre_vote: bool = True\n", "    pre_vote: bool = False\n"),
+    Mutant(
+        "no PreVote",
+        "etcd/raft/core.py",
+        "    pre_vote: bool = True\n",
+        "    pre_vote: bool = False\n",
+        "tests/etcd/test_extensions.py::test_a_member_that_was_cut_off_does_not_depose_the_leader_when_it_is_back",
+    ),
     Mutant(
         "no CheckQuorum",
         "etcd/raft/election.py",
         "    if not raft.configuration.holds(active):\n        raft.become(FOLLOWER, raft.term)\n",
         "",
+        1,
     ),
     Mutant(
         "candidates are heard while a leader is",
         "etcd/raft/election.py",
         "and raft.elapsed < raft.options.election_ticks",
         "and raft.elapsed < 0",
+        "tests/etcd/test_extensions.py::test_who_hears_a_leader_votes_for_nobody_else",
     ),
     Mutant(
         "two changes of membership at a time",
         "etcd/raft/core.py",
         "return self.role == LEADER and self.log.applied >= self.pending_change",
         "return self.role == LEADER",
-        2000,
+        "tests/etcd/test_extensions.py::test_one_change_of_membership_at_a_time",
     ),
     Mutant(
         "a change counts before it is known to be committed",
         "etcd/raft/core.py",
         "            if entry.change and entry.index > self.saved.commit:\n                return entries[:place]\n",
         "",
-        2000,
+        "tests/etcd/test_extensions.py::test_a_change_is_applied_only_when_its_commitment_is_on_disk",
     ),
     Mutant(
         "a learner votes",
         "etcd/membership.py",
         "frozenset(m.id for m in self.members.values() if not m.is_learner),\n            frozenset(m.id for m in self.members.values() if m.is_learner),",
         "frozenset(m.id for m in self.members.values()),\n            frozenset(),",
-        400,
+        1,
     ),
     Mutant(
-        "a snapshot forgets the members",
-        "etcd/snapshot.py",
-        "cluster=data[start + HEAD.size : offset]",
-        'cluster=b""',
+        "a snapshot forgets the members", "etcd/state.py", "        self.cluster.restore(snapshot.cluster)\n", "", 1
     ),
     Mutant(
         "a snapshot does not begin the log anew",
         "etcd/storage.py",
         "            position = (taken.index, taken.term)\n",
         "",
-        1000,
+        1,
     ),
     Mutant(
-        "the log is cut before the snapshot is needed",
-        "etcd/snapshot.py",
-        "return min((int(",
-        "return max((int(",
-        1000,
+        "the log is cut before the snapshot is needed", "etcd/snapshot.py", "return min((int(", "return max((int(", 1
     ),
     Mutant(
         "a damaged record is passed over",
         "etcd/wal.py",
         "        follows = later_frame(data, offset, expected) is not None\n",
         "        return\n",
-        1000,
+        1,
     ),
     Mutant(
         "lost prev_kv of a put",
         "etcd/mvcc/operations.py",
         'return old.kv if request.prev_kv and old is not None else b""',
         'return b""',
+        1,
     ),
     Mutant(
         "lost prev_kv of a watch",
         "etcd/mvcc/watch.py",
         "with_previous = watcher.prev_kv and not record.created",
         "with_previous = watcher.prev_kv and record.version > 2",
+        1,
     ),
     Mutant(
         "watch gap: one that is behind skips a revision",
         "etcd/mvcc/watch.py",
         "        watcher.next = last + 1\n",
         "        watcher.next = last + 2\n",
-        400,
+        1,
     ),
     Mutant(
         "watch gap: a snapshot takes the place of the store",
         "etcd/mvcc/watch.py",
         "watcher.synced = watcher.next > self._store.revision\n            stream.behind",
         "watcher.synced = True\n            stream.behind",
-        1000,
+        1,
     ),
     Mutant(
         "a watch tells twice",
         "etcd/mvcc/watch.py",
         "watcher.next = max(watcher.next, told + 1)",
         "watcher.next = max(watcher.next, told - 2)",
-        1000,
+        1,
     ),
     Mutant(
         "a lease loses time with a change of leaders",
         "etcd/lease.py",
         "lease.expiry, lease.revoking = now + lease.ttl + extend, False",
         "lease.expiry, lease.revoking = now + lease.ttl / 4, False",
-        1000,
+        1,
     ),
     Mutant(
         "a renewal is forgotten",
         "etcd/lease.py",
         "        lease.expiry = now + lease.ttl\n        return lease.ttl",
         "        return lease.ttl",
-        400,
+        1,
     ),
     Mutant(
         "a follower counts leases too",
         "etcd/replica.py",
         "            self.leads = False\n            self.machine.lessor.demote()\n",
         "            self.machine.lessor.demote()\n",
-        1000,
+        1,
     ),
 ]
 
 
-def run(mutant: Mutant, seeds: int) -> tuple[int, str]:
-    """(exit status, what was said last) of the simulation over code with the fault."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "workshop"
-        copy.mkdir()
-        for part in ("__init__.py", "clock.py", "trace.py", "component.py", "hooks.py", "py.typed", "wire", "etcd", "sim"):
-            source = ROOT / "workshop" / part
-            if source.is_dir():
-                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-            elif source.exists():
-                shutil.copy(source, copy / part)
-        path = copy / mutant.file
-        text = path.read_text()
-        if text.count(mutant.old) != 1:
-            raise SystemExit(f"{mutant.name}: {mutant.file} holds the text {text.count(mutant.old)} times, not once")
-        path.write_text(text.replace(mutant.old, mutant.new))
+def overlay(mutant: Mutant, folder: Path) -> None:
+    """A copy of what the simulation and the tests need, with the fault in it."""
+    copy = folder / "workshop"
+    copy.mkdir()
+    for part in ("__init__.py", "clock.py", "trace.py", "component.py", "hooks.py", "wire", "etcd", "sim"):
+        source = ROOT / "workshop" / part
+        if source.is_dir():
+            shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / part)
+    path = copy / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.name}: {mutant.file} holds the text {text.count(mutant.old)} times, not once")
+    path.write_text(text.replace(mutant.old, mutant.new))
+    shutil.copytree(ROOT / "tests" / "etcd", folder / "tests" / "etcd", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def run(mutant: Mutant, arguments: list[str] | None = None) -> tuple[int, str]:
+    """(exit status, what was said last): 0 when nobody has seen the fault."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        overlay(mutant, folder)
+        if isinstance(mutant.by, str):
+            command = ["pytest", "-q", "-x", "-c", "/dev/null", "--rootdir", name, "--import-mode=importlib", mutant.by]
+        else:
+            command = ["workshop.sim", *(arguments or ["--first", str(mutant.by), "--seeds", "1"])]
         done = subprocess.run(
-            [sys.executable, "-m", "workshop.sim", "--seeds", str(seeds)],
+            [sys.executable, "-m", *command],
             cwd=folder,
-            env={"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             check=False,
         )
-        said = [line for line in done.stdout.splitlines() if line.startswith("seed ")]
-        return done.returncode, said[-1] if said else done.stderr.strip()[-300:]
+        said = [line for line in done.stdout.splitlines() if line.startswith(("seed ", "FAILED", "ERROR"))]
+        return done.returncode, said[-1] if said else (done.stdout + done.stderr).strip()[-300:]
 
 
 def main() -> int:
+    words = [word for word in sys.argv[1:] if word != "--search"]
     missed = 0
     for mutant in MUTANTS:
-        if len(sys.argv) > 1 and not any(word in mutant.name for word in sys.argv[1:]):
+        if words and not any(word in mutant.name for word in words):
             continue
         begun = time.perf_counter()
-        status, said = run(mutant, mutant.seeds)
+        status, said = run(mutant, ["--seeds", "1000"] if "--search" in sys.argv else None)
         missed += status == 0
         took = time.perf_counter() - begun
-        print(f"{'caught' if status else 'MISSED':7} {mutant.name:55} {took:5.1f} s  {said[:150]}", flush=True)
+        print(f"{'caught' if status else 'MISSED':7} {mutant.name:55} {took:5.1f} s  {said[:160]}", flush=True)
     return 1 if missed else 0
 
 
