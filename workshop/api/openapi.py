@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from workshop.api import schema
+from workshop.api.custom import openapi as custom
+from workshop.api.custom.kind import CustomKind
 from workshop.api.resources import Resource
 from workshop.api.schema import Field, Schema, Type
 
@@ -78,11 +80,13 @@ def index(resources: Iterable[Resource]) -> dict[str, Any]:
 
 
 def document(group: str, version: str, resources: Iterable[Resource]) -> dict[str, Any]:
-    """The document of a group and version; its built-in kinds come from the tables, custom ones are bare objects."""
+    """The document of a group and version; its built-in kinds come from the tables, custom ones from definitions."""
     members = [each for each in resources if (each.group, each.version) == (group, version)]
     components: dict[str, dict[str, Any]] = {}
     paths: dict[str, Any] = {}
     for each in members:
+        if each.definition is not None:
+            _collect_custom(each, each.definition, components)
         for kind in (each.kind, each.list_kind):
             if (found := schema.for_kind(each.api_version, kind)) is not None:
                 _collect(found, components)
@@ -94,6 +98,19 @@ def document(group: str, version: str, resources: Iterable[Resource]) -> dict[st
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": dict(sorted(components.items()))},
     }
+
+
+def _collect_custom(resource: Resource, kind: CustomKind, components: dict[str, dict[str, Any]]) -> None:
+    """A custom kind, its list and what both refer to."""
+    name, list_name = custom.name(kind), custom.name(kind, resource.list_kind)
+    components[name] = custom.component(kind)
+    components[list_name] = custom.listing(kind, resource.list_kind)
+    _name_kind(components[name], kind.group, kind.name, kind.kind)
+    _name_kind(components[list_name], kind.group, kind.name, resource.list_kind)
+    for package, struct in [("meta.v1", "ObjectMeta"), ("meta.v1", "ListMeta"), ("autoscaling.v1", "Scale")]:
+        found = schema.load(package, struct)
+        if found is not None and (struct != "Scale" or kind.scale):
+            _collect(found, components)
 
 
 def _name_kind(component: dict[str, Any], group: str, version: str, kind: str) -> None:
@@ -124,12 +141,16 @@ def _paths(resource: Resource) -> dict[str, Any]:
 def _operations(resource: Resource, methods: dict[str, str], gvk: dict[str, str] | None = None) -> dict[str, Any]:
     gvk = gvk or {"group": resource.group, "kind": resource.kind, "version": resource.version}
     api_version = f"{gvk['group']}/{gvk['version']}" if gvk["group"] else gvk["version"]
-    found = schema.for_kind(api_version, gvk["kind"])
-    body = {"schema": {"$ref": REFERENCE + full_name(found)} if found is not None else {"type": "object"}}
-    return {method: _operation(method, action, gvk, body) for method, action in methods.items()}
+    found, kind = schema.for_kind(api_version, gvk["kind"]), resource.definition
+    name = full_name(found) if found is not None else custom.name(kind) if kind is not None else None
+    body = {"schema": {"$ref": REFERENCE + name} if name is not None else {"type": "object"}}
+    patches = PATCH_TYPES if kind is None else custom.PATCH_TYPES
+    return {method: _operation(method, action, gvk, body, patches) for method, action in methods.items()}
 
 
-def _operation(method: str, action: str, gvk: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    method: str, action: str, gvk: dict[str, str], body: dict[str, Any], patches: Iterable[str]
+) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in QUERY[method]],
         "responses": {"200": {"description": "OK", "content": {"application/json": body}}},
@@ -139,7 +160,7 @@ def _operation(method: str, action: str, gvk: dict[str, str], body: dict[str, An
     if method in ("post", "put"):
         operation["requestBody"] = {"content": {"application/json": body}, "required": True}
     elif method == "patch":
-        content = {f"application/{kind}": {"schema": {"type": "object"}} for kind in PATCH_TYPES}
+        content = {f"application/{kind}": {"schema": {"type": "object"}} for kind in patches}
         operation["requestBody"] = {"content": content, "required": True}
     return operation
 

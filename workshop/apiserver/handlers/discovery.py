@@ -174,7 +174,8 @@ class Discovery:
                 if (group, version) in self._remote:  # its own server says when it changes
                     paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}"}
                     continue
-                fingerprint = hashlib.sha256(encode([r.plural for r in self._of(group, version)])).hexdigest().upper()
+                told = [(r.plural, r.definition and r.definition.version) for r in self._of(group, version)]
+                fingerprint = hashlib.sha256(encode(told)).hexdigest().upper()
                 paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={fingerprint}"}
         return {"paths": paths}
 
