@@ -12,8 +12,8 @@ RECORDED = json.loads((Path(__file__).parent / "custom_openapi.json").read_text(
 
 def described(**version):
     crd = copy(RECORDED["definition"])
-    crd["spec"]["names"]["listKind"] = "OagetList"
     crd["spec"]["versions"][0] |= version
+    crd["status"] = {"acceptedNames": crd["spec"]["names"], "conditions": [{"type": "Established", "status": "True"}]}
     return openapi.document("oa.example.com", "v1", definition.resources_of(crd))
 
 
