@@ -1,4 +1,4 @@
-"""`python -m bench [cold] [rest] [pods] [api]`: print the figures, and say which miss their limit."""
+"""`python -m bench [cold] [rest] [pods] [api]`, or `etcd`: print the figures, and say which miss their limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import compileall
 import os
 import sys
 
-from . import apiserver, figures
+from . import apiserver, etcd, figures
 from .clusters import ROOT, Ours, Real
 from .figures import Figure, Make
 
@@ -30,14 +30,23 @@ def number(figure: Figure | None) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="What a cluster costs.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default; or etcd alone"
+    )
     parser.add_argument("--runs", type=int, default=5, help="cold starts (half as many Deployments); medians are shown")
     parser.add_argument("--settle", type=float, default=60.0, help="seconds from Ready to the look at memory")
     parser.add_argument("--span", type=float, default=60.0, help="seconds over which idle load is taken")
     parser.add_argument("--pods", type=int, default=1000, help="pods in the API server's figures")
     parser.add_argument("--watchers", type=int, default=100, help="watchers in the API server's figures")
+    parser.add_argument("--members", type=int, default=1, help="members in etcd's figures")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each of etcd's figures; medians are shown")
+    parser.add_argument("--seconds", type=float, default=2.0, help="that a turn lasts")
+    parser.add_argument("--million", action="store_true", help="etcd's figures with very many keys, too")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="how many those are")
     parser.add_argument("--detail", action="store_true", help="every run, and the share of each process")
     options = parser.parse_args()
+    if options.parts == ["etcd"]:
+        return etcd.main(options)
     if wrong := [part for part in options.parts if part not in PARTS]:
         parser.error(f"there is no part {wrong[0]!r}: choose among {', '.join(PARTS)}")
     compileall.compile_dir(str(ROOT / "workshop"), quiet=2)  # as installed, also under PYTHONDONTWRITEBYTECODE

@@ -33,9 +33,10 @@ def _text(text: str) -> bytes:
 
 @dataclass
 class Result:
-    """Calls a second, latencies in seconds, CPU seconds of the generator for each call."""
+    """Calls a second, for how many seconds; latencies in seconds, CPU seconds of the generator for each call."""
 
     rate: float
+    seconds: float
     median: float
     p99: float
     cpu: float
@@ -56,17 +57,20 @@ class Connection:
         self._next, self._rest, self._received = 1, b"", 0
         self.calls: dict[int, tuple[int, float]] = {}  # stream -> caller, since
         self._answered: set[int] = set()
+        self.messages = 0  # frames of data in what was received last
         self.out = bytearray(
             PREFACE
             + frame(SETTINGS, 0, 0, struct.pack(">HIHI", 2, 0, 4, WINDOW))
             + frame(8, 0, 0, struct.pack(">I", WINDOW - 65_535))
         )
 
-    def call(self, caller: int, request: bytes) -> None:
+    def call(self, caller: int, request: bytes, last: bool = True) -> None:
+        """Begin a call; with `last` its request is the only one."""
         stream, self._next = self._next, self._next + 2
         block = self._spelled if stream == 1 else self._indexed
         self.out += frame(HEADERS, 4, stream, block)
-        self.out += frame(DATA, END_STREAM, stream, b"\0" + len(request).to_bytes(4, "big") + request)
+        body = b"\0" + len(request).to_bytes(4, "big") + request
+        self.out += frame(DATA, END_STREAM if last else 0, stream, body)
         self.calls[stream] = (caller, time.perf_counter())
 
     def flush(self) -> None:
@@ -78,6 +82,7 @@ class Connection:
         """(caller, since) of the calls that are done. Raises RuntimeError for one that failed."""
         data = self._rest + self.socket.recv(1 << 18)
         done, at, size = [], 0, len(data)
+        self.messages = 0
         while size - at >= 9:
             high, low, kind, flags, stream = HEAD.unpack_from(data, at)
             end = at + 9 + (high << 8 | low)
@@ -85,6 +90,7 @@ class Connection:
                 break
             if kind == DATA:
                 self._answered.add(stream)
+                self.messages += 1
                 self._received += end - at - 9
             elif kind == HEADERS and flags & END_STREAM:
                 if stream not in self._answered:
@@ -105,8 +111,10 @@ class Connection:
         return done
 
 
-def load(endpoint: str, path: str, request: Request, callers: int, connections: int, seconds: float) -> Result:
-    """`callers` that call again as soon as they are answered, for `seconds`."""
+def load(
+    endpoint: str, path: str, request: Request, callers: int, connections: int, seconds: float, calls: int = 1 << 62
+) -> Result:
+    """`callers` that call again as soon as they are answered, for `seconds` or until so many `calls` are begun."""
     host, _, port = endpoint.rpartition(":")
     lines = [Connection(host, int(port), path) for _ in range(min(connections, callers))]
     poll = select.epoll()
@@ -122,14 +130,15 @@ def load(endpoint: str, path: str, request: Request, callers: int, connections: 
             lines[caller % len(lines)].call(caller, request(caller, 0))
         for line in lines:
             line.flush()
-        open_calls = callers
+        open_calls = begun_calls = callers
         while open_calls:
             for file, _ in poll.poll(10):
                 line = by_file[file]
                 for caller, since in line.receive():
                     now = time.perf_counter()
                     times.append(now - since)
-                    if now < end:
+                    if now < end and begun_calls < calls:
+                        begun_calls += 1
                         counts[caller] += 1
                         line.call(caller, request(caller, counts[caller]))
                     else:
@@ -143,4 +152,37 @@ def load(endpoint: str, path: str, request: Request, callers: int, connections: 
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
     times.sort()
-    return Result(len(times) / spent, times[len(times) // 2], times[int(len(times) * 0.99)], cpu / len(times))
+    return Result(len(times) / spent, spent, times[len(times) // 2], times[int(len(times) * 0.99)], cpu / len(times))
+
+
+class Watchers:
+    """Many calls that stay open, and are told something now and then, each time in one frame."""
+
+    def __init__(self, endpoint: str, path: str, request: bytes, count: int, connections: int) -> None:
+        host, _, port = endpoint.rpartition(":")
+        self._lines = [Connection(host, int(port), path) for _ in range(connections)]
+        self._count = count
+        self._poll = select.epoll()
+        self._by_file = {line.socket.fileno(): line for line in self._lines}
+        for file in self._by_file:
+            self._poll.register(file, select.EPOLLIN)
+        for number in range(count):
+            self._lines[number % connections].call(number, request, last=False)
+        for line in self._lines:
+            line.flush()
+        self.hear()
+
+    def hear(self) -> None:
+        """Return when each has been told something."""
+        heard = 0
+        while heard < self._count:
+            for file, _ in self._poll.poll(10):
+                line = self._by_file[file]
+                line.receive()
+                heard += line.messages
+                line.flush()
+
+    def close(self) -> None:
+        for line in self._lines:
+            line.socket.close()
+        self._poll.close()

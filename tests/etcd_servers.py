@@ -48,16 +48,17 @@ class EtcdProcess:
 
     def arguments(self) -> list[str]:
         client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
-        return [
-            *command(self.kind),
-            f"--data-dir={self.folder}",
-            f"--listen-client-urls={client}",
-            f"--advertise-client-urls={client}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-            *self.flags,
-        ]
+        usual = {
+            "--data-dir": str(self.folder),
+            "--listen-client-urls": client,
+            "--advertise-client-urls": client,
+            "--listen-peer-urls": peer,
+            "--initial-advertise-peer-urls": peer,
+            "--initial-cluster": f"default={peer}",
+        }
+        given = {flag.partition("=")[0] for flag in self.flags}
+        flags = [f"{name}={value}" for name, value in usual.items() if name not in given]
+        return [*command(self.kind), *flags, *self.flags]
 
     async def start(self) -> None:
         self.process = subprocess.Popen(self.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -40,7 +40,7 @@ SNAPSHOT_BYTES = 64 << 20
 #: A state larger than that is not written anew for every few entries, but when the log has grown by this part of it.
 SNAPSHOT_SHARE = 4
 #: Seconds for a write to disk that need no thread.
-QUICK = 0.001
+QUICK = 0.005
 #: Ticks after which a change of membership or a read round is sent again: the message may have been lost.
 AGAIN_TICKS = 5
 
@@ -104,7 +104,7 @@ class Node:
         self.others: Sequence[membership.Member] = ()
         self._storage, self._clock = storage, clock
         self._disk = ThreadPoolExecutor(1, "wal")
-        self._disk_seconds = 1.0  # that the slowest of the last writes took, about
+        self._disk_seconds = 1.0  # that one of the last writes took, on average
         self._wake = asyncio.Event()
         self._company = asyncio.Event()
         self._stopped = False
@@ -291,10 +291,10 @@ class Node:
     def _save(self, ready: Ready) -> None:
         begun = self._clock.monotonic()
         self._storage.save(ready)
-        self._disk_seconds = max(self._clock.monotonic() - begun, self._disk_seconds * 0.8)
+        self._disk_seconds += (self._clock.monotonic() - begun - self._disk_seconds) / 8
 
     def _disk_is_quick(self) -> bool:
-        """Handing one client's write to a thread and back takes longer than a good disk does."""
+        """Handing one client's write to a thread and back takes longer than a good disk does; others wait so long."""
         return self.replica.alone and len(self.waiting) < 2 and self._disk_seconds < QUICK
 
     def _take_in(self) -> None:

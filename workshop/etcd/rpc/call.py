@@ -67,8 +67,15 @@ class Call:
 
     async def write(self, message: bytes) -> None:
         """Send a message; returns when there is room for another."""
-        if self.connection.send_message(self, message):
-            return
+        if not self.send(message):
+            await self.room()
+
+    def send(self, message: bytes) -> bool:
+        """Send a message; False when `room` should be waited for before the next."""
+        return self.connection.send_message(self, message)
+
+    async def room(self) -> None:
+        """Return when what was sent has left."""
         await self.connection.room(self)
 
     # From the connection

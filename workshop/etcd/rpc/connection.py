@@ -339,8 +339,15 @@ class Connection(asyncio.Protocol):
         if not call.started:
             call.started = True
             self._send(self._headers_frame(call.stream, RESPONSE, False))
-        call.out += b"\0" + len(message).to_bytes(4, "big") + message
-        self._pump(call)
+        size = len(message) + 5
+        if not call.out and size <= self._frame_limit and size <= self._window and size <= call.window:
+            self._window -= size
+            call.window -= size
+            head = h2.head(size, h2.DATA, 0, call.stream)
+            self._send(b"".join((head, b"\0", (size - 5).to_bytes(4, "big"), message)))
+        else:
+            call.out += b"\0" + (size - 5).to_bytes(4, "big") + message
+            self._pump(call)
         return not call.out and not self._paused
 
     async def room(self, call: Call) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from workshop.etcd import errors
 from workshop.etcd.auth import permissions
 from workshop.etcd.mvcc.operations import Message
-from workshop.etcd.mvcc.watch import Stream
+from workshop.etcd.mvcc.watch import Stream, WatchHub
 from workshop.etcd.rpc.call import Call, Method
 from workshop.etcd.services.base import Member, streaming
 from workshop.wire import etcd_pb2 as pb
@@ -21,10 +21,9 @@ class Watch:
         return {"Watch": streaming(self.watch)}
 
     async def watch(self, call: Call) -> None:
-        """Reads requests here; a task of its own writes what gathers in the stream's outbox."""
-        something = asyncio.Event()
-        stream = self._member.hub.open(something.set)
-        writer = asyncio.ensure_future(self._write(stream, something, call))
+        writing = Writer(self._member.hub, call)
+        stream = writing.stream
+        writer = asyncio.ensure_future(writing.run())
         reader = asyncio.ensure_future(self._read(stream, call))
         try:
             # The reader's end is the client's half-close: it will ask nothing more, and still wants its events.
@@ -62,12 +61,32 @@ class Watch:
             return refused.as_go_says()
         return ""
 
-    async def _write(self, stream: Stream, something: asyncio.Event, call: Call) -> None:
+
+class Writer:
+    """Brings a stream's answers to its client: at once where there is room, so that a thousand watchers of one key
+    need no thousand tasks to be woken. What a slow client leaves waiting is the business of `run`."""
+
+    def __init__(self, hub: WatchHub, call: Call) -> None:
+        self._hub, self._call = hub, call
+        self._full = False
+        self._something = asyncio.Event()
+        self.stream = hub.open(self.wake)
+
+    def wake(self) -> None:
+        """There is something in the outbox, or the stream is behind."""
+        while self.stream.outbox and not self._full:
+            self._full = not self._call.send(self.stream.take())
+        if self._full or self.stream.behind:
+            self._something.set()
+
+    async def run(self) -> None:
         while True:
-            await something.wait()
-            something.clear()
-            while stream.outbox:
-                await call.write(stream.take())
-            if stream.behind:
-                await asyncio.sleep(0)  # others' turn, if nothing was written
-                self._member.hub.catch_up(stream)
+            await self._something.wait()
+            self._something.clear()
+            if self._full:
+                await self._call.room()
+                self._full = False
+                self.wake()
+            elif self.stream.behind:
+                await asyncio.sleep(0)  # others' turn
+                self._hub.catch_up(self.stream)
