@@ -20,7 +20,7 @@ WITHOUT_EFFECT = (
     "feature-gates", "runtime-config", "profiling", "endpoint-reconciler-type", "storage-backend", "logging-format",
     "watch-cache", "default-watch-cache-size",
     "service-account-lookup", "kubelet-timeout",
-    "enable-aggregator-routing", "goaway-chance", "tls-min-version",
+    "goaway-chance", "tls-min-version",
     "tls-cipher-suites", "cors-allowed-origins", "contention-profiling", "delete-collection-workers",
     "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
     "apiserver-count", "emulated-version", "kubernetes-service-node-port", "external-hostname", "cert-dir",
