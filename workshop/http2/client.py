@@ -51,6 +51,10 @@ class Channel:
         self._closed = False
         self._blocks: dict[tuple[str, tuple[tuple[str, str], ...]], bytes] = {}
 
+    @property
+    def connected(self) -> bool:
+        return self._alive() is not None
+
     async def unary(self, path: str, request: bytes, timeout: float, wait: bool = True) -> bytes:
         """The answer to one request. With `wait` a server that is not there is waited for, within `timeout` seconds."""
         call: Call | None = None

@@ -14,13 +14,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from workshop.clock import Clock
+from workshop.http2.client import DEADLINE_EXCEEDED, UNIMPLEMENTED, Channel, RpcError
 from workshop.kubelet import cri, pods, probes
+from workshop.kubelet.backoff import go_duration
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.probes import KINDS, Result, Settings
 
 RELIST = 0.5
 """Seconds after which a container that was started is seen to run, half of the period of upstream's PLEG on average;
 its readiness is tried then."""
+
+HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
+SERVING = 1
 
 Port = Callable[[int], int]
 Unhealthy = Callable[[Obj, str, str, str], None]  # (pod, container, kind, output)
@@ -91,21 +96,30 @@ async def tcp(host: str, port: int, timeout: float) -> Result:
 
 async def grpc(host: str, port: int, service: str, timeout: float) -> Result:
     """grpc.health.v1.Health/Check; the two messages are small enough to be written by hand."""
-    import grpc.aio as aio
-
     name = service.encode()
     request = b"\x0a" + struct.pack("B", len(name)) + name if name else b""
-    async with aio.insecure_channel(f"{host}:{port}") as channel:
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
-        try:
-            answer = await call(request, timeout=timeout)
-        except aio.AioRpcError as problem:
-            if problem.code().name == "DEADLINE_EXCEEDED":
-                return Result(False, f'timeout: failed to connect service "{host}:{port}" within {timeout:g}s')
-            return Result(False, f"error: health rpc failed: {problem.details()}")
-    if answer == b"\x08\x01":
+    channel = Channel(host, port)
+    try:
+        answer = await channel.unary("/grpc.health.v1.Health/Check", request, timeout)
+    except RpcError as problem:
+        limit = go_duration(timeout)
+        if problem.code == DEADLINE_EXCEEDED and not channel.connected:
+            return Result(
+                False, f'timeout: failed to connect service "{host}:{port}" within {limit}: context deadline exceeded'
+            )
+        if problem.code == DEADLINE_EXCEEDED:
+            return Result(False, f"timeout: health rpc did not complete within {limit}")
+        if problem.code == UNIMPLEMENTED:
+            health = "the grpc health protocol (grpc.health.v1.Health)"
+            return Result(False, f"error: this server does not implement {health}: {problem}")
+        return Result(False, f"error: health rpc probe failed: {problem}")
+    finally:
+        await channel.close()
+    status = answer[1] if answer[:1] == b"\x08" and len(answer) > 1 else 0
+    if status == SERVING:
         return Result(True)
-    return Result(False, f'service unhealthy (responded with "{"NOT_SERVING" if answer else "UNKNOWN"}")')
+    said = HEALTH[status] if status < len(HEALTH) else str(status)
+    return Result(False, f'service unhealthy (responded with "{said}")')
 
 
 class Prober:
