@@ -1,4 +1,4 @@
-"""`python -m bench [cold] [rest] [pods] [api]`, or `etcd`: print the figures, and say which miss their limit."""
+"""`python -m bench [cold] [rest] [pods] [api] [board]`, or `etcd`: print the figures, and say which miss their limit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import compileall
 import os
 import sys
 
-from . import apiserver, etcd, figures
+from . import apiserver, board, etcd, figures
 from .clusters import ROOT, Ours, Real
 from .figures import Figure, Make
 
-PARTS = ("cold", "rest", "pods", "api")
+PARTS = ("cold", "rest", "pods", "api", "board")
 
 
 def measure(part: str, make: Make, options: argparse.Namespace) -> list[Figure]:
@@ -21,6 +21,8 @@ def measure(part: str, make: Make, options: argparse.Namespace) -> list[Figure]:
         return figures.at_rest(make, options.settle, options.span)
     if part == "pods":
         return figures.many_pods(make, max(1, options.runs // 2))
+    if part == "board":
+        return board.latency(options.watch) if make is Ours else []
     return apiserver.requests(make, options.pods, options.watchers)
 
 
@@ -43,6 +45,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="that a turn lasts")
     parser.add_argument("--million", action="store_true", help="etcd's figures with very many keys, too")
     parser.add_argument("--keys", type=int, default=1_000_000, help="how many those are")
+    parser.add_argument("--watch", type=float, default=20.0, help="seconds over which the board is watched")
     parser.add_argument("--detail", action="store_true", help="every run, and the share of each process")
     options = parser.parse_args()
     if options.parts == ["etcd"]:

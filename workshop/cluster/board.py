@@ -112,7 +112,7 @@ def next_actor(
 ) -> str:
     """Who has to act next for this workload; the first thing that is not done yet decides."""
     for process in ("etcd", "kube-apiserver"):
-        if process not in running:
+        if not runs(process, running):
             return f"{process} (it is down: nothing can be written)"
     ending = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
     living = [
@@ -147,7 +147,12 @@ def _pods(count: int, verb: str) -> str:
 
 
 def _who(process: str, what: str, running: Collection[str]) -> str:
-    return f"{process} ({what})" if process in running else f"{process} is down ({what})"
+    return f"{process} ({what})" if runs(process, running) else f"{process} is down ({what})"
+
+
+def runs(process: str, running: Collection[str]) -> bool:
+    """Does it run? With several masters `etcd` is `etcd-master-1` and its likes, and one is enough to act."""
+    return process in running or any(name.startswith(f"{process}-master-") for name in running)
 
 
 def _ready(pod: Obj) -> bool:

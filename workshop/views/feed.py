@@ -75,6 +75,8 @@ class Feed:
         self.watcher: Watcher | None = None
         self._waiting = 0
         self._steps: list[Step] = []
+        self._since: float | None = None
+        """When the oldest change came that no step shows yet."""
         self._listeners: dict[str, Listener] = {}
         self._changed = threading.Condition()
         self._lock = threading.RLock()
@@ -280,6 +282,7 @@ class Feed:
         with self._lock:
             if self.synced and self.model.marked(key_of(obj)):
                 self._flush()
+            self._since = self._since or SYSTEM.now()
             self.model.put(obj)
         if self._dirty is not None:
             self._dirty.set()
@@ -288,6 +291,7 @@ class Feed:
         with self._lock:
             if self.model.marked(key_of(obj)):
                 self._flush()
+            self._since = self._since or SYSTEM.now()
             self.model.remove(obj)
         if self._dirty is not None:
             self._dirty.set()
@@ -306,7 +310,8 @@ class Feed:
 
     def _flush(self) -> None:
         with self._lock:
-            step = self.model.flush(SYSTEM.now())
+            step = self.model.flush(self._since or SYSTEM.now())
+            self._since = None
             if step is not None:
                 self._steps.append(step)
 

@@ -23,6 +23,8 @@ HEAD = 66
 """Height of a card above its pods: the node's name, its processes."""
 PROCESS = (234, 54)
 SERVICE = (234, 58)
+SMALL_SERVICE = (116, 26)
+MANY_SERVICES = 40
 UNPLACED = "Lane//no node"
 
 Box = tuple[str, int, int, int, int]
@@ -120,7 +122,7 @@ class Lanes:
             self.frame[UNPLACED] = ("", 0, y, WIDTH, height)
             self.titles.append({"title": "pods without a node", "y": y})
             y += height + GAP
-        self.height = self._row("Services", services, SERVICE, y)
+        self.height = self._row("Services", services, SERVICE if len(services) <= MANY_SERVICES else SMALL_SERVICE, y)
         return True
 
     @staticmethod

@@ -154,7 +154,7 @@ class Model:
         for key in now.keys() | self._processes.keys():
             if now.get(key) != self._processes.get(key):
                 self._dirty.add(key)
-                node = (now.get(key) or self._processes[key]).get("node")
+                node = self._node(now.get(key) or self._processes[key])
                 self.graph.link("hosts", [f"Node//{node}"] if node and key in now else (), key)
         self._moved |= now.keys() != self._processes.keys()
         self._processes = now
@@ -194,7 +194,7 @@ class Model:
 
     def _arrange(self) -> None:
         self._moved = False
-        own = [key for key, row in self._processes.items() if not row.get("node") and row["name"] not in HELPERS]
+        own = [key for key, row in self._processes.items() if not self._node(row) and row["name"] not in HELPERS]
         nodes = sorted((key for key in self.objects if key.startswith("Node/")), key=_natural)
         services = sorted(key for key in self.objects if key.startswith("Service/"))
         if self.lanes.arrange(own, nodes, services):
@@ -239,7 +239,16 @@ class Model:
         if program not in ELECTED:
             return None
         lease = self.objects.get(f"Lease/kube-system/{program}")
-        return lease is not None and process["state"] == "running" and held(lease, now)
+        if lease is None or process["state"] != "running" or not held(lease, now):
+            return False
+        # of several masters: the holder's identity begins with the name of its master
+        return not process.get("node") or str(lease["spec"]["holderIdentity"]).startswith(f"{process['node']}_")
+
+    @staticmethod
+    def _node(process: Mapping[str, Any]) -> str | None:
+        """The node whose card a process stands in; masters have none."""
+        node = process.get("node")
+        return None if node is None or str(node).startswith("master-") else str(node)
 
     def _service(self, key: str, obj: Obj) -> JsonRow:
         endpoints = [one for found in self._slices.get(key, {}).values() for one in _endpoints(found)]

@@ -47,7 +47,7 @@ function order(row) { return `${row.namespace.startsWith("kube-") ? "1" : "0"}/$
 
 export class Columns {
   constructor(select) {
-    this.select = select; this.lines = new Map(); this.order = []; this.chips = new Map(); this.filter = "";
+    this.select = select; this.visible = false; this.waiting = new Set(); this.lines = new Map(); this.order = []; this.chips = new Map(); this.filter = "";
     this.processes = element("div", { class: "ws-processes", role: "group", "aria-label": "processes of the cluster" });
     const head = element("tr", {}, element("th", { scope: "col", text: "workload" }),
       ...TRUTHS.map((truth) => element("th", { scope: "col", class: "ws-truth" }, element("span", { text: truth }), element("small", { text: MEANING[truth] }))),
@@ -61,11 +61,21 @@ export class Columns {
 
   update(rows, changed, flash) {
     for (const key of changed) {
+      if (key.startsWith("Process/")) this.process(key, rows.get(key));
+      else this.waiting.add(key);
+    }
+    if (this.visible) this.draw(rows, flash);
+  }
+
+  appear(visible, rows) { this.visible = visible; if (visible) this.draw(rows, false); }
+
+  draw(rows, flash) {
+    for (const key of this.waiting) {
       const row = rows.get(key);
-      if (key.startsWith("Process/")) this.process(key, row);
-      else if (row && "next" in row) this.workload(key, row, flash);
+      if (row && "next" in row) this.workload(key, row, flash);
       else if (this.lines.has(key)) this.drop(key);
     }
+    this.waiting.clear();
     this.empty.hidden = this.lines.size > 0; this.table.hidden = !this.lines.size;
   }
 

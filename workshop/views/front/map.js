@@ -5,6 +5,7 @@ import { curve, family, paint, place, routes } from "./paint.js";
 import { describe } from "./signs.js";
 
 const SVG_MOST = 300;
+const EDGE = 12; // the scrolled area's padding
 const DRAWN = new Set(["process", "node", "pod", "service"]);
 const ORDER = { node: 0, process: 1, service: 2, pod: 3 };
 
@@ -18,7 +19,7 @@ export class ClusterMap {
     this.svg.append(this.layers.titles, this.layers.cards, this.layers.edges, this.layers.things, this.layers.marks);
     this.surface = element("div", { class: "ws-surface" }, this.svg, this.canvas);
     this.root = element("div", { class: "ws-map ws-scroll", tabindex: "0", role: "application", "aria-label": "map of the cluster: arrow keys move, Enter opens",
-      onkeydown: (event) => this.key(event), onclick: (event) => this.click(event), onfocus: () => this.mark(), onblur: () => this.mark() }, this.surface, this.said);
+      onkeydown: (event) => this.key(event), onclick: (event) => this.click(event), onfocus: () => this.mark(), onblur: () => this.mark(), onscroll: () => this.scrolled() }, this.surface, this.said);
     this.paths = Object.fromEntries(Object.entries(SHAPES).map(([name, path]) => [name, new Path2D(path)]));
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.root);
@@ -48,8 +49,10 @@ export class ClusterMap {
       this.surface.style.aspectRatio = `${frame.width} / ${Math.max(60, frame.height)}`;
       this.svg.setAttribute("viewBox", `0 0 ${frame.width} ${Math.max(60, frame.height)}`);
       this.resize(); all = true;
+      if (this.big) this.canvas.style.transform = `translateY(${Math.max(0, this.root.scrollTop - EDGE)}px)`;
     }
-    if (this.big) this.paintCanvas(frame); else this.paintSvg(frame, all);
+    if (!this.big) this.paintSvg(frame, all);
+    else if (all || !this.patch()) this.paintCanvas(frame);
     this.changed.clear();
   }
 
@@ -101,12 +104,12 @@ export class ClusterMap {
   paintCanvas(frame) {
     const ink = getComputedStyle(this.root), colours = {};
     const colour = (name) => (colours[name] ??= ink.getPropertyValue(`--${name}`).trim());
-    const pen = this.canvas.getContext("2d"), scale = this.canvas.width / frame.width;
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, frame.width, frame.height + 60);
+    const { pen, top, bottom } = this.window(frame);
+    pen.clearRect(0, top, frame.width, bottom - top);
     pen.fillStyle = colour("dim"); pen.font = "600 14px system-ui, sans-serif";
     for (const { title, y } of frame.titles) pen.fillText(title, 2, y + 19);
-    const shown = [...this.rows].filter(([key, row]) => DRAWN.has(row.type) && this.matches(key)).sort((a, b) => ORDER[a[1].type] - ORDER[b[1].type]);
+    const inside = (row) => { const at = place(row, this.rows); return at && at.y < bottom && at.y + at.h > top; };
+    const shown = [...this.rows].filter(([key, row]) => DRAWN.has(row.type) && inside(row) && this.matches(key)).sort((a, b) => ORDER[a[1].type] - ORDER[b[1].type]);
     for (const [key, row] of shown) for (const part of paint(key, row, this.rows)) this.stroke(pen, part, colour);
     for (const route of routes(this.rows, this.selected)) {
       const [x1, y1, ...rest] = curve(route);
@@ -120,6 +123,29 @@ export class ClusterMap {
       pen.strokeStyle = colour("accent"); pen.lineWidth = around.has(key) ? 1.5 : 3;
       pen.strokeRect(at.x - 2, at.y - 2, at.w + 4, at.h + 4);
     }
+  }
+
+  // Where only pods and Services changed, and nothing lies over them: draw those alone. → whether that was enough
+  patch() {
+    if (this.selected || this.filter || !this.changed.size) return false;
+    const parts = [], ink = getComputedStyle(this.root), colours = {};
+    for (const key of this.changed) {
+      const row = this.rows.get(key);
+      if (!row) { if (DRAWN.has({ Pod: "pod", Service: "service" }[key.split("/", 1)[0]] ?? "") || key.startsWith("Node/") || key.startsWith("Process/")) return false; continue; }
+      if (!DRAWN.has(row.type)) continue;
+      if (row.type !== "pod" && row.type !== "service") return false;
+      if (row.type === "service" && (row.open || row.recent)) return false;
+      if (!row.box) continue;
+      parts.push([key, row, place(row, this.rows)]);
+    }
+    const colour = (name) => (colours[name] ??= ink.getPropertyValue(`--${name}`).trim());
+    const { pen, top, bottom } = this.window(this.rows.get("Frame//map"));
+    for (const [key, row, at] of parts) {
+      if (!at || at.y > bottom || at.y + at.h < top) continue;
+      pen.fillStyle = colour(row.type === "pod" && row.node ? "card" : "paper"); pen.fillRect(at.x - 1, at.y - 1, at.w + 2, at.h + 2);
+      for (const part of paint(key, row, this.rows)) this.stroke(pen, part, colour);
+    }
+    return true;
   }
 
   stroke(pen, part, colour) {
@@ -138,10 +164,28 @@ export class ClusterMap {
     }
   }
 
+  // The canvas is as big as what can be seen of the map, and moves along when it is scrolled.
   resize() {
-    const ratio = devicePixelRatio || 1, box = this.surface.getBoundingClientRect();
-    const width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
-    if (width && (this.canvas.width !== width || this.canvas.height !== height)) { this.canvas.width = width; this.canvas.height = height; if (this.big) this.draw(); }
+    const ratio = devicePixelRatio || 1;
+    const width = Math.round(this.surface.clientWidth * ratio), height = Math.round(this.root.clientHeight * ratio);
+    if (width && (this.canvas.width !== width || this.canvas.height !== height)) {
+      this.canvas.width = width; this.canvas.height = height; this.canvas.style.height = `${height / ratio}px`;
+      if (this.big) this.draw(true);
+    }
+  }
+
+  scrolled() {
+    if (!this.big) return;
+    this.canvas.style.transform = `translateY(${Math.max(0, this.root.scrollTop - EDGE)}px)`;
+    if (!this.scrolling) this.scrolling = requestAnimationFrame(() => { this.scrolling = 0; this.paintCanvas(this.rows.get("Frame//map")); });
+  }
+
+  // The pen, set to the map's units, and which part of the map can be seen.
+  window(frame) {
+    const pen = this.canvas.getContext("2d"), scale = this.canvas.width / frame.width;
+    const top = (Math.max(0, this.root.scrollTop - EDGE) * (devicePixelRatio || 1)) / scale;
+    pen.setTransform(scale, 0, 0, scale, 0, -top * scale);
+    return { pen, top, bottom: top + this.canvas.height / scale };
   }
 
   // -- what is chosen --

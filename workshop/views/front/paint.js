@@ -60,6 +60,10 @@ function pod(row, { x, y, w, h }) {
 
 function service(row, { x, y, w, h }) {
   const { shape, tone, word } = serviceSign(row);
+  if (h < 40) {
+    return [{ rect: [x, y, w, h, 5], fill: "card", stroke: row.open ? "accent" : tone === "ok" ? "line" : tone, wide: row.open ? 2 : 1 },
+      { icon: shape, x: x + 6, y: y + h / 2 - 5, size: 10, tone }, { text: row.name, x: x + 21, y: y + h / 2 + 4, tone: "ink", size: 11.5, max: w - 25, tail: true }];
+  }
   const traffic = row.open === null ? "" : row.open ? ` · ${row.open} open` : row.recent ? ` · ${row.recent} in the last minute` : "";
   return [
     { rect: [x, y, w, h, 8], fill: "card", stroke: row.open ? "accent" : tone === "ok" ? "line" : tone, wide: row.open ? 2 : 1 },

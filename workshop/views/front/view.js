@@ -95,6 +95,7 @@ export class View {
     const { rows, changed } = this.time;
     if (changed.size) {
       this.columns.update(rows, changed, this.flash !== false);
+      if (this.latencies) this.measure();
       this.map.update(rows, changed);
       if (this.inspector.key && changed.has(this.inspector.key)) {
         this.inspector.update(rows.get(this.inspector.key));
@@ -103,7 +104,17 @@ export class View {
       changed.clear(); this.flash = true;
       this.root.dispatchEvent(new CustomEvent("drawn", { detail: this.time.at }));
     }
-    this.bar(); this.state();
+    // what is beside the picture may follow a little later: five times a second is enough for the eye
+    if (performance.now() - (this.barred ?? -Infinity) > 200 || !this.time.live) this.bar();
+    else this.barTimer ??= setTimeout(() => { this.barTimer = null; this.bar(); }, 200);
+    this.state();
+  }
+
+  // How old a change is in the frame after the one that drew it: for the bench, which makes `latencies` an array.
+  measure() {
+    const { steps, cursor } = this.time, fresh = steps.slice(this.measured ?? cursor, cursor);
+    this.measured = cursor;
+    requestAnimationFrame(() => setTimeout(() => { for (const step of fresh) this.latencies?.push([Date.now() - step.at, step.size]); }));
   }
 
   // The details of what is chosen follow it, but not at every step of it.
@@ -153,7 +164,7 @@ export class View {
       const chosen = other === name;
       tab.setAttribute("aria-selected", String(chosen)); tab.tabIndex = chosen ? 0 : -1; this.panels[other].hidden = !chosen;
     }
-    this.current = name; this.map.show(name === "map");
+    this.current = name; this.map.show(name === "map"); this.columns.appear(name === "workloads", this.time.rows);
     if (name === "causes" && this.inspector.key && this.wanted !== this.inspector.key) this.trace(this.inspector.key);
   }
 
@@ -243,6 +254,7 @@ export class View {
   }
 
   bar() {
+    this.barred = performance.now();
     const { steps, cursor, live, attached } = this.time;
     this.range.max = String(Math.max(1, steps.length)); this.range.value = String(live ? Math.max(1, cursor) : cursor);
     const past = cursor < attached ? `revision ${steps[cursor]?.version ? this.before(cursor) : ""} · ` : "";
