@@ -1,4 +1,4 @@
-"""`python -m bench [cold] [rest] [pods] [api] [board]`, or `etcd`: print the figures, and say which miss their limit."""
+"""`python -m bench [cold] [rest] [pods] [api] [board]`, or `etcd`: print the figures, say which miss their limit."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ async def served(tmp_path):
 
 async def get(port, path, host=None, method="GET"):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{port}'}\r\nConnection: close\r\n\r\n".encode())
+    writer.write(
+        f"{method} {path} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{port}'}\r\nConnection: close\r\n\r\n".encode()
+    )
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     lines = head.decode().split("\r\n")
@@ -83,7 +85,13 @@ async def test_another_host_name_is_refused_whatever_it_knows(served):
 async def test_a_foreign_page_gets_no_live_connection(served):
     port, _ = served
     assert "whole" in await websocket(port, f"token={TOKEN}")
-    for origin in ("http://evil.example", "null", "", f"http://127.0.0.1:{port + 1}", f"http://127.0.0.1:{port}.evil.example"):
+    for origin in (
+        "http://evil.example",
+        "null",
+        "",
+        f"http://127.0.0.1:{port + 1}",
+        f"http://127.0.0.1:{port}.evil.example",
+    ):
         assert await websocket(port, f"token={TOKEN}", origin) == 403
     assert await websocket(port, "token=wrong") == 403
     assert await websocket(port, "") == 403
