@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import grpc
@@ -169,3 +170,38 @@ async def test_who_must_not_take_part(tmp_path: Path) -> None:
         await eventually(refused)
     finally:
         foreign.close()
+
+
+async def test_what_a_member_cannot_be_sure_of_it_refuses(tmp_path: Path) -> None:
+    """A damaged log, an older copy of its directory, another member's: each says what is wrong and how to go on."""
+    async with members(tmp_path, 3, *FAST, "--snapshot-count=20") as cluster:
+        one, two, three = cluster.all
+        for i in range(5):
+            await one.call("KV/Put", put(b"%d" % i))
+        one.kill()
+        shutil.copytree(one.folder, tmp_path / "older")
+        one.start()
+        for i in range(5):
+            await one.call("KV/Put", put(b"again %d" % i))
+        one.kill()
+
+        log = max((one.folder / "member" / "wal").glob("*.wal"))
+        whole = log.read_bytes()
+        log.write_bytes(whole[:300] + b"XXXX" + whole[304:])
+        said = one.run()
+        assert "is damaged at byte" in said and "restore the data directory from a snapshot, or remove" in said
+        log.write_bytes(whole)
+
+        shutil.rmtree(one.folder)
+        (tmp_path / "older").rename(one.folder)
+        assert (await two.status()).leader == (await three.status()).leader
+        await asyncio.sleep(0.5)  # the leader knows what it acknowledged
+        one.start()
+        assert await one.ended() == 1
+        assert "was acknowledged: restore the data directory" in one.log.read_text()
+
+        two.kill()
+        shutil.rmtree(one.folder)
+        two.folder.rename(one.folder)
+        said = one.run()
+        assert "belongs to member" in said and "give each member its own" in said

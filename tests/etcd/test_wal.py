@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workshop.etcd import snapshot, wal
 from workshop.etcd.mvcc.key_index import Record
@@ -154,3 +157,51 @@ def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path: Path) -> None
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="none of the snapshots"):
         snapshot.load(tmp_path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=4), min_size=1, max_size=6), st.data())
+def test_whatever_a_crash_leaves_of_the_last_frame_all_before_it_comes_back(groups: list, data: st.DataObject) -> None:
+    """The last write may be cut anywhere, and any of its bytes may be anything."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, index = Path(name), 0
+        frames: list[list[Entry]] = []
+        for group in groups:
+            frames.append([Entry(1, index + 1 + place, body, not body) for place, body in enumerate(group)])
+            index = frames[-1][-1].index
+        sizes = write(folder, frames)
+        content = bytearray(segment(folder).read_bytes())
+        end = data.draw(st.integers(sizes[-2], sizes[-1]))
+        for place in data.draw(st.lists(st.integers(sizes[-2], sizes[-1] - 1), max_size=5)):
+            content[place] = data.draw(st.integers(0, 255))
+        segment(folder).write_bytes(content[:end])
+        replay = read(folder)
+        assert replay is not None
+        durable = [entry for frame in frames[:-1] for entry in frame]
+        assert replay.entries in (durable, durable + frames[-1])
+
+
+def test_a_leaders_snapshot_begins_the_log_anew(tmp_path: Path) -> None:
+    log, _ = WriteAheadLog.open(tmp_path, lambda: b"me", 0)
+    log.save([Entry(1, index, b"old") for index in range(1, 6)], HardState(1, 0, 2))
+    log.save([], HardState(3, 0, 9), (9, 2))
+    log.save([Entry(3, 10, b"new", True)], None)
+    log.close()
+    log, replay = WriteAheadLog.open(tmp_path, lambda: b"me", 9, 2)
+    log.close()
+    assert replay is not None and replay.entries == [Entry(3, 10, b"new", True)] and replay.state.commit == 9
+    with pytest.raises(Corrupt, match="the snapshot of entry 9 is missing or damaged: restore the data directory"):
+        read(tmp_path, after=4)
+
+
+def test_what_followed_another_entry_does_not_follow_the_snapshot(tmp_path: Path) -> None:
+    """The crash came when the leader's snapshot was on disk, and the log did not know of it yet."""
+    log, _ = WriteAheadLog.open(tmp_path, lambda: b"me", 0)
+    log.save([Entry(1, index, b"mine") for index in range(1, 6)], HardState(1, 0, 0))
+    log.close()
+    log, replay = WriteAheadLog.open(tmp_path, lambda: b"me", 3, 2)
+    log.close()
+    assert replay is not None and replay.entries == []
+    log, replay = WriteAheadLog.open(tmp_path, lambda: b"me", 3, 1)
+    log.close()
+    assert replay is not None and [entry.index for entry in replay.entries] == [4, 5]

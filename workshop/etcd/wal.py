@@ -141,7 +141,7 @@ class Reader:
 
     def __init__(self, metadata: bytes, after: tuple[int, int]) -> None:
         self.metadata, self.state, self.entries = metadata, HardState(), list[Entry]()
-        self._after = after
+        self._after, self._fits = after, True
         self.began = (0, 0)  # where the log last began anew
 
     def take(self, kind: int, body: bytes) -> None:
@@ -150,9 +150,9 @@ class Reader:
         elif kind == HARD_STATE:
             self.state = HardState(*STATE.unpack(body))
         elif kind == SNAPSHOT:
-            index, term = POSITION.unpack(body)
-            self.began = (index, term)
+            self.began = POSITION.unpack(body)
             self.entries.clear()
+            self._fits = True
         elif kind == ENTRIES:
             term, index, change = ENTRY.unpack_from(body)
             self._entry(Entry(term, index, body[ENTRY.size :], change))
@@ -162,12 +162,12 @@ class Reader:
         while self.entries and self.entries[-1].index >= entry.index:
             self.entries.pop()
         index, term = self._after
-        if entry.index > index:
+        if entry.index == index:
+            # Another term: the snapshot came from the leader, and the crash before the log began anew behind it. What
+            # follows here follows something else.
+            self._fits = entry.term == term
+        elif entry.index > index and self._fits:
             self.entries.append(entry)
-        elif entry.index == index and entry.term != term:
-            # The snapshot came from the leader, and the crash before the log began anew: what follows in the log
-            # follows something else.
-            self.entries.clear()
 
 
 # On disk
