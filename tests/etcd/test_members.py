@@ -175,7 +175,8 @@ async def test_who_must_not_take_part(tmp_path: Path) -> None:
 async def test_what_a_member_cannot_be_sure_of_it_refuses(tmp_path: Path) -> None:
     """A damaged log, an older copy of its directory, another member's: each says what is wrong and how to go on."""
     async with members(tmp_path, 3, *FAST, "--snapshot-count=20") as cluster:
-        one, two, three = cluster.all
+        leader = await cluster.leader()
+        one, two = (member for member in cluster.all if member is not leader)
         for i in range(5):
             await one.call("KV/Put", put(b"%d" % i))
         one.kill()
@@ -194,9 +195,7 @@ async def test_what_a_member_cannot_be_sure_of_it_refuses(tmp_path: Path) -> Non
 
         shutil.rmtree(one.folder)
         (tmp_path / "older").rename(one.folder)
-        assert (await two.status()).leader == (await three.status()).leader
-        await asyncio.sleep(0.5)  # the leader knows what it acknowledged
-        one.start()
+        one.start()  # the leader knows what it acknowledged
         assert await one.ended() == 1
         assert "was acknowledged: restore the data directory" in one.log.read_text()
 

@@ -33,7 +33,7 @@ def segment(folder: Path) -> Path:
 
 
 def read(folder: Path, after: int = 0) -> wal.Replay | None:
-    log, replay = WriteAheadLog.open(folder, lambda: b"me", after)
+    log, replay = WriteAheadLog.open(folder, lambda: b"me", after, 1)
     log.close()
     return replay
 
