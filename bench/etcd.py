@@ -31,6 +31,8 @@ from .grpc_load import Request, Result, Watchers, load
 
 VALUE = b"x" * 256
 KEYS = 50
+#: Puts in one transaction, when very many are loaded: what fits a frame.
+TOGETHER = 40
 
 
 def key(caller: int, count: int) -> bytes:
@@ -195,16 +197,16 @@ def million(servers: Servers, keys: int, rows: dict[str, Row]) -> None:
     """Fill, measure memory; compact while others read and write; kill -9 and start again."""
 
     def fill(caller: int, count: int) -> bytes:
-        names = (b"/registry/pods/default/web-%08d" % (100 * (count * 8 + caller) + i) for i in range(100))
+        names = (b"/registry/pods/default/web-%08d" % (TOGETHER * (count * 8 + caller) + i) for i in range(TOGETHER))
         operations = [pb.RequestOp(request_put=pb.PutRequest(key=name, value=VALUE)) for name in names]
         return bytes(pb.TxnRequest(success=operations).SerializeToString())
 
     path = "/etcdserverpb.KV/Txn"
-    loaded = load(servers.endpoint, path, fill, 8, 8, 1e9, calls=keys // 100)
-    rows["load"].add(servers.kind, loaded.rate * 100)
+    loaded = load(servers.endpoint, path, fill, 8, 8, 1e9, calls=keys // TOGETHER)
+    rows["load"].add(servers.kind, loaded.rate * TOGETHER)
     rows["memory"].add(servers.kind, servers.memory())
     # Half of the keys anew, so that compaction has something to take away.
-    load(servers.endpoint, path, fill, 8, 8, 1e9, calls=keys // 200)
+    load(servers.endpoint, path, fill, 8, 8, 1e9, calls=keys // TOGETHER // 2)
     worst = _worst_latency_during(servers, lambda: _compact(servers))
     rows["pause"].add(servers.kind, worst * 1e3)
     servers.kill()

@@ -104,9 +104,33 @@ async def test_health_over_http(tmp_path: Path) -> None:
         assert await get("/health") == (200, '{"health":"true","reason":""}')
         assert (await get("/readyz"))[0] == 200
         assert await get("/health", f"http://{etcd.endpoint}") == (200, '{"health":"true","reason":""}')
-        assert "etcd_server_has_leader 1" in (await get("/metrics"))[1]
+        assert await get("/readyz?verbose") == (
+            200,
+            "[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\n[+]non_learner ok\nok\n",
+        )
+        assert await get("/livez") == (200, "ok\n")
+        assert await get("/readyz/linearizable_read?verbose") == (200, "[+]linearizable_read ok\nok\n")
+        assert (await get("/readyz/nonsense"))[0] == 404
+        await call(etcd.endpoint, "KV/Put", pb.PutRequest(key=b"a"))
+        told = (await get("/metrics"))[1].splitlines()
+        for line in (
+            "etcd_server_has_leader 1",
+            "etcd_mvcc_put_total 1",
+            "etcd_debugging_mvcc_current_revision 2",
+            'etcd_server_healthchecks_total{type="readyz",name="non_learner",status="success"} 2',
+            'grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1',
+        ):
+            assert line in told
+        assert any(line.startswith('etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"}') for line in told)
         await call(etcd.endpoint, "Maintenance/Alarm", pb.AlarmRequest(action=1, alarm=pb.NOSPACE))
         assert await get("/health") == (503, '{"health":"false","reason":"ALARM NOSPACE"}')
+        assert (await get("/health?exclude=NOSPACE"))[0] == 200
+        await call(etcd.endpoint, "Maintenance/Alarm", pb.AlarmRequest(action=1, alarm=pb.CORRUPT))
+        assert await get("/readyz") == (
+            503,
+            "[-]data_corruption failed: alarm activated: CORRUPT\n[+]serializable_read ok\n[+]linearizable_read ok\n"
+            "[+]non_learner ok\n\n",
+        )
         assert (await get("/nothing"))[0] == 404
 
 

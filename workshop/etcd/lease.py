@@ -40,6 +40,7 @@ class Lessor:
         self.leases: dict[int, Lease] = {}
         self._min_ttl = min_ttl
         self._counting = True
+        self.granted = self.revoked = self.renewed = self.ran_out = 0  # how many, ever
         self._due: list[tuple[float, int]] = []  # a heap; entries may be outdated by a renewal
 
     def grant(self, id: int, ttl: int, now: float) -> Lease:
@@ -49,6 +50,7 @@ class Lessor:
         if id in self.leases:
             raise errors.LeaseExists
         ttl = max(ttl, self._min_ttl)
+        self.granted += 1
         lease = self.leases[id] = Lease(id, ttl, now + ttl if self._counting else math.inf)
         if self._counting:
             heapq.heappush(self._due, (lease.expiry, id))
@@ -60,6 +62,7 @@ class Lessor:
         if lease is None or lease.revoking or lease.expiry <= now:
             return 0
         lease.expiry = now + lease.ttl
+        self.renewed += 1
         return lease.ttl
 
     def revoke(self, id: int) -> list[bytes]:
@@ -67,6 +70,7 @@ class Lessor:
         lease = self.leases.pop(id, None)
         if lease is None:
             raise errors.LeaseNotFound
+        self.revoked += 1
         return sorted(lease.keys)
 
     def attach(self, id: int, key: bytes) -> None:
@@ -88,6 +92,7 @@ class Lessor:
                 heapq.heappush(self._due, (lease.expiry, id))
             else:
                 lease.revoking = True
+                self.ran_out += 1
                 gone.append(id)
         return gone
 

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from workshop.clock import Clock
 from workshop.etcd import errors, membership, snapshot, state
 from workshop.etcd.auth.store import ANYONE, MEMBER, Identity
+from workshop.etcd.histogram import DISK_BUCKETS, Histogram
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.raft import LEADER, Ready
 from workshop.etcd.raft import Message as PeerMessage
@@ -104,6 +105,7 @@ class Node:
         self.others: Sequence[membership.Member] = ()
         self._storage, self._clock = storage, clock
         self._disk = ThreadPoolExecutor(1, "wal")
+        self.disk_times = Histogram(DISK_BUCKETS)
         self._disk_seconds = 1.0  # that one of the last writes took, on average
         self._wake = asyncio.Event()
         self._company = asyncio.Event()
@@ -116,6 +118,7 @@ class Node:
         self._since_snapshot = (self.applied, 0)  # index, bytes of log since
         self._snapshot_task: asyncio.Future[None] | None = None
         self._leader = 0
+        self.leader_changes = 0
         self._leader_events: list[asyncio.Future[None]] = []
         #: When (monotonic) the present leader was first heard of.
         self.leader_since = 0.0
@@ -291,7 +294,9 @@ class Node:
     def _save(self, ready: Ready) -> None:
         begun = self._clock.monotonic()
         self._storage.save(ready)
-        self._disk_seconds += (self._clock.monotonic() - begun - self._disk_seconds) / 8
+        took = self._clock.monotonic() - begun
+        self.disk_times.observe(took)
+        self._disk_seconds += (took - self._disk_seconds) / 8
 
     def _disk_is_quick(self) -> bool:
         """Handing one client's write to a thread and back takes longer than a good disk does; others wait so long."""
@@ -365,6 +370,7 @@ class Node:
             return
         before, self._leader = self._leader, self.raft.leader
         if self._leader:
+            self.leader_changes += 1
             self.leader_since = self._clock.monotonic()
             log.info("raft: member %x follows leader %x in term %d", self.raft.id, self._leader, self.raft.term)
         if before:

@@ -9,6 +9,7 @@ Pure, but for leases' clocks: `now` is handed in. Upstream: `server/etcdserver/a
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -110,6 +111,8 @@ class StateMachine:
         self.alarms: dict[int, set[int]] = {}  # type -> members
         self.cluster = membership.Cluster()
         self.auth = AuthStore()
+        #: What is counted under its name in Prometheus.
+        self.counts: Counter[str] = Counter()
         self.on_change: Callable[[list[Record]], None] = lambda changes: None
         self.on_compact: Callable[[], None] = lambda: None
         self.on_replace: Callable[[int], None] = lambda revision: None
@@ -172,12 +175,15 @@ class StateMachine:
 
     def _put(self, message: Message, now: float) -> bytes:
         operations.check_put(self.store, self.lessor, message)
+        self.counts["etcd_mvcc_put_total"] += 1
         return operations.put(self.store, self.lessor, message)
 
     def _delete_range(self, message: Message, now: float) -> bytes:
+        self.counts["etcd_mvcc_delete_total"] += 1
         return operations.delete_range(self.store, self.lessor, message)
 
     def _txn(self, message: Message, now: float) -> bytes:
+        self.counts["etcd_mvcc_txn_total"] += 1
         return operations.txn(self.store, self.lessor, message)
 
     def _compact(self, message: Message, now: float) -> bytes:

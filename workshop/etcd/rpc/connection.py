@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import quote
@@ -38,6 +39,8 @@ OK = hpack.encode([("grpc-status", "0")])
 
 #: (service, method) -> the method; raises LookupError with the text for the client.
 Find = Callable[[str], Method]
+#: (path, status) -> how many calls
+Handled = Counter[tuple[str, int]]
 
 
 def status_block(code: int, text: str) -> bytes:
@@ -48,10 +51,12 @@ def status_block(code: int, text: str) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """`find` looks methods up by path; `limit` is the size of a message in bytes."""
+    """`find` looks methods up by path; `limit` is the size of a message in bytes; in `handled` is counted how calls
+    ended, by path and status."""
 
-    def __init__(self, find: Find, limit: int, open_connections: set[Any]) -> None:
+    def __init__(self, find: Find, limit: int, open_connections: set[Any], handled: Handled | None = None) -> None:
         self._find, self._limit, self._open = find, limit, open_connections
+        self._handled: Handled = Counter() if handled is None else handled
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._loop = asyncio.get_running_loop()
         self.common_name = ""
@@ -307,6 +312,7 @@ class Connection(asyncio.Protocol):
             return
         if self.calls.pop(call.stream, None) is None:
             return  # the client has given up
+        self._handled[call.metadata[":path"], 0] += 1
         self._window -= size
         stream = call.stream
         self._send(
@@ -360,6 +366,7 @@ class Connection(asyncio.Protocol):
         """The call's last words; they wait for what it wrote before."""
         if call.stream not in self.calls or call.trailers is not None:
             return
+        self._handled[call.metadata[":path"], code] += 1
         block = OK if not code else status_block(code, text)
         if not call.started:
             call.started = True

@@ -14,7 +14,7 @@ from typing import cast
 
 from workshop.component import lean_tls
 from workshop.etcd.rpc.call import Method
-from workshop.etcd.rpc.connection import Connection, Find
+from workshop.etcd.rpc.connection import Connection, Find, Handled
 from workshop.etcd.rpc.http1 import Handler, Http1
 from workshop.http2.frames import PREFACE
 
@@ -64,9 +64,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Door:
-    """Whom to let in: `services` by gRPC where given, `http` for everything else. `limit`: bytes of a message."""
+    """Whom to let in: `services` by gRPC where given, `http` for everything else. `limit`: bytes of a message;
+    `handled` counts how calls ended."""
 
-    def __init__(self, services: Services | None, http: Handler, limit: int = 0) -> None:
+    def __init__(
+        self, services: Services | None, http: Handler, limit: int = 0, handled: Handled | None = None
+    ) -> None:
+        self._handled = handled
         self._find = finder(services) if services is not None else None
         self._http, self._limit = http, limit
         self.visitors: set[Connection | Http1 | _Visitor] = set()
@@ -89,7 +93,7 @@ class Door:
             return Http1(self._http, self.visitors)
         if len(first) < 4:
             return None
-        return Connection(self._find, self._limit, self.visitors)
+        return Connection(self._find, self._limit, self.visitors, self._handled)
 
 
 class _Visitor(asyncio.Protocol):

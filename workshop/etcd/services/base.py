@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from workshop.clock import Clock
@@ -16,6 +17,7 @@ from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node
 from workshop.etcd.peers import Peers
 from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.rpc.connection import Handled
 from workshop.etcd.state import StateMachine
 
 #: What `Status` says we are. Clients decide by it which features they may use: this is the level of ours.
@@ -41,10 +43,19 @@ class Member:
     random: Random
     client_cert_auth: bool = False
     bcrypt_cost: int = 10
+    handled: Handled = field(default_factory=Counter)
 
     @property
     def machine(self) -> StateMachine:
         return self.node.machine
+
+    @property
+    def counts(self) -> Counter[str]:
+        return self.machine.counts
+
+    def count(self, name: str) -> None:
+        """One more of what Prometheus calls `name`."""
+        self.machine.counts[name] += 1
 
     def head(self, revision: int = 0) -> bytes:
         """A header that says where the store is now, or that a write was at `revision`."""

@@ -30,6 +30,7 @@ class KV:
         if not request.serializable:
             await self._member.node.read_barrier()
         machine = self._member.machine
+        machine.counts["etcd_mvcc_range_total"] += 1
         machine.auth.require(self._member.who(call), permissions.of_range(request))
         return self._member.head() + operations.range_(machine.store, request)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workshop.etcd.metrics import answer
+from workshop.etcd.http import answer
 from workshop.etcd.rpc.door import Door
 from workshop.etcd.rpc.http1 import Handler, Request, Response
 from workshop.etcd.services.auth import Auth
@@ -35,7 +35,7 @@ def client_door(member: Member) -> Door:
                 method: guarded(member, f"{name}/{method}", handler)
                 for method, handler in kind(member).methods().items()
             }
-    return Door(services, _http(member), member.limits.request_bytes + OVERHEAD)
+    return Door(services, _http(member), member.limits.request_bytes + OVERHEAD, member.handled)
 
 
 def metrics_door(member: Member) -> Door:
@@ -45,6 +45,6 @@ def metrics_door(member: Member) -> Door:
 
 def _http(member: Member) -> Handler:
     async def handle(request: Request) -> Response:
-        return answer(member, request)
+        return await answer(member, request)
 
     return handle
