@@ -1,4 +1,4 @@
-"""`python -m bench [cold] [rest] [pods] [api] [board]`, or `etcd`: print the figures, say which miss their limit."""
+"""`python -m bench [cold] [rest] [pods] [api] [board] [lab] [room]`, or `etcd`: the figures, and which miss."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import compileall
 import os
 import sys
 
-from . import apiserver, board, etcd, figures
+from . import apiserver, board, etcd, figures, lessons
 from .clusters import ROOT, Ours, Real
 from .figures import Figure, Make
 
-PARTS = ("cold", "rest", "pods", "api", "board")
+PARTS = ("cold", "rest", "pods", "api", "board", "lab", "room")
+OURS_ALONE = ("board", "lab", "room")
 
 
 def measure(part: str, make: Make, options: argparse.Namespace) -> list[Figure]:
@@ -19,10 +20,14 @@ def measure(part: str, make: Make, options: argparse.Namespace) -> list[Figure]:
         return figures.cold_start(make, options.runs)
     if part == "rest":
         return figures.at_rest(make, options.settle, options.span)
+    if part == "lab":
+        return lessons.first_board(max(1, options.runs // 2))
+    if part == "room":
+        return lessons.room()
     if part == "pods":
         return figures.many_pods(make, max(1, options.runs // 2))
     if part == "board":
-        return board.latency(options.watch) if make is Ours else []
+        return board.latency(options.watch)
     return apiserver.requests(make, options.pods, options.watchers)
 
 
@@ -63,7 +68,9 @@ def main() -> int:
     missed = 0
     for part in options.parts or PARTS:
         ours = measure(part, Ours, options)
-        theirs = {figure.name: figure for figure in measure(part, Real, options)} if real else {}
+        theirs = (
+            {figure.name: figure for figure in measure(part, Real, options)} if real and part not in OURS_ALONE else {}
+        )
         for figure in ours:
             other = theirs.get(figure.name)
             limits = [f"{value:g}" if value is not None else "" for value in (figure.limit, figure.aim)]

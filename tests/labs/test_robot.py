@@ -3,7 +3,6 @@
 Needs Chromium. Pictures are left in `build/robot`.
 """
 
-import os
 import tempfile
 import urllib.error
 import urllib.request
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.robot import choice
-from tests.robot.__main__ import browser_path, down
+from tests.robot.__main__ import browser_path, down, no_sandbox
 from tests.robot.desk import ROOT, Desk
 from tests.robot.learner import Learner, labs, title
 
@@ -48,9 +47,8 @@ def desk():
 @pytest.fixture
 def page(desk):
     playwright = pytest.importorskip("playwright.sync_api")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=browser_path(), args=arguments)
+        browser = started.chromium.launch(executable_path=browser_path(), args=no_sandbox())
         try:
             yield browser.new_page(viewport={"width": 1440, "height": 900})
         finally:

@@ -21,6 +21,11 @@ def browser_path() -> str | None:
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+def no_sandbox() -> list[str]:
+    """Chromium's sandbox does not work for root."""
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
 def down(home: Path) -> None:
     """End whatever clusters the labs left."""
     folder = home / "clusters"
@@ -40,9 +45,7 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="ws-") as folder, sync_playwright() as playwright:
         home = Path(folder)
         desk = Desk(home)
-        browser = playwright.chromium.launch(
-            executable_path=browser_path(), args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=no_sandbox())
         try:
             for lab in chosen:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})

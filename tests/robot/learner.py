@@ -154,6 +154,19 @@ class Learner:
                     self._again(made, known, waiting, cell, verdicts, after, source.stem)
         return verdicts
 
+    def first_board(self, source: Path) -> None:
+        """Run the cells up to the one that shows the board, and wait until it is live."""
+        self.first_cell()
+        for cell in runner.notebook(source).cells:
+            last = cell.source.strip() == "lab.board()"
+            if last:
+                self.page.keyboard.press("Shift+Enter")
+                board = self.notebook.locator(".jp-CodeCell", has_text="lab.board()").first
+                board.locator(".ws-status.is-live").wait_for(timeout=30_000)
+                self.note(f"{source.stem} board")
+                return
+            self.run(cell.cell_type == "code")
+
     def _again(self, made: Any, known: Any, name: str, check: Any, verdicts: Any, after: Any, stem: str) -> None:
         """The first check failed, as it should: look at it, read a hint, go back, do it right, check again."""
         assert verdicts == {known[name].name: False}, verdicts
