@@ -1,6 +1,6 @@
 """The zygote: a process that has imported every component and forks them.
 
-A fresh Python with gRPC, uvicorn and cryptography takes a third of a second and 40 MB; a fork of this
+A fresh Python with every component takes a third of a second and 40 MB; a fork of this
 process takes a millisecond and shares those pages. It has no event loop, no thread and no socket beside the one on
 which orders come; that is asserted before each fork, because a child would inherit them half alive.
 
