@@ -16,7 +16,16 @@ ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,a
 
 
 class DiscoveryFailed(Exception):
-    """Some group did not answer: what we know is not everything."""
+    """Some groups did not answer (a server behind an APIService is away): what was `found` is not everything.
+
+    Nothing may be concluded from what is missing of those groups; with the others the caller goes on."""
+
+    def __init__(self, found: list[Resource], failed: dict[tuple[str, str], str]) -> None:
+        """`failed`: group and version → what is wrong."""
+        told = ", ".join(f"{group}/{version}: {why}" for (group, version), why in sorted(failed.items()))
+        many = len(failed)
+        super().__init__(f"{many} failing: unable to retrieve the complete list of server APIs: {told}")
+        self.found, self.groups = found, {group for group, _ in failed}
 
 
 class Discovery:
@@ -26,15 +35,20 @@ class Discovery:
     async def resources(self) -> list[Resource]:
         """Raises DiscoveryFailed, ApiError, OSError."""
         found: list[Resource] = []
+        failed: dict[tuple[str, str], str] = {}
         for root in ("/api", "/apis"):
             answer = await self._client.request("GET", root, headers={"Accept": ACCEPT})
             if answer.get("kind") == "APIGroupDiscoveryList":
-                found += _aggregated(answer)
+                found += _aggregated(answer, failed)
             else:
-                found += await self._group_by_group(root, answer)
+                found += await self._group_by_group(root, answer, failed)
+        if failed:
+            raise DiscoveryFailed(found, failed)
         return found
 
-    async def _group_by_group(self, root: str, answer: dict[str, Any]) -> list[Resource]:
+    async def _group_by_group(
+        self, root: str, answer: dict[str, Any], failed: dict[tuple[str, str], str]
+    ) -> list[Resource]:
         if root == "/api":
             versions = [("", version) for version in answer["versions"][:1]]
         else:
@@ -45,7 +59,8 @@ class Discovery:
             try:
                 listed = await self._client.request("GET", path)
             except ApiError as error:
-                raise DiscoveryFailed(f"{group}/{version}: {error}") from error
+                failed[group, version] = str(error)
+                continue
             found += [
                 _resource(group, version, r["kind"], r["name"], r["namespaced"], r["verbs"])
                 for r in listed["resources"]
@@ -54,20 +69,22 @@ class Discovery:
         return found
 
 
-def _aggregated(answer: dict[str, Any]) -> list[Resource]:
+def _aggregated(answer: dict[str, Any], failed: dict[tuple[str, str], str]) -> list[Resource]:
     found: list[Resource] = []
     for group in answer["items"]:
         name = (group.get("metadata") or {}).get("name", "")
         seen: set[str] = set()
-        for version in group["versions"]:  # the preferred one stands first
-            if version.get("freshness") == "Stale":
-                raise DiscoveryFailed(f"{name}/{version['version']}: stale")
-            for r in version.get("resources") or ():
+        for each in group["versions"]:  # the preferred one stands first
+            version = each["version"]
+            if each.get("freshness") == "Stale":
+                failed[name, version] = f"stale GroupVersion discovery: {name}/{version}"
+                continue
+            for r in each.get("resources") or ():
                 if r["resource"] in seen or "responseKind" not in r:
                     continue
                 seen.add(r["resource"])
                 kind, scope = r["responseKind"]["kind"], r["scope"] == "Namespaced"
-                found.append(_resource(name, version["version"], kind, r["resource"], scope, r["verbs"]))
+                found.append(_resource(name, version, kind, r["resource"], scope, r["verbs"]))
     return found
 
 

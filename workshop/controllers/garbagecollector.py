@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 IGNORED = {"events", "events.events.k8s.io"}
 START_DELAY = 1.5
+UNDISCOVERED = 10.0
+"""Seconds to the next try while some group does not answer."""
 MERGE = "application/merge-patch+json"
 
 
@@ -48,11 +50,11 @@ class GarbageCollector:
         self._discovery = Discovery(context.client)
         self._monitored: dict[tuple[str, str], Resource] = {}
         self._kinds: dict[tuple[str, str], Resource] = {}
-        self._crds = context.informer("customresourcedefinitions.apiextensions.k8s.io")
         self._resync = context.queue()
-        self._crds.add_handler(
-            lambda o: self._rediscover(), lambda a, b: self._rediscover(), lambda o: self._rediscover()
-        )
+        for name in ("customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"):
+            context.informer(name).add_handler(
+                lambda o: self._rediscover(), lambda a, b: self._rediscover(), lambda o: self._rediscover()
+            )
 
     def _rediscover(self) -> None:
         self._resync.add_after("discovery", 0.2)
@@ -69,11 +71,12 @@ class GarbageCollector:
     # --- the graph follows the server
 
     async def _discover(self, _: str) -> float | None:
+        unknown: set[str] = set()
         try:
             found = await self._discovery.resources()
         except DiscoveryFailed as error:
             log.warning("garbage collector: %s", error)
-            return 5.0
+            found, unknown = error.found, error.groups
         wanted: dict[tuple[str, str], Resource] = {}
         for res in found:
             self._kinds[(res.api_version, res.kind)] = res
@@ -83,8 +86,9 @@ class GarbageCollector:
             if key not in self._monitored:
                 self._monitor(key, res)
         for key in set(self._monitored) - set(wanted):
-            await self._context.informers.forget(self._monitored.pop(key))
-        return None
+            if key[0] not in unknown:
+                await self._context.informers.forget(self._monitored.pop(key))
+        return UNDISCOVERED if unknown else None
 
     def _monitor(self, key: tuple[str, str], res: Resource) -> None:
         self._monitored[key] = res

@@ -128,8 +128,7 @@ class NamespaceController:
         try:
             found = await self._discovery.resources()
         except DiscoveryFailed as error:
-            outcome.undiscovered = str(error)
-            return outcome
+            outcome.undiscovered, found = str(error), error.found
         await self._delete_all(PODS, namespace, outcome)
         if outcome.remaining or outcome.failures:
             return outcome

@@ -17,7 +17,7 @@ from workshop.client.informer import Informer
 
 from . import pods
 from .base import Context, update_status
-from .discovery import Discovery
+from .discovery import Discovery, DiscoveryFailed
 
 QUOTAS = resource("resourcequotas")
 COUNTED = {
@@ -179,7 +179,11 @@ class ResourceQuotaController:
         return informer.store.by_index("namespace", namespace)
 
     async def _begin_to_follow(self, name: str) -> Informer | None:
-        served = {r.group_resource: r for r in await self._discovery.resources() if r.namespaced}
+        try:
+            found = await self._discovery.resources()
+        except DiscoveryFailed as error:
+            found = error.found
+        served = {r.group_resource: r for r in found if r.namespaced}
         res = served.get(name)
         if res is None or not {"list", "watch"} <= set(res.verbs):
             return None
