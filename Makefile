@@ -27,6 +27,7 @@ lab: $(READY)
 	@mkdir -p $(VENV)/share/jupyter/lab/settings $(VENV)/etc/ipython
 	@cp tools/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/overrides.json
 	@cp tools/jupyterlab/ipython_kernel_config.py $(VENV)/etc/ipython/ipython_kernel_config.py
+	@$(BIN)/python -m workshop.lessons.warm &
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--ContentsManager.hide_globs='["*.md", "__pycache__"]' $(LAB_FLAGS) labs/index.ipynb
 

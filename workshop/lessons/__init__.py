@@ -11,6 +11,7 @@
 - `show.py`, `index.py`, `magic.py`  cards and tables; the lab index; `%%kubectl` and what a fresh kernel says
 - `tour.py`, `control_loop.py`       the labs: exercises, scenarios, sections
 - `instructor/`  the board of a room of learners; `cli.py` its commands
+- `warm.py`      what `make lab` does meanwhile
 - `runner.py`    runs a lab without a browser, unsolved or solved; builds `.ipynb` from `.md`
 """
 

@@ -59,19 +59,19 @@ class Lab:
 
     def _up(self) -> None:
         begun = SYSTEM.monotonic()
-        running = self.cluster.plan_or_none() is not None and self.cluster.running()
-        if running:
-            # one that was stopped on purpose stays stopped until somebody asks for it
-            components = {component.name for component in self.cluster.plan().components}
-            for row in self.cluster.ps():
-                if row["name"] in components and row["state"] == "paused":
-                    self.cluster.resume(row["name"])
-                elif row["name"] in components and row["state"] != "running":
-                    self.cluster.start(row["name"])
-            self.cluster.up()
-        else:
-            self._others()
-            self.cluster.up(nodes=self.nodes, mode=os.environ.get("WORKSHOP_LAB_MODE") or None, lab=True)
+        self._others()
+        options: dict[str, Any] = {}
+        if self.cluster.plan_or_none() is None:
+            options = {"nodes": self.nodes, "mode": os.environ.get("WORKSHOP_LAB_MODE") or None, "lab": True}
+        self.cluster.up(wait=0, **options)
+        # one that was stopped on purpose stays stopped until somebody asks for it: now somebody does
+        components = {component.name for component in self.cluster.plan().components}
+        for row in self.cluster.ps():
+            if row["name"] in components and row["state"] == "paused":
+                self.cluster.resume(row["name"])
+            elif row["name"] in components and row["state"] == "stopped":
+                self.cluster.start(row["name"])
+        self.cluster.up()
         print(f"cluster {self.cluster.name} is up after {SYSTEM.monotonic() - begun:.1f} s")
         self._report()
 
