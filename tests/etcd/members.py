@@ -17,7 +17,7 @@ from workshop.wire import etcd_pb2 as pb
 OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]
 
 
-async def call(endpoint: str, method: str, request: Any, timeout: float = 15) -> Any:
+async def call(endpoint: str, method: str, request: Any, timeout: float = 40) -> Any:
     """One gRPC call on a connection of its own; waits for the server to be there."""
     answer = getattr(pb, type(request).__name__.replace("Request", "Response"))
     async with grpc.aio.insecure_channel(endpoint, options=OPTIONS) as channel:
@@ -60,20 +60,20 @@ class MemberProcess:
 
     def run(self) -> str:
         """Start it and wait until it has ended with an error; what it said last."""
-        done = subprocess.run(self.arguments(), capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(self.arguments(), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1, done.stderr
         return done.stderr.strip().splitlines()[-1]
 
     async def ended(self) -> int:
         assert self.process is not None
-        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(None, self.process.wait), 20)
+        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(None, self.process.wait), 60)
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
-    async def call(self, method: str, request: Any, timeout: float = 15) -> Any:
+    async def call(self, method: str, request: Any, timeout: float = 40) -> Any:
         return await call(self.endpoint, method, request, timeout)
 
     async def status(self) -> Any:

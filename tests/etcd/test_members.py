@@ -12,8 +12,8 @@ import pytest
 from tests.etcd.members import Members, members
 from workshop.wire import etcd_pb2 as pb
 
-#: Five times as fast as the defaults, so that a test need not wait a second for an election.
-FAST = ("--heartbeat-interval=20", "--election-timeout=200")
+#: Twice as fast as the defaults, so that a test need not wait a second for an election.
+FAST = ("--heartbeat-interval=50", "--election-timeout=500")
 
 
 def put(key: bytes, value: bytes = b"") -> pb.PutRequest:
@@ -26,7 +26,7 @@ async def refusal(work: object) -> tuple[str, str]:
     return refused.value.code().name, refused.value.details()
 
 
-async def eventually(check: object, seconds: float = 15) -> None:
+async def eventually(check: object, seconds: float = 40) -> None:
     """Ask again every 50 ms until `check` holds: another process is waited for, of which no event tells."""
     async with asyncio.timeout(seconds):
         while not await check():  # type: ignore[operator]  # noqa: ASYNC110

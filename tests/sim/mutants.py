@@ -44,28 +44,28 @@ MUTANTS = [
         "at_once = [] if hard_state else [m for m in messages if m.kind in BEFORE_DISK]\n"
         "        messages = messages if hard_state else [m for m in messages if m.kind not in BEFORE_DISK]",
         "at_once, messages = messages, []",
-        1,
+        18,
     ),
     Mutant(
         "two votes in a term",
         "etcd/raft/election.py",
         "me.vote == candidate.id or (not me.vote and not me.leader)",
         "me.vote == candidate.id or not me.leader",
-        1,
+        72,
     ),
     Mutant(
         "a vote for a shorter log",
         "etcd/raft/election.py",
         "return free and (candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)",
         "return free",
-        1,
+        5,
     ),
     Mutant(
         "a vote by the index alone",
         "etcd/raft/election.py",
         "(candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)",
         "candidate.last_index >= me.last_index",
-        1,
+        30,
     ),
     Mutant(
         "an entry of an older term is committed by counting",
@@ -86,14 +86,14 @@ MUTANTS = [
         "etcd/raft/replication.py",
         "return raft.log.stable\n",
         "return raft.log.last\n",
-        1,
+        "tests/etcd/test_raft.py::test_a_cluster_of_one_elects_itself_and_commits_after_its_disk",
     ),
     Mutant(
         "an append is accepted without the entry before it",
         "etcd/raft/log.py",
         "if self.term(previous) != previous_term:",
         "if previous > self.last:",
-        1,
+        30,
     ),
     Mutant(
         "a conflict is not cut off",
@@ -107,7 +107,7 @@ MUTANTS = [
         "etcd/raft/reads.py",
         "if raft.configuration.voters == {raft.id} or (",
         "if True or (",
-        1,
+        161,
     ),
     Mutant(
         "stale read: a round that was sent before",
@@ -128,14 +128,14 @@ MUTANTS = [
         "etcd/raft/reads.py",
         "LEASE_SHARE = 0.8",
         "LEASE_SHARE = 5.0",
-        1,
+        606,
     ),
     Mutant(
         "stale read: served before the index is applied",
         "sim/clients.py",
         "reading.generation == member.generation and member.replica.applied < index",
         "False",
-        1,
+        8,
     ),
     Mutant(
         "no PreVote",
@@ -149,7 +149,7 @@ MUTANTS = [
         "etcd/raft/election.py",
         "    if not raft.configuration.holds(active):\n        raft.become(FOLLOWER, raft.term)\n",
         "",
-        1,
+        217,
     ),
     Mutant(
         "candidates are heard while a leader is",
@@ -177,10 +177,10 @@ MUTANTS = [
         "etcd/membership.py",
         "frozenset(m.id for m in self.members.values() if not m.is_learner),\n            frozenset(m.id for m in self.members.values() if m.is_learner),",
         "frozenset(m.id for m in self.members.values()),\n            frozenset(),",
-        1,
+        459,
     ),
     Mutant(
-        "a snapshot forgets the members", "etcd/state.py", "        self.cluster.restore(snapshot.cluster)\n", "", 1
+        "a snapshot forgets the members", "etcd/state.py", "        self.cluster.restore(snapshot.cluster)\n", "", 2
     ),
     Mutant(
         "a snapshot does not begin the log anew",

@@ -137,9 +137,9 @@ def _check_own_directory(config: Config, cluster: membership.Cluster, own: int) 
     """Is this the directory of another member of the same cluster?"""
     advertised = set(config.initial_advertise_peer_urls)
     for member in cluster.members.values():
-        if member.id != own and member.name == config.name and advertised & set(member.peer_urls):
+        if member.id != own and advertised & set(member.peer_urls):
             raise Fatal(
-                f"data directory {config.data_dir} belongs to member {own:x} of the cluster, but --name and "
+                f"data directory {config.data_dir} belongs to member {own:x} of the cluster, but "
                 f"--initial-advertise-peer-urls are those of member {member.id:x}: give each member its own; {REMEDY}"
             )
 
@@ -154,7 +154,7 @@ def _known_members(taken: Snapshot, replay: Replay | None) -> membership.Cluster
     for entry in replay.entries if replay else ():
         if entry.data and entry.index <= commit:
             kind, _, payload, _ = state.decode_command(entry.data)
-            if kind in state.CHANGES or kind == state.MEMBER_PUBLISH:
+            if kind in state.CHANGES:
                 with contextlib.suppress(errors.EtcdError):
                     machine.apply(kind, state.MESSAGES[kind].FromString(payload), 0.0)
     return cluster
