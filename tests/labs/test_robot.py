@@ -14,6 +14,7 @@ from tests.robot import choice
 from tests.robot.__main__ import browser_path, down, no_sandbox
 from tests.robot.desk import ROOT, Desk
 from tests.robot.learner import Learner, labs, title
+from tests.views.browser import serious
 
 PICTURES = ROOT / "build" / "robot"
 STEMS = [lab.stem for lab in labs()]
@@ -72,6 +73,7 @@ def test_a_learner_goes_through(desk, page, stem):
     try:
         learner.open_index()
         learner.run_index()
+        assert serious(page, ".jp-RenderedHTMLCommon") == []
         learner.shoot("index")
         learner.open_lab(title(lab), stem)
         verdicts = learner.work_through(lab)

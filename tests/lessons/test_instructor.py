@@ -1,6 +1,5 @@
 """The instructor's board: rows, bounds, tokens, identity, the page, and the learner's side."""
 
-import asyncio
 import json
 import threading
 import urllib.error
@@ -11,7 +10,6 @@ import pytest
 from workshop.cluster.layout import ClusterError
 from workshop.lessons.instructor import reporter
 from workshop.lessons.instructor.room import MAX_LEARNERS, Refused, Room
-from workshop.lessons.instructor.server import Instructor, run
 
 SECRET = "s" * 20
 
@@ -75,26 +73,6 @@ def test_nothing_grows_without_bounds():
     assert len(room.learners) == MAX_LEARNERS
     odd = {"no node": {"passed": "x", "tries": -4, "found": 7, "stuck": float("nan")}}
     room.report({**body("z" * 20), "checks": odd}, 501.0)
-
-
-@pytest.fixture
-def server():
-    """(URL, app) of a server on a thread of its own."""
-    app, started, bound = Instructor("board-token", "room-token"), threading.Event(), []
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    def say(port):
-        bound.append(port)
-        started.set()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run(app, "127.0.0.1", 0, stop, say)))
-    thread.start()
-    assert started.wait(10)
-    yield f"http://127.0.0.1:{bound[0]}", app
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
