@@ -3,7 +3,7 @@
     counts(rows)[("127.7.128.9", 80)]  →  (2, 5)      two open now, five ended within the last minute
 
 A connection that has ended stays in the list for a minute (TIME_WAIT), so even a short `curl` is seen by one who looks
-now and then. Where both ends are on this machine a connection is listed twice; the client's end is the one counted.
+now and then. Where both ends are on this machine a connection is listed twice, and counted once.
 """
 
 from __future__ import annotations
@@ -40,22 +40,25 @@ def _address(text: str) -> Address:
 
 
 def counts(connections: Iterable[Connection]) -> dict[Address, tuple[int, int]]:
-    """(open now, ended lately) by where they lead. A row whose other end is listed too counts once."""
-    ended: dict[tuple[Address, Address], Address] = {}
-    found: dict[Address, tuple[int, int]] = {}
+    """(open now, ended lately) by where they lead: the end that is listened on, where that can be seen."""
     rows = list(connections)
-    listening = {here for here, there, state in rows if there[1] == 0}
+    listening = {here for here, there, _ in rows if there[1] == 0}
+    live: set[tuple[Address, Address]] = set()
+    ended: set[tuple[Address, Address]] = set()
     for here, there, state in rows:
         if there[1] == 0:
             continue
-        server = here if here in listening or ("0.0.0.0", here[1]) in listening else there
-        client = there if server == here else here
-        live, past = found.get(server, (0, 0))
-        if state in LIVE and server == there:
-            found[server] = (live + 1, past)
-        elif state == TIME_WAIT and (client, server) not in ended:
-            ended[client, server] = server
-            found[server] = (live, past + 1)
+        accepted = here in listening or ("0.0.0.0", here[1]) in listening
+        pair = (there, here) if accepted else (here, there)  # (client, server), whichever end is listed
+        if state in LIVE:
+            live.add(pair)
+        elif state == TIME_WAIT:
+            ended.add(pair)
+    found: dict[Address, tuple[int, int]] = {}
+    for pairs, place in ((live, 0), (ended - live, 1)):
+        for _, server in pairs:
+            before = found.get(server, (0, 0))
+            found[server] = (before[0] + (place == 0), before[1] + (place == 1))
     return found
 
 

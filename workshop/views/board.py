@@ -44,7 +44,10 @@ class Board:
     @property
     def note(self) -> str:
         """What a viewer has to know before he reads it."""
-        return "" if self.feed.cluster is not None else WHY_NOT_OBSERVED
+        notes = [] if self.feed.cluster is not None else [WHY_NOT_OBSERVED]
+        if self.feed.blind:
+            notes.append(f"not shown, since they cannot be read: {', '.join(sorted(self.feed.blind))}")
+        return "; ".join(notes)
 
     def text(self) -> str:
         out = io.StringIO()

@@ -59,7 +59,8 @@ async def _guarded(work: Callable[[], Any], name: str, key: str | None, send: Se
 async def _history(feed: Feed) -> Message:
     if feed.client is None or not feed.synced:
         return {"problem": "the API server has not answered yet"}
-    return await history.before(feed.client, KINDS, feed.attached_version)
+    readable = [kind for kind in KINDS if kind not in feed.blind]
+    return await history.before(feed.client, readable, feed.attached_version)
 
 
 async def inspect(feed: Feed, key: str) -> Message:

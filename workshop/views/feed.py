@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
 from workshop.api.resources import resource
 from workshop.client.informer import InformerFactory
 from workshop.client.rest import Client
+from workshop.client.transport import Unreachable
 from workshop.clock import SYSTEM
 from workshop.cluster.board import World
 from workshop.cluster.facade import Cluster
@@ -34,6 +37,8 @@ from .graph import key_of
 from .model import Model, Step
 from .rows import WORKLOADS
 
+log = logging.getLogger(__name__)
+
 KINDS = (
     "deployments.apps", "replicasets.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch",
     "replicationcontrollers", "pods", "nodes", "services", "endpointslices.discovery.k8s.io",
@@ -43,6 +48,7 @@ LEASES = "leases.coordination.k8s.io"
 BATCHES_A_SECOND = 30
 BEAT_SECONDS = 1.0
 """A listener hears at least this often; a front end that hears nothing for longer knows that it is stale."""
+RETRY_SECONDS = 0.25
 QUIET_SECONDS = 60.0
 """A listener that has said nothing for so long is taken to be gone. One that lives asks again by itself."""
 
@@ -70,6 +76,8 @@ class Feed:
         self.synced = False
         self.problem = ""
         """Why there is nothing to show, when the API server cannot be followed."""
+        self.blind: dict[str, str] = {}
+        """Kinds that cannot be read, with the server's word for it."""
         self.client: Client | None = None
         self.attached_version = 0
         self.watcher: Watcher | None = None
@@ -251,15 +259,16 @@ class Feed:
             await asyncio.get_running_loop().create_future()
             return
         factory = InformerFactory(self.client)
-        informers = [factory.informer(resource(kind)) for kind in KINDS]
-        informers.append(factory.informer(resource(EVENTS)))
-        informers.append(factory.informer(resource(LEASES), namespace="kube-system"))
+        await self._find_readable(self.client)
+        informers = [factory.informer(resource(kind)) for kind in (*KINDS, EVENTS) if kind not in self.blind]
+        if LEASES not in self.blind:
+            informers.append(factory.informer(resource(LEASES), namespace="kube-system"))
         for informer in informers:
             informer.add_handler(self._put, lambda old, new: self._put(new), self._remove)
         factory.start()
         try:
             await factory.wait_for_sync()
-            self.attached_version = max(int(informer.last_resource_version or 0) for informer in informers)
+            self.attached_version = max((int(i.last_resource_version or 0) for i in informers), default=0)
             with self._changed:
                 self.synced = True
                 self.sequence += 1
@@ -270,6 +279,24 @@ class Feed:
         finally:
             await factory.stop()
             await self.client.close()
+
+    async def _find_readable(self, client: Client) -> None:
+        """Ask once for one object of each kind: what this user may not read, or this server does not serve, is left
+        out and said. Waits for a server that is not there yet."""
+        while True:
+            try:
+                for kind in (*KINDS, EVENTS, LEASES):
+                    try:
+                        await client.list(resource(kind), "kube-system" if kind == LEASES else None, limit=1)
+                    except ApiError as error:
+                        if error.code not in (401, 403, 404, 405):
+                            raise
+                        self.blind[kind] = str(error)
+                return
+            except (ApiError, Unreachable) as error:
+                self.blind.clear()
+                log.debug("the API server does not answer yet: %s", error)
+                await SYSTEM.sleep(RETRY_SECONDS)
 
     async def _listen_to_traces(self) -> None:
         assert self.cluster is not None
