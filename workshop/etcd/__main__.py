@@ -21,8 +21,8 @@ ACCEPTED = [
     "log-outputs", "log-format", "grpc-keepalive-min-time",
     "grpc-keepalive-interval", "grpc-keepalive-timeout", "client-crl-file", "peer-crl-file", "host-whitelist", "cors",
     "cipher-suites", "tls-min-version", "tls-max-version",
-    "enable-pprof", "metrics", "experimental-initial-corrupt-check", "feature-gates",
-    "experimental-corrupt-check-time", "corrupt-check-time", "compact-hash-check-time",
+    "enable-pprof", "metrics", "feature-gates",
+    "compact-hash-check-time",
     "experimental-compact-hash-check-enabled", "experimental-compact-hash-check-time", "backend-batch-interval",
     "backend-batch-limit", "socket-reuse-port",
     "socket-reuse-address", "unsafe-no-fsync", "max-concurrent-streams", "warning-apply-duration",
@@ -76,6 +76,9 @@ def parser() -> FlagParser:
     flags.add_argument("--auto-compaction-retention", default="0", help="time or revisions to keep; 0: off")
     for name in ("--watch-progress-notify-interval", "--experimental-watch-progress-notify-interval"):
         flags.duration(name, 600.0, "how often quiet watches are told the revision")
+    flags.boolean("--experimental-initial-corrupt-check", False, "compare data with the others before serving")
+    for name in ("--corrupt-check-time", "--experimental-corrupt-check-time"):
+        flags.duration(name, 0.0, "how often the leader compares the members' data; 0: never")
     flags.add_argument("--auth-token", default="simple", help="how clients show who they are; simple")
     flags.add_argument("--auth-token-ttl", type=int, default=300, help="seconds that a token lives")
     flags.add_argument("--bcrypt-cost", type=int, default=10, help="cost of hashing passwords")
@@ -138,6 +141,8 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
         pre_vote=f.pre_vote,
         strict_reconfig_check=f.strict_reconfig_check,
         max_learners=f.max_learners,
+        initial_corrupt_check=f.experimental_initial_corrupt_check,
+        corrupt_check_time=max(f.corrupt_check_time, f.experimental_corrupt_check_time),
         auth_token_ttl=f.auth_token_ttl,
         bcrypt_cost=f.bcrypt_cost if 4 <= f.bcrypt_cost <= 31 else 10,
         auto_compaction_mode=f.auto_compaction_mode,

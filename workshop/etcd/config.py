@@ -57,6 +57,8 @@ class Config:
     auto_compaction_retention: str = "0"
     watch_progress_notify_interval: float = 600.0
     auth_token_ttl: float = 300.0
+    initial_corrupt_check: bool = False
+    corrupt_check_time: float = 0.0
     bcrypt_cost: int = 10
 
     @property

@@ -22,6 +22,7 @@ from workshop.etcd import encode, errors, state
 from workshop.etcd.bootstrap import Start, lock_directory, start
 from workshop.etcd.compactor import Scrubber, compact_periodically
 from workshop.etcd.config import Config, Fatal, Tls, address
+from workshop.etcd.corruption import CorruptionCheck
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node, Removed, Timing, expire_leases
 from workshop.etcd.peer.doors import PeerDoors
@@ -103,7 +104,8 @@ async def _run(config: Config, clock: Clock) -> None:
         node, transport = _node(config, begun, clock, outgoing)
         doors = PeerDoors(transport, config.peer_tls.allowed_cn)
         peers = Peers(node, transport, clock, config.strict_reconfig_check)
-        doors.routes.update(peers.routes())
+        corruption = CorruptionCheck(node, transport)
+        doors.routes.update(peers.routes() | corruption.routes())
         stack.callback(doors.close)
         stack.callback(transport.close)
         for listening, secure in peer_sockets:
@@ -114,6 +116,8 @@ async def _run(config: Config, clock: Clock) -> None:
         await _first(running, stop.wait(), _publish(config, node))
         if stop.is_set():
             return
+        if config.initial_corrupt_check and await corruption.differs_from_others():
+            raise Fatal(f"checkInitialHashKV failed: found data inconsistency with peers: {REMEDY}")
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
@@ -129,6 +133,8 @@ async def _run(config: Config, clock: Clock) -> None:
                 compact_periodically(node, clock, config.auto_compaction_mode, config.auto_compaction_retention)
             ),
         ]
+        if config.corrupt_check_time:
+            background.append(asyncio.ensure_future(corruption.run(clock, config.corrupt_check_time)))
         try:
             await _first(running, stop.wait(), *background)
         finally:

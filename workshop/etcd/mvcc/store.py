@@ -11,6 +11,17 @@ superseded up to the mark: not by a search through everything, but from a queue 
 the revision that ended it. A slice of 500 takes 2 ms; one pass over a million keys took 6 seconds.
 
 
+Everything is in memory, on disk there are the log and snapshots of the whole (`wal.py`, `snapshot.py`). An embedded
+store in the place of that was measured (200,000 keys of 256 bytes, processor time of one operation):
+
+    this store    put 12 µs    get 5 µs     148 MB    started in 1.6 s
+    lmdb          put  4 µs    get 9 µs     125 MB    started in 0.4 s     (with an index of keys as upstream has,
+    sqlite3       put  9 µs    get 14 µs     54 MB    started in 0.5 s      without encoding: some 4 µs of a put)
+
+A put costs a member 65 µs in all and a get 20, so no store would make it faster; a read gets bytes that are there
+already, a snapshot is taken by sharing them, the simulation needs no files, and there is one place where a crash can
+do harm. What it costs is the start: two to three seconds for a million keys.
+
 Pure and synchronous. Upstream: `server/storage/mvcc/kvstore.go`, `index.go`.
 """
 
