@@ -27,7 +27,7 @@ REAL_FLAGS = {  # the real one takes no address of 127/8 for these
     ),
     "kube-controller-manager": ("--cluster-cidr=10.97.0.0/16", "--service-cluster-ip-range=10.96.0.0/16"),
 }
-OWN_FLAGS = ("--allow-loopback-endpoints",)
+OWN_FLAGS = ("--allow-loopback-endpoints", "--hostname-override")
 HOLLOW_PORT = 21000
 
 

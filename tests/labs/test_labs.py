@@ -100,4 +100,11 @@ def control_loop(said):
     assert "409 Conflict" in said
 
 
-MEASURED = {"00-tour": tour, "01-control-loop": control_loop}
+def api_server(said):
+    assert "401 at authentication; 403 at authorization; 400 at decoding; 422 at validation" in said
+    assert "too old resource version: 1" in said, "a watch from before the compaction"
+    assert 'conflict with "autoscaler": .spec.replicas' in said
+    assert "a write by the second: 201; its watch: ADDED survivor" in said
+
+
+MEASURED = {"00-tour": tour, "01-control-loop": control_loop, "03-kube-apiserver": api_server}

@@ -1,7 +1,8 @@
 """kube-apiserver's flags, under their real names. Upstream: cmd/kube-apiserver/app/options.
 
-One flag is ours: `--allow-loopback-endpoints`, for clusters whose pods live in 127/8 (mode plain). Flags of upstream
-that this server has no use for are accepted.
+Two flags are ours: `--allow-loopback-endpoints`, for clusters whose pods live in 127/8 (mode plain), and
+`--hostname-override`, as kubelet has it, for several masters on one machine. Flags of upstream that this server has no
+use for are accepted.
 """
 
 from __future__ import annotations
@@ -97,6 +98,9 @@ def parser() -> FlagParser:
     p.add_argument("--audit-log-maxage", type=int, default=0, help="days to keep old files; 0: no limit")
     p.add_argument("--audit-log-maxbackup", type=int, default=0, help="old files to keep; 0: no limit")
     p.add_argument("--audit-log-maxsize", type=int, default=0, help="megabytes of a file; 0: no limit")
+    p.add_argument(
+        "--hostname-override", default="", help="ours: this machine's name; several servers share a machine here"
+    )
     p.boolean("--allow-loopback-endpoints", False, "ours: endpoints may lie in 127/8 (a cluster in mode plain)")
     p.add_argument("-v", "--v", type=int, default=0, help="log verbosity")
     for name in WITHOUT_EFFECT:
@@ -148,6 +152,6 @@ def parse(argv: Sequence[str]) -> Options:
             authorization_mode=flags.authorization_mode,
             enable_admission_plugins=flags.enable_admission_plugins,
             disable_admission_plugins=flags.disable_admission_plugins,
-            hostname=socket.gethostname(),
+            hostname=flags.hostname_override or socket.gethostname(),
         ),
     )

@@ -361,6 +361,7 @@ class _Flags:
             f"--tls-cert-file={self.pki('apiserver.crt')}",
             f"--tls-private-key-file={self.pki('apiserver.key')}",
             *(["--etcd-compaction-interval=1h"] if self.lab else []),
+            *([f"--hostname-override=master-{master}"] if len(self.at.control_planes) > 1 else []),
             *(self._audit() if self.lab else ()),
             *(["--allow-loopback-endpoints=true"] if self.at.mode == "plain" else []),
         )

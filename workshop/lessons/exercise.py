@@ -11,13 +11,21 @@ from workshop.cluster.board import World
 TIERS = ("what is wrong", "where to look", "half of the way", "the solution")
 
 
+def _nothing(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    return 0, None
+
+
 @dataclass(frozen=True)
 class Sight:
-    """What a judge may look at. `own`: the learner's own programs that live now; `swapped`: rows of Cluster.swapped."""
+    """What a judge may look at. `own`: the learner's own programs that live now; `swapped`: rows of Cluster.swapped.
+
+    `ask(method, path, body)` asks the API server itself: its status, and the object that it answers.
+    """
 
     world: World
     swapped: Sequence[Mapping[str, Any]] = ()
     own: Sequence[str] = ()
+    ask: Callable[..., tuple[int, Any]] = _nothing
 
 
 @dataclass(frozen=True)

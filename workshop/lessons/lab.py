@@ -11,13 +11,14 @@ from workshop.clock import SYSTEM
 from workshop.cluster import layout
 from workshop.cluster.board import rows
 from workshop.cluster.facade import Cluster
-from workshop.views import Board
+from workshop.views import Board, GlassBox
 
 from . import ask, checks, look, magic, own, stage
 from .exercise import TIERS, Exercise, Finding, Section, Sight
 from .instructor.reporter import Reporter
 from .progress import Progress, Steps
 from .show import Card, Indicator, Table, show
+from .wire import Wire
 
 PLACEHOLDER = "…"
 HERE = "@"
@@ -43,6 +44,7 @@ class Lab:
         self.store = progress or Progress()
         self.cluster = Cluster(f"lab-{name}")
         self._board: Board | None = None
+        self._glass: GlassBox | None = None
         self._told: set[tuple[str, str]] = set()
         self._urls: dict[str, str] = {}
         self._reporter = Reporter(self.store.name)
@@ -120,6 +122,9 @@ class Lab:
         if self._board is not None:
             self._board.close()
             self._board = None
+        if self._glass is not None:
+            self._glass.close()
+            self._glass = None
 
     def ps(self) -> None:
         """What `ps` prints of this cluster."""
@@ -150,7 +155,7 @@ class Lab:
 
     def _wait_for(self, right: Callable[[], bool], seconds: float) -> bool:
         feed, end = self._open().feed, SYSTEM.monotonic() + seconds
-        while not right():
+        while not _answered(right):
             left = end - SYSTEM.monotonic()
             if left <= 0:
                 print(f"this did not come about within {seconds:g} s: look at the board, or lab.catch_up()")
@@ -360,7 +365,27 @@ class Lab:
         return checks.scenarios(exercise, source)
 
     def _sight(self, board: Board) -> Sight:
-        return Sight(board.feed.world, tuple(self.cluster.swapped()), tuple(own.living(self.cluster)))
+        return Sight(board.feed.world, tuple(self.cluster.swapped()), tuple(own.living(self.cluster)), self._asked)
+
+    def _asked(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        answer = self.http.send(method, path, body)
+        return answer.status, answer.json
+
+    @property
+    def http(self) -> Wire:
+        """HTTP to the API server by hand: `lab.http("GET", "/api/v1/nodes")`."""
+        self.cluster.kubeconfig()
+        return Wire(self.cluster.layout.root)
+
+    def glass(self) -> GlassBox | None:
+        """The glass box of kube-apiserver: requests as they pass, as the last expression of a cell."""
+        found: GlassBox | None = self._guarded(self._glass_box)
+        return found
+
+    def _glass_box(self) -> GlassBox:
+        if self._glass is None:
+            self._glass = GlassBox(self.cluster)
+        return self._glass
 
     def hint(self, name: str = "") -> None:
         """The next tier with each call; what the last check found comes first."""
@@ -419,6 +444,14 @@ class Lab:
         except Exception as error:  # noqa: BLE001
             print(f"that did not work: {error}\n  next: lab.up() starts what is missing, lab.reset() begins anew")
             return None
+
+
+def _answered(right: Callable[[], bool]) -> bool:
+    """Whether it is right; while nobody answers it is not."""
+    try:
+        return right()
+    except OSError:
+        return False
 
 
 def _result(exercise: Exercise, finding: Finding, lost: str, here: str) -> Card:

@@ -3,7 +3,8 @@
     python -m workshop.lessons.own DIRECTORY NAME
 
 The source lies in the cluster's state directory (`own/NAME.py`, 0600); its last function is called with what it names
-as parameters: `core` and `apps` (CoreV1Api and AppsV1Api of the official client) or `client` (the ApiClient).
+as parameters: `core` and `apps` (CoreV1Api and AppsV1Api of the official client), `client` (the ApiClient), `http`
+(a `Wire`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from workshop import swap
 from workshop.cluster import procfs, swapping
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError, write_private
+
+from .wire import Wire
 
 PATIENCE = 30.0
 _started: dict[int, subprocess.Popen[bytes]] = {}
@@ -69,6 +72,30 @@ def start(cluster: Cluster, name: str, program: Callable[..., Any] | str) -> int
     if not begun or found is None:
         child.wait()
         raise ClusterError(f"{name} ended at once:\n{said(cluster, name)}")
+    write_private(folder(cluster) / f"{name}.json", json.dumps({"pid": child.pid, "start": found.start}).encode())
+    return child.pid
+
+
+def launch(cluster: Cluster, name: str, argv: list[str]) -> int:
+    """Run a program of ours (a second API server, say) beside the cluster, under the same doors; its pid."""
+    stop(cluster, name)
+    folder(cluster).mkdir(mode=0o700, exist_ok=True)
+    path = os.pathsep.join(part for part in sys.path if part)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "WORKSHOP_STATE": str(cluster.layout.root),
+        "WORKSHOP_COMPONENT": name,
+    }
+    with cluster.layout.log(name).open("wb") as log:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    _started[child.pid] = child
+    found = procfs.stat(child.pid)
+    if found is None:
+        raise ClusterError(f"{name} ended at once:\n{said(cluster, name)}")
+    write_private(folder(cluster) / f"{name}.py", b"")
     write_private(folder(cluster) / f"{name}.json", json.dumps({"pid": child.pid, "start": found.start}).encode())
     return child.pid
 
@@ -156,7 +183,12 @@ def _given(root: Path, parameters: list[str]) -> dict[str, Any]:
 
     client = kubernetes.config.new_client_from_config(str(root / "kubeconfig" / "admin.conf"))
     client.user_agent = "my-controller/workshop"
-    known = {"core": kubernetes.client.CoreV1Api, "apps": kubernetes.client.AppsV1Api, "client": lambda made: made}
+    known = {
+        "core": kubernetes.client.CoreV1Api,
+        "apps": kubernetes.client.AppsV1Api,
+        "client": lambda made: made,
+        "http": lambda made: Wire(root),
+    }
     unknown = [name for name in parameters if name not in known]
     if unknown:
         raise TypeError(f"nobody knows what to give for {unknown[0]!r}: use {', '.join(known)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from dataclasses import dataclass
 
@@ -13,6 +12,8 @@ from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
 from workshop.http2.client import Channel, RpcError
 from workshop.wire import etcd_pb2 as pb
+
+from . import blocking
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -39,7 +40,7 @@ class Faces:
 
 def look(cluster: Cluster, kind: str, name: str, namespace: str = "default") -> Faces:
     """Raises ApiError (404), Unreachable, ClusterError, KeyError for a kind that there is not."""
-    return asyncio.run(_look(cluster, resource(kind), name, namespace))
+    return blocking.run(_look(cluster, resource(kind), name, namespace))
 
 
 async def _look(cluster: Cluster, kind: Resource, name: str, namespace: str) -> Faces:
