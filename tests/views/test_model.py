@@ -87,7 +87,7 @@ def test_where_nothing_can_be_seen_observed_is_empty_not_zero():
     model.put(pod("b", state="False"))
     model.flush(0.0)
     assert (model.rows["Pod/default/a"]["observed"], model.rows["Pod/default/a"]["next"]) == (None, "")
-    assert "cannot be seen" in model.rows["Pod/default/b"]["next"]
+    assert model.rows["Pod/default/b"]["next"] == "kubelet-node-1 (b is not ready)", "told from the API alone"
 
 
 def slice_of(service, *pods):

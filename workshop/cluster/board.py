@@ -64,11 +64,18 @@ def pods_of(workload: Obj, world: World) -> list[Obj]:
     return found
 
 
-def row_of(obj: Obj, pods: Iterable[Obj], observed: Mapping[str, int], running: Collection[str]) -> Row:
-    """The row of one workload (or bare pod), of which `pods` are all the pods below it."""
+def row_of(obj: Obj, pods: Iterable[Obj], observed: Mapping[str, int] | None, running: Collection[str]) -> Row:
+    """The row of one workload (or bare pod), of which `pods` are all the pods below it.
+
+    `observed` None: nothing can be seen but the API. Then every process is taken to live, and who acts next is told
+    from the API alone; the row's `observed` means nothing.
+    """
     kind, metadata = obj["kind"], obj["metadata"]
     mine = list(pods)
     desired, reported = wanted(obj), told(obj)
+    if observed is None:
+        observed = {pod["metadata"]["uid"]: 1 for pod in mine}
+        running = {*running, *(f"kubelet-{pod.get('spec', {}).get('nodeName')}" for pod in mine)}
     seen = sum(1 for pod in mine if observed.get(pod["metadata"]["uid"]))
     todo = next_actor(kind, desired, reported, mine, observed, running)
     return Row(kind, metadata.get("namespace", ""), metadata["name"], desired, reported, seen, todo)

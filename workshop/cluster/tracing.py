@@ -22,9 +22,12 @@ Line = dict[str, Any]
 
 
 @contextlib.asynccontextmanager
-async def listening(state: Path, heard: Callable[[Line], None]) -> AsyncIterator[None]:
-    """Call `heard` with each line while the block runs. `state` is the cluster's directory. Raises OSError."""
+async def listening(state: Path, heard: Callable[[Line], None]) -> AsyncIterator[Path]:
+    """Call `heard` with each line while the block runs; gives the socket's path. `state` is the cluster's directory,
+    which has to be there. Raises OSError."""
     folder = state / FOLDER
+    if not state.is_dir():
+        raise FileNotFoundError(str(state))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _put_away_dead(folder)
     sock, name = _bind(folder)
@@ -32,7 +35,7 @@ async def listening(state: Path, heard: Callable[[Line], None]) -> AsyncIterator
     server = await asyncio.get_running_loop().create_unix_server(lambda: _Component(heard, peers), sock=sock)
     (folder / f".{name}").rename(folder / name)
     try:
-        yield
+        yield folder / name
     finally:
         (folder / name).unlink(missing_ok=True)
         server.close()

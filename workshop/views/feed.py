@@ -88,6 +88,8 @@ class Feed:
         self._listeners: dict[str, Listener] = {}
         self._changed = threading.Condition()
         self._lock = threading.RLock()
+        self._trace_lost = asyncio.Event()
+        """Processes have changed: look whether the socket for trace lines is still there."""
         self._stop: asyncio.Event | None = None
         self._dirty: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -299,11 +301,19 @@ class Feed:
                 await SYSTEM.sleep(RETRY_SECONDS)
 
     async def _listen_to_traces(self) -> None:
+        """Again from the start when the cluster's directory was removed and made anew."""
         assert self.cluster is not None
-        with contextlib.suppress(OSError):  # the directory is not there yet, or not ours: no causes then
-            async with listening(self.cluster.layout.root, self.journal.hear):
-                await asyncio.get_running_loop().create_future()
-        await asyncio.get_running_loop().create_future()
+        root = self.cluster.layout.root
+        while True:
+            try:
+                async with listening(root, self.journal.hear) as address:
+                    while address.exists():
+                        self._trace_lost.clear()
+                        await self._trace_lost.wait()
+            except OSError as error:  # the directory is not there yet, or not ours: no causes until it is
+                log.debug("no trace lines: %s", error)
+                self._trace_lost.clear()
+                await self._trace_lost.wait()
 
     def _put(self, obj: Obj) -> None:
         with self._lock:
@@ -326,6 +336,7 @@ class Feed:
     def _observed(self) -> None:
         """What the operating system shows is a step of its own: it comes before anybody has reacted."""
         assert self.watcher is not None
+        self._trace_lost.set()
         with self._lock:
             self._flush()
             self.model.see(self.watcher.processes)

@@ -218,7 +218,7 @@ class Model:
             observed = self.observed.get(obj["metadata"]["uid"], 0) if self.observes else None
             row = rows.pod(obj, observed, owners[-1] if owners else None)
             if not owners:
-                shown = row_of(obj, [obj], self.observed, self.running)
+                shown = row_of(obj, [obj], self.observed if self.observes else None, self.running)
                 row |= rows.workload(obj, shown, can_observe=self.observes) | {"type": "pod", "observed": observed}
             return {**row, "box": self.lanes.pod(key)}
         if kind == "Node":
@@ -227,7 +227,8 @@ class Model:
             return self._boxed(key, self._service(key, obj))
         if kind in WORKLOADS and controller_of(obj) is None:
             pods = [self.objects[pod] for pod in self.graph.below(key, "Pod") if pod in self.objects]
-            return rows.workload(obj, row_of(obj, pods, self.observed, self.running), can_observe=self.observes)
+            shown = row_of(obj, pods, self.observed if self.observes else None, self.running)
+            return rows.workload(obj, shown, can_observe=self.observes)
         return rows.plain(obj)
 
     def _boxed(self, key: str, row: JsonRow) -> JsonRow:

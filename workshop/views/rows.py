@@ -20,7 +20,6 @@ WORKLOADS = (
     "ReplicationController",
 )
 """Kinds that have pods below them, and so three truths."""
-CANNOT_SEE = "unknown: the processes cannot be seen from here"
 
 
 def _base(kind: str, obj: Obj) -> JsonRow:
@@ -47,12 +46,9 @@ def owner_key(obj: Obj) -> str | None:
 
 
 def workload(obj: Obj, row: Row, *, can_observe: bool) -> JsonRow:
-    """The three truths. Where nothing can be observed, `observed` is None, and the API's two truths are compared."""
-    todo = row.next
-    if not can_observe:
-        todo = "" if row.desired == row.reported else CANNOT_SEE
+    """The three truths. Where nothing can be observed, `observed` is None."""
     truths = {"desired": row.desired, "reported": row.reported, "observed": row.observed if can_observe else None}
-    return {**_base("workload", obj), **truths, "next": todo}
+    return {**_base("workload", obj), **truths, "next": row.next}
 
 
 def plain(obj: Obj) -> JsonRow:
