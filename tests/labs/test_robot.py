@@ -28,7 +28,7 @@ def test_a_change_chooses_its_labs_and_two_others():
     assert choice.touched(["00-tour", "01-control-loop", "02-x", "03-y"], ["workshop/lessons/control_loop.py"])[1] == (
         "01-control-loop"
     )
-    assert choice.touched(STEMS, []) == STEMS
+    assert len(choice.touched(STEMS, [])) == min(2, len(STEMS))
     assert len(choice.touched(many, [])) == 2
 
 
