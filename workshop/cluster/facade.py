@@ -246,18 +246,20 @@ class Cluster:
             raise ClusterError(explain(error, self.layout.root)) from error
         _children.add(pid)
 
-    def down(self, *, purge: bool = False) -> None:
+    def down(self, *, purge: bool = False, gently: bool = True) -> None:
         """Stop it and leave nothing behind: no process, mount, namespace, device, route, lock or socket.
 
-        The state directory stays, so that `up` continues with the same data; `purge` removes it too.
+        The state directory stays, so that `up` continues with the same data; `purge` removes it too. Not `gently`:
+        nobody gets time to finish what they were about.
         """
         from workshop.cluster import sweep
 
         if not self.layout.root.is_dir():
             raise ClusterError(f"there is no cluster {self.name!r}")
         with self._exclusive():
-            with contextlib.suppress(machine_api.Absent, machine_api.Refused, TimeoutError):
-                machine_api.call(self.layout.socket, "POST", "/down", timeout=60.0)
+            if gently:
+                with contextlib.suppress(machine_api.Absent, machine_api.Refused, TimeoutError):
+                    machine_api.call(self.layout.socket, "POST", "/down", timeout=60.0)
             left = sweep.clean(self.layout, self.plan_or_none())
             _reap()
             if left:
@@ -269,7 +271,7 @@ class Cluster:
         """Throw all its state away and bring it up anew, with the same settings unless others are given."""
         old = self.plan_or_none()
         if self.layout.root.is_dir():
-            self.down(purge=True)
+            self.down(purge=True, gently=False)
         if old is not None:
             options = {
                 "nodes": len(old.nodes) or None,

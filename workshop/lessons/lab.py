@@ -66,14 +66,7 @@ class Lab:
         if self.cluster.plan_or_none() is None:
             options = {"nodes": self.nodes, "mode": os.environ.get("WORKSHOP_LAB_MODE") or None, "lab": True}
         self.cluster.up(wait=0, **options)
-        # one that was stopped on purpose stays stopped until somebody asks for it: now somebody does
-        components = {component.name for component in self.cluster.plan().components}
-        for row in self.cluster.ps():
-            if row["name"] in components and row["state"] == "paused":
-                self.cluster.resume(row["name"])
-            elif row["name"] in components and row["state"] == "stopped":
-                self.cluster.start(row["name"])
-        self.cluster.up()
+        stage.start(self.cluster)
         print(f"cluster {self.cluster.name} is up after {SYSTEM.monotonic() - begun:.1f} s")
         self._report()
 

@@ -55,16 +55,12 @@ def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def arrange(cluster: Cluster, section: Section, feed: Feed) -> None:
     """Make it so. Idempotent. Raises ClusterError."""
-    components = [component.name for component in cluster.plan().components]
     cluster.unswap()
     for name in own.living(cluster):
         own.stop(cluster, name)
-    down = {row["name"] for row in cluster.ps() if row["name"] in components and row["state"] != "running"}
-    for name in down - set(section.stopped):
-        cluster.start(name)
-    cluster.up()
+    start(cluster, section.stopped)
     late = {"etcd", "kube-apiserver"} & set(section.stopped)
-    for name in set(section.stopped) - late - down:
+    for name in set(section.stopped) - late:
         cluster.stop(name)
     for absent in section.absent:
         options = ["--ignore-not-found", "--wait=true", "--timeout=20s"]
@@ -78,6 +74,20 @@ def arrange(cluster: Cluster, section: Section, feed: Feed) -> None:
         cluster.stop(name)
     for name, source in section.own.items():
         own.start(cluster, name, source)
+
+
+def start(cluster: Cluster, but: Collection[str] = ()) -> None:
+    """Start what is stopped and let go what is paused, and wait until the cluster is ready. Raises ClusterError."""
+    components = {component.name for component in cluster.plan().components}
+    for row in cluster.ps():
+        if row["name"] not in components or row["name"] in but:
+            continue
+        # one that was stopped on purpose stays stopped until somebody asks for it: now somebody does
+        if row["state"] == "paused":
+            cluster.resume(row["name"])
+        elif row["state"] == "stopped":
+            cluster.start(row["name"])
+    cluster.up()
 
 
 def _kubectl(cluster: Cluster, arguments: list[str], given: str = "") -> None:

@@ -1,0 +1,46 @@
+"""From any state to the one that a section needs, and to a new cluster, on a real one."""
+
+import os
+import time
+
+import pytest
+
+from workshop.lessons import control_loop, own
+from workshop.lessons.lab import Lab
+
+
+@pytest.fixture
+def lab(home, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("WORKSHOP_LAB_MODE", "plain")
+    made = Lab("control-loop", control_loop.EXERCISES, control_loop.SECTIONS)
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.mark.cluster
+def test_from_whatever_state(lab, capsys):
+    lab.catch_up("break it")  # there is no cluster yet
+    assert own.living(lab.cluster) == ["my-controller"]
+    assert lab.pods("app=web") != []
+    lab.swap("kube-scheduler", "def filter(self, state, pod, node):\n    return None\n")
+    lab.stop("etcd")
+    lab.stop("kube-apiserver")
+    lab.cluster.pause("kube-scheduler")
+    lab.catch_up("inside the real one")
+    lab.catch_up("inside the real one")
+    said = capsys.readouterr().out
+    assert said.count("all is as 'inside the real one' needs it") == 2, said
+    assert own.living(lab.cluster) == [] and lab.cluster.swapped() == []
+    assert {row["state"] for row in lab.cluster.ps()} == {"running"}
+    lab.catch_up("nobody acts")
+    assert lab.pods("app=web") == []
+    lab.stop("etcd")
+    lab.kill("kube-apiserver")
+    begun = time.monotonic()
+    lab.reset()
+    assert "is new after" in capsys.readouterr().out
+    assert time.monotonic() - begun < 10 or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+    lab.section("nobody acts")
+    assert "another state" not in capsys.readouterr().out
