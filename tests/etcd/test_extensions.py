@@ -106,6 +106,19 @@ def test_a_transfer_that_fails_is_given_up_after_an_election_timeout() -> None:
     assert not leader.transfer(1) and not leader.transfer(77)
 
 
+def test_a_leader_counts_its_own_disk_only_when_it_has_the_entry() -> None:
+    """It sends what it is still writing itself; one follower's disk is then one of three."""
+    wire = elected()
+    leader = wire.members[1]
+    leader.propose([b"x"])
+    ready = leader.ready()
+    assert [m.kind for m in ready.at_once] == ["append", "append"] and ready.entries
+    leader.step(Message("append-reply", 2, 1, leader.term, index=2))
+    assert leader.log.committed == 1
+    leader.advance(ready)
+    assert leader.log.committed == 2
+
+
 def test_one_change_of_membership_at_a_time() -> None:
     wire = elected()
     leader = wire.members[1]

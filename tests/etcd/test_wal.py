@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from workshop.etcd import snapshot, wal
 from workshop.etcd.mvcc.key_index import Record
-from workshop.etcd.raft import Entry, HardState
+from workshop.etcd.raft import Entry, HardState, Message, Ready
+from workshop.etcd.storage import Storage
 from workshop.etcd.wal import Corrupt, WriteAheadLog
 
 
@@ -205,3 +206,46 @@ def test_what_followed_another_entry_does_not_follow_the_snapshot(tmp_path: Path
     log, replay = WriteAheadLog.open(tmp_path, lambda: b"me", 3, 1)
     log.close()
     assert replay is not None and [entry.index for entry in replay.entries] == [4, 5]
+
+
+def storage(folder: Path) -> tuple[Storage, snapshot.Snapshot, wal.Replay | None]:
+    opened, _, taken, replay = Storage.open(folder, lambda: b"me")
+    return opened, taken, replay
+
+
+def ready(entries: list[Entry], installed: Message | None = None) -> Ready:
+    return Ready([], installed, HardState(1, 0, 0), entries, [], [], [])
+
+
+def test_a_snapshot_from_the_leader_is_on_disk_before_the_log_begins_behind_it(tmp_path: Path) -> None:
+    files, _, _ = storage(tmp_path)
+    files.save(ready([Entry(1, index, b"old") for index in range(1, 4)]))
+    installed = Message("snapshot", 2, 1, 2, 9, 2, payload=snapshot.Snapshot(9, 2))
+    files.save(ready([], installed))
+    files.save(ready([Entry(2, 10, b"new")]))
+    files.close()
+    files, taken, replay = storage(tmp_path)
+    files.close()
+    assert taken.index == 9 and replay is not None and replay.entries == [Entry(2, 10, b"new")]
+    for path in (tmp_path / "snap").iterdir():
+        path.unlink()
+    with pytest.raises(Corrupt, match="the snapshot of entry 9 is missing or damaged"):
+        storage(tmp_path)
+
+
+def test_the_log_reaches_back_to_the_older_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is of use when the newer one is damaged."""
+    monkeypatch.setattr(wal, "SEGMENT_SIZE", 100)
+    files, _, _ = storage(tmp_path)
+    for index in range(1, 31):
+        files.save(ready([Entry(1, index, b"x" * 50)]))
+        if index in (10, 20):
+            files.save_snapshot(snapshot.Snapshot(index, 1))
+            files.release()
+    files.close()
+    newest = max((tmp_path / "snap").glob("*.snap"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    files, taken, replay = storage(tmp_path)
+    files.close()
+    assert taken.index == 10 and replay is not None
+    assert [entry.index for entry in replay.entries] == list(range(11, 31))
