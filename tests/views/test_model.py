@@ -128,6 +128,27 @@ def test_who_leads_is_read_off_the_lease(model):
     assert model.rows["Process//kube-scheduler"]["leader"] is False
 
 
+def test_of_several_masters_any_may_run_a_program_and_one_member_of_etcd_leads():
+    def process(name, program, state="running"):
+        return {
+            "name": name,
+            "program": program,
+            "node": name[-8:],
+            "pid": 1,
+            "state": state,
+            "restarts": 0,
+            "exit": None,
+        }
+
+    model = Model(observes=True)
+    model.see([process("etcd-master-1", "etcd", "stopped"), process("etcd-master-2", "etcd")])
+    assert {"etcd", "etcd-master-2"} <= model.running and "etcd-master-1" not in model.running
+    model.lead({"etcd-master-1": False, "etcd-master-2": True})
+    model.flush(0.0)
+    leads = {key: row["leader"] for key, row in model.rows.items() if row["type"] == "process"}
+    assert leads == {"Process//etcd-master-1": False, "Process//etcd-master-2": True}
+
+
 def test_a_job_wants_no_pods_once_it_is_complete():
     job = obj("Job", "sum", spec={"completions": 2, "parallelism": 2}, status={"succeeded": 1, "ready": 1})
     model = Model(observes=True)

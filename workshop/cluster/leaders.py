@@ -39,7 +39,7 @@ def holds(component: Component, lease: dict[str, Any]) -> bool:
 
 def leaders(plan: Plan, layout: Layout, running: Collection[str]) -> dict[str, bool | None]:
     """By a component's name: does it lead? None where nobody can tell. `running`: names of components that run."""
-    found = _members(plan, layout, running)
+    found = members(plan, layout, running)
     elected = [component for component in plan.components if component.program in ELECTED]
     if elected and plan.has("kube-apiserver"):
         served = any(c.program == "kube-apiserver" and c.name in running for c in plan.components)
@@ -52,15 +52,15 @@ def leaders(plan: Plan, layout: Layout, running: Collection[str]) -> dict[str, b
     return found
 
 
-def _members(plan: Plan, layout: Layout, running: Collection[str]) -> dict[str, bool | None]:
+def members(plan: Plan, layout: Layout, running: Collection[str]) -> dict[str, bool | None]:
     """A member of its own leads its own quorum; it says otherwise only by not answering."""
-    members = [component for component in plan.components if component.program == "etcd"]
-    if len(members) <= 1:
-        return {member.name: member.name in running for member in members}
-    with ThreadPoolExecutor(len(members)) as pool:
-        places = zip(members, plan.addresses.control_planes, strict=True)
+    all = [component for component in plan.components if component.program == "etcd"]
+    if len(all) <= 1:
+        return {member.name: member.name in running for member in all}
+    with ThreadPoolExecutor(len(all)) as pool:
+        places = zip(all, plan.addresses.control_planes, strict=True)
         asked = {m.name: pool.submit(_leads, layout, at) for m, at in places if m.name in running}
-        return {member.name: asked[member.name].result() if member.name in asked else False for member in members}
+        return {member.name: asked[member.name].result() if member.name in asked else False for member in all}
 
 
 def _leads(layout: Layout, address: str) -> bool | None:

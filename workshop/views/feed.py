@@ -28,6 +28,7 @@ from workshop.clock import SYSTEM
 from workshop.cluster.board import World
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
+from workshop.cluster.leaders import members
 from workshop.cluster.plan import Plan
 from workshop.cluster.tracing import listening
 from workshop.cluster.watcher import Watcher
@@ -233,6 +234,7 @@ class Feed:
                 self._set_looking()
                 tasks.append(asyncio.create_task(self.watcher.run()))
                 tasks.append(asyncio.create_task(self._listen_to_traces()))
+                tasks.append(asyncio.create_task(self._ask_members()))
             tasks.append(asyncio.create_task(self._follow_api()))
             tasks.append(asyncio.create_task(self._publish()))
             self._running.set()
@@ -314,6 +316,21 @@ class Feed:
                 log.debug("no trace lines: %s", error)
                 self._trace_lost.clear()
                 await self._trace_lost.wait()
+
+    async def _ask_members(self) -> None:
+        """Of several etcd members, who leads: nobody tells it, so they are asked, while somebody looks."""
+        assert self.cluster is not None and self.watcher is not None
+        loop = asyncio.get_running_loop()
+        while True:
+            plan = self._plan()
+            if plan is not None and plan.masters > 1 and self._listeners:
+                running = {row["name"] for row in self.watcher.processes if row["state"] == "running"}
+                found = await loop.run_in_executor(None, members, plan, self.cluster.layout, running)
+                with self._lock:
+                    self.model.lead(found)
+                if self._dirty is not None:
+                    self._dirty.set()
+            await SYSTEM.sleep(BEAT_SECONDS)
 
     def _put(self, obj: Obj) -> None:
         with self._lock:

@@ -58,6 +58,7 @@ class Model:
         self.observed: dict[str, int] = {}
         self._uids: dict[str, str] = {}
         self._slices: dict[str, dict[str, Obj]] = {}
+        self._members: dict[str, bool | None] = {}
         self._processes: dict[str, Mapping[str, Any]] = {}
         self._traffic: Mapping[tuple[str, int], Any] = {}
         self._dirty: set[str] = set()
@@ -158,10 +159,19 @@ class Model:
                 self.graph.link("hosts", [f"Node//{node}"] if node and key in now else (), key)
         self._moved |= now.keys() != self._processes.keys()
         self._processes = now
-        running = frozenset(row["name"] for row in now.values() if row["state"] == "running")
+        up = [row for row in now.values() if row["state"] == "running"]
+        # With several masters a program runs when one of its processes does.
+        running = frozenset(row["name"] for row in up) | frozenset(row["program"] for row in up if row.get("program"))
         if self.observes and running != self.running:
             self.running = running
             self._dirty.update(key for key, row in self.rows.items() if "next" in row)
+
+    def lead(self, members: Mapping[str, bool | None]) -> None:
+        """Which of several etcd members leads, by the process's name."""
+        for name in members.keys() | self._members.keys():
+            if members.get(name) != self._members.get(name):
+                self._dirty.add(f"Process//{name}")
+        self._members = dict(members)
 
     def hear(self, traffic: Mapping[tuple[str, int], Any]) -> None:
         """Connections by the address and port that they lead to."""
@@ -237,6 +247,8 @@ class Model:
     def _leads(self, process: Mapping[str, Any], now: float) -> bool | None:
         """Does it lead? None for those who need no leader, and where nobody can tell."""
         program = process["program"]
+        if program == "etcd":
+            return self._members.get(process["name"])
         if program not in ELECTED:
             return None
         lease = self.objects.get(f"Lease/kube-system/{program}")
