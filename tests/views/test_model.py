@@ -78,7 +78,7 @@ def test_a_process_that_stops_is_named_by_whoever_waits_for_it(model):
     model.see(down)
     step = model.flush(1.0)
     assert step.put["Process//kubelet-node-1"]["state"] == "stopped"
-    assert step.put["Deployment/default/web"]["next"] == "kubelet-node-1 is down (web-1-a has no process)"
+    assert step.put["Deployment/default/web"]["next"] == "kubelet-node-1 is stopped (web-1-a has no process)"
 
 
 def test_where_nothing_can_be_seen_observed_is_empty_not_zero():

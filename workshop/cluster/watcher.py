@@ -111,13 +111,10 @@ class Watcher:
             if row["pid"] and row["program"] in ("kube-proxy", "kube-apiserver"):
                 tables.setdefault(procfs.link(row["pid"], "ns/net"), row["pid"])
         prefix = plan.addresses.prefix + "."
-        found: dict[sockets.Address, tuple[int, int]] = {}
-        for pid in tables.values():
-            for (ip, port), (live, past) in sockets.counts(sockets.parse(sockets.of_process(pid))).items():
-                if ip.startswith(prefix) and ".254." not in ip:
-                    before = found.get((ip, port), (0, 0))
-                    found[ip, port] = (before[0] + live, before[1] + past)
-        return found
+        rows = [row for pid in tables.values() for row in sockets.parse(sockets.of_process(pid))]
+        # counted together: a connection from one namespace into another stands in both tables
+        found = sockets.counts(rows)
+        return {(ip, port): n for (ip, port), n in found.items() if ip.startswith(prefix) and ".254." not in ip}
 
     # -- ends of processes --
 

@@ -229,7 +229,8 @@ class Model:
             row = rows.pod(obj, observed, owners[-1] if owners else None)
             if not owners:
                 shown = row_of(obj, [obj], self.observed if self.observes else None, self.running)
-                row |= rows.workload(obj, shown, can_observe=self.observes) | {"type": "pod", "observed": observed}
+                three = self._precise(rows.workload(obj, shown, can_observe=self.observes))
+                row |= three | {"type": "pod", "observed": observed}
             return {**row, "box": self.lanes.pod(key)}
         if kind == "Node":
             return self._boxed(key, rows.node(obj, sum(1 for _ in self.graph.targets("runs", key))))
@@ -238,8 +239,15 @@ class Model:
         if kind in WORKLOADS and controller_of(obj) is None:
             pods = [self.objects[pod] for pod in self.graph.below(key, "Pod") if pod in self.objects]
             shown = row_of(obj, pods, self.observed if self.observes else None, self.running)
-            return rows.workload(obj, shown, can_observe=self.observes)
+            return self._precise(rows.workload(obj, shown, can_observe=self.observes))
         return rows.plain(obj)
+
+    def _precise(self, row: JsonRow) -> JsonRow:
+        """`kube-scheduler is down (…)` as what it is: stopped, paused, restarting."""
+        actor, down, why = row["next"].partition(" is down (")
+        if down and (process := self._processes.get(f"Process//{actor}")) is not None:
+            row["next"] = f"{actor} is {process['state']} ({why}"
+        return row
 
     def _boxed(self, key: str, row: JsonRow) -> JsonRow:
         return {**row, "box": self.lanes.frame.get(key)}

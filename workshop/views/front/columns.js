@@ -3,7 +3,7 @@ import { element, icon } from "./dom.js";
 import { processSign } from "./signs.js";
 
 const TRUTHS = ["desired", "reported", "observed"];
-const MEANING = { desired: "spec, as stored in etcd", reported: "status, as the API tells it", observed: "processes, as the system shows them" };
+const MEANING = { desired: "spec, as stored in etcd", reported: "status, as the API tells it", observed: "what the system runs now" };
 const PROGRAMS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
 const HELPERS = new Set(["supervisor", "zygote", "holder"]);
 const MOST_PIPS = 12;
@@ -38,7 +38,7 @@ function nextCell(row) {
   if (!row.next) { cell.append(icon("check", "tone-ok"), element("span", { class: "ws-quiet", text: "all agree" })); return cell; }
   const [, actor, why] = /^(\S+)(.*)$/s.exec(row.next);
   cell.append(icon("play", "tone-differ"), element("span", { class: "ws-actor", text: actor.replace(/:$/, "") }),
-    element("span", { class: "ws-why", text: why.replace(/^ is down /, "is down ").replace(/^\s*\((.*)\)$/s, "$1").trim() }));
+    element("span", { class: "ws-why", text: why.replace(/^\s*\((.*)\)$/s, "$1").trim() }));
   return cell;
 }
 
