@@ -114,7 +114,7 @@ export class View {
   measure() {
     const { steps, cursor } = this.time, fresh = steps.slice(this.measured ?? cursor, cursor);
     this.measured = cursor;
-    requestAnimationFrame(() => setTimeout(() => { for (const step of fresh) this.latencies?.push([Date.now() - step.at, step.size]); }));
+    requestAnimationFrame(() => { for (const step of fresh) this.latencies?.push([Date.now() - step.at, step.size]); });
   }
 
   // The details of what is chosen follow it, but not at every step of it.
