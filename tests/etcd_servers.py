@@ -60,11 +60,11 @@ class EtcdProcess:
         flags = [f"{name}={value}" for name, value in usual.items() if name not in given]
         return [*command(self.kind), *flags, *self.flags]
 
-    async def start(self) -> None:
+    async def start(self, patience: float = 15.0) -> None:
         self.process = subprocess.Popen(self.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
         async with grpc.aio.insecure_channel(self.endpoint, options=options) as channel:
-            await asyncio.wait_for(channel.channel_ready(), 15)
+            await asyncio.wait_for(channel.channel_ready(), patience)
 
     def kill(self) -> None:
         assert self.process is not None

@@ -117,3 +117,11 @@ async def test_one_member_under_faults(faults: list[str], tmp_path: Path) -> Non
     answered = [op for op in history if op.returned != inf]
     assert len(answered) > 100 and {op.kind for op in answered} == {"get", "put", "delete", "cas"}
     assert check(history) == []
+
+
+async def test_three_members_under_all_faults(tmp_path: Path) -> None:
+    faults = ["kill", "stop", "partition"]
+    campaign = Campaign(members=3, clients=6, keys=3, seconds=6.0, operations=150, faults=faults, seed=2)
+    history = await run(campaign, tmp_path)
+    assert sum(op.returned != inf for op in history) > 100
+    assert check(history) == []

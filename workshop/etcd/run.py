@@ -100,6 +100,7 @@ async def _run(config: Config, clock: Clock) -> None:
         )
         incoming = peer_server_context(config.peer_tls) if any(secure for _, secure in peer_sockets) else None
         outgoing = peer_client_context(config.peer_tls, config.members)
+        gc.disable()  # nothing that is loaded now is garbage
         begun = start(config, clock, random.SystemRandom(), outgoing)
         node, transport = _node(config, begun, clock, outgoing)
         doors = PeerDoors(transport, config.peer_tls.allowed_cn)
@@ -120,6 +121,7 @@ async def _run(config: Config, clock: Clock) -> None:
             raise Fatal(f"checkInitialHashKV failed: found data inconsistency with peers: {REMEDY}")
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
+        gc.enable()
         gc.set_threshold(20_000, 20, 50)
         for door, sockets in ((client_door(member), client_sockets), (metrics_door(member), metrics_sockets)):
             stack.callback(door.close)
