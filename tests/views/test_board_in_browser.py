@@ -201,7 +201,7 @@ def test_kill_nine_is_seen_step_by_step_and_can_be_replayed_slowly(page, cluster
 
 def test_scrubbing_back_beyond_the_attachment_to_the_edge(page):
     page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Fill in what came before").click()
+    page.get_by_role("button", name="Earlier").click()
     page.wait_for_function("() => document.getElementById('board').view.time.attached > 0")
     page.locator(".ws-range").focus()
     page.keyboard.press("Home")

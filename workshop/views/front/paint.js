@@ -24,7 +24,7 @@ function process(row, { x, y, w, h }) {
   return [
     { rect: [x, y, w, h, 8], fill: tone === "ok" ? "card" : `${tone}-soft`, stroke: tone === "ok" ? "line" : tone, wide: tone === "ok" ? 1 : 2 },
     { icon: shape, x: x + 12, y: y + h / 2 - 9, size: 18, tone },
-    { text: row.name, x: x + 37, y: y + 23, tone: "ink", size: 14, bold: true, max: w - 40 },
+    { text: row.name, x: x + 37, y: y + 23, tone: "ink", size: 13.5, bold: true, max: w - 38 },
     { text: row.leader ? `leader · ${detail}` : detail, x: x + 37, y: y + 42, tone: "dim", size: 13, max: w - 50 },
   ];
 }

@@ -208,7 +208,7 @@ export class View {
     this.range = element("input", { type: "range", class: "ws-range", min: "0", max: "0", step: "1", "aria-label": "time: drag to look back", oninput: () => this.scrub(Number(this.range.value)) });
     this.ticks = element("canvas", { class: "ws-ticks", "aria-hidden": "true" });
     this.when = element("span", { class: "ws-when-now" });
-    this.back = button("Fill in what came before", "back", () => { this.back.disabled = true; this.ask({ ask: "history" }); }, { class: "ws-button quiet" });
+    this.back = button("Earlier", "back", () => { this.back.disabled = true; this.ask({ ask: "history" }); }, { class: "ws-button quiet", title: "Fill in what came before the board was attached" });
     return element("footer", { class: "ws-time" }, this.pause, button("One step back", "back", () => this.scrub(this.time.cursor - 1), { class: "ws-button icon-only" }),
       button("One step on", "ahead", () => this.scrub(this.time.cursor + 1), { class: "ws-button icon-only" }), this.slow, this.pace,
       element("div", { class: "ws-track" }, this.ticks, this.range), this.when, this.back);
