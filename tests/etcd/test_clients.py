@@ -555,3 +555,55 @@ async def test_members_of_both_kinds_have_the_same_hash(tmp_path: Path) -> None:
 
     ours, theirs = await history("ours"), await history("debian")
     assert ours == theirs
+
+
+def test_etcdctl_guards_saves_and_elects(etcd: EtcdProcess, tmp_path: Path) -> None:
+    path = str(tmp_path / "saved.db")
+    assert etcdctl(etcd, "snapshot", "save", path) == f"Snapshot saved at {path}\n"
+    assert len(etcdctl(etcd, "snapshot", "status", path).split(", ")) == 4
+    [hashed] = json.loads(etcdctl(etcd, "endpoint", "hashkv", "-w", "json"))
+    assert hashed["HashKV"]["hash"] > 0
+    assert etcdctl(etcd, "user", "add", "root:secret") == "User root created\n"
+    assert etcdctl(etcd, "user", "add", "ann:pw") == "User ann created\n"
+    assert etcdctl(etcd, "role", "add", "r") == "Role r created\n"
+    assert etcdctl(etcd, "role", "grant-permission", "--prefix", "r", "readwrite", "g/") == "Role r updated\n"
+    etcdctl(etcd, "user", "grant-role", "ann", "r")
+    etcdctl(etcd, "user", "grant-role", "root", "root")
+    assert "[g/, g0) (prefix g/)" in etcdctl(etcd, "role", "get", "r")
+    assert etcdctl(etcd, "auth", "enable") == "Authentication Enabled\n"
+    try:
+        assert etcdctl(etcd, "--user=ann:pw", "put", "g/a", "1") == "OK\n"
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            etcdctl(etcd, "--user=ann:pw", "put", "h", "1")
+        assert "permission denied" in refused.value.stderr
+        assert etcdctl(etcd, "--user=root:secret", "user", "list") == "ann\nroot\n"
+    finally:
+        assert etcdctl(etcd, "--user=root:secret", "auth", "disable") == "Authentication Disabled\n"
+    assert etcdctl(etcd, "alarm", "list") == ""
+
+
+async def test_a_full_store_takes_no_more_until_it_is_emptied(etcd: EtcdProcess, tmp_path: Path) -> None:
+    """The whole way back: the alarm, compaction, defragmentation, disarming."""
+    quota = "--quota-backend-bytes=2000000"
+    async with running(etcd.kind, tmp_path / "data", quota) as full:
+        client = Client(full.endpoint)
+        with pytest.raises(grpc.RpcError) as refused:
+            for _ in range(100):
+                await client.put(b"same", b"x" * 100_000)
+        assert refused.value.details() == "etcdserver: mvcc: database space exceeded"
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        [alarm] = (await client("Maintenance/Alarm", pb.AlarmRequest())).alarms
+        assert alarm.alarm == pb.NOSPACE
+        status = await client("Maintenance/Status", pb.StatusRequest())
+        assert any("NOSPACE" in problem for problem in status.errors)
+        found = await client("KV/Range", pb.RangeRequest(key=b"same"))
+        assert found.count == 1, "reading goes on"
+        revision = found.header.revision
+        await client("KV/Compact", pb.CompactionRequest(revision=revision, physical=True))
+        await client("Maintenance/Defragment", pb.DefragmentRequest())
+        with pytest.raises(grpc.RpcError):
+            await client.put(b"small")
+        disarm = pb.AlarmRequest(action=pb.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=pb.NOSPACE)
+        await client("Maintenance/Alarm", disarm)
+        await client.put(b"small", b"x")
+        await client.channel.close()

@@ -13,8 +13,10 @@ Read in this order:
 - `bootstrap.py`, `config.py`: from flags and a data directory to a member, or the reason why not.
 - `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.
 - `rpc/`: gRPC itself, frame by frame, with HTTP/1 on the same port.
-- `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`, `metrics.py`: small helpers.
+- `auth/`: users, roles and what they may. `backup.py`, `bolt.py`, `restore.py`: snapshots that upstream's tools read.
+- `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`: forgetting, in slices. `corruption.py`: do
+  the members hold the same data? `http.py`, `health.py`, `metrics.py`: what is told without gRPC.
 
-Left out so far: authentication, the snapshot stream.
+Left out: tokens in JWT's form, the JSON gateway, discovery, going back to an older version's storage.
 Upstream: https://github.com/etcd-io/etcd, `server/`.
 """

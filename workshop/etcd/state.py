@@ -201,7 +201,7 @@ class StateMachine:
         return b""
 
     def _alarm(self, message: Message, now: float) -> bytes:
-        member = message.memberID or self.member_id
+        member = message.memberID
         raised = self.alarms.get(message.alarm, set())
         if message.action == pb.AlarmRequest.ACTIVATE:
             self.alarms[message.alarm] = raised | {member}

@@ -3,10 +3,9 @@
 Handlers get and give bytes. What is frequent is joined from bytes that are encoded already (`encode.py`).
 
 - `base.py`: what all of them share: the member, its header, how a refusal becomes a gRPC status.
-- `kv.py` `watch.py` `lease.py` `maintenance.py` `cluster.py`: one file a service.
-- `server.py`: all of them at one door.
+- `kv.py` `watch.py` `lease.py` `maintenance.py` `cluster.py` `auth.py`: one file a service.
+- `concurrency.py`: lock and election, made of keys, leases and watches.
+- `guard.py`: who is served at all. `server.py`: all of them at one door.
 
 How bytes become calls is the business of `rpc/`.
-
-Left out so far: Auth; Maintenance.Snapshot, MoveLeader and Downgrade; changes of membership.
 """
