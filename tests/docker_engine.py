@@ -55,6 +55,7 @@ class Engine:
         log = open(self.root / "log", "wb")  # noqa: SIM115  dockerd holds it
         argv = ["dockerd", "--data-root", f"{self.root}/data", "--exec-root", f"{self.root}/exec"]
         argv += ["--pidfile", f"{self.root}/pid", "-H", self.url, "--bridge", self.bridge, "--iptables=false"]
+        argv += ["--default-address-pool", f"base={self.subnet.rsplit('.', 1)[0]}.252.0/22,size=26"]
         argv += ["--ip-masq=false", "--ip-forward=false", "--log-level=warn", "--cgroup-parent", f"/{self.root.name}"]
         for controller, file, most in (("memory", "memory.limit_in_bytes", 2 << 30), ("pids", "pids.max", 1024)):
             group = Path("/sys/fs/cgroup", controller, self.root.name)

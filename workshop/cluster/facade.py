@@ -113,7 +113,7 @@ class Cluster:
                 f"cluster {self.name!r} was made with {old.masters} master{'s' * (old.masters != 1)}, its etcd too: "
                 f"`workshop reset --name {self.name} --masters {masters}` makes it anew"
             )
-        runtime = runtime or (old.runtime if old else "process")
+        runtime = runtime or (old.runtime if old else os.environ.get("WORKSHOP_RUNTIME") or "process")
         endpoint = self._engine(old) if runtime == "docker" else ""
         chosen = self._mode(old, mode, runtime)
         guard, block = None, old.block if old is not None else 0

@@ -35,7 +35,7 @@ from workshop.kubelet.network import NetworkError
 from workshop.kubelet.runtimes import docker_logs
 from workshop.kubelet.runtimes import docker_objects as objects
 from workshop.kubelet.runtimes import docker_streams as streams
-from workshop.kubelet.runtimes.docker_engine import FAILURES, connect, dial_inside, may_lower_oom, reference, refusal
+from workshop.kubelet.runtimes.docker_engine import FAILURES, connect, dial_inside, is_here, may_lower_oom, reference, refusal
 from workshop.kubelet.runtimes.networking import NodeNetwork
 
 log = logging.getLogger(__name__)
@@ -453,7 +453,7 @@ class DockerRuntime:
         addresses = [sandbox.ip]
         if sandbox.host_network:
             addresses = ["127.0.0.1", sandbox.ip]
-        elif os.access(f"/proc/{sandbox.pid}/ns/net", os.R_OK) and os.geteuid() == 0:
+        elif os.geteuid() == 0 and is_here(sandbox):
             with contextlib.suppress(OSError):
                 return await asyncio.open_connection(sock=await asyncio.to_thread(dial_inside, sandbox.pid, port))
         for address in addresses:

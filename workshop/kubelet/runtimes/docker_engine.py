@@ -13,7 +13,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from workshop.kubelet.cri import CriError, NotFound
+from workshop.kubelet.cri import CriError, NotFound, PodSandboxStatus
 from workshop.kubelet.runtimes import docker_objects as objects
 from workshop.kubelet.runtimes import docker_streams as streams
 
@@ -76,6 +76,14 @@ def reference(image: str) -> tuple[str, str | None]:
         return image, None
     head, colon, tag = image.rpartition(":")
     return (head, tag) if colon and "/" not in tag else (image, "latest")
+
+
+def is_here(sandbox: PodSandboxStatus) -> bool:
+    """Whether its process is one of this machine's that we see: the engine may count pids in another namespace."""
+    try:
+        return bool(sandbox.pid) and sandbox.id in Path(f"/proc/{sandbox.pid}/cgroup").read_text()
+    except OSError:
+        return False
 
 
 def dial_inside(pid: int, port: int) -> socket.socket:
