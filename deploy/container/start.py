@@ -4,8 +4,9 @@
     start.py jupyterhub-singleuser …    what a hub starts in its place, with the hub's own authentication
 
 Puts the labs into the learner's home (a volume) where they are not yet, makes a token when none was given, prints the
-address to open, and starts JupyterLab. As process 1 it inherits every process whose parent is killed in a lab; it takes
-their exit statuses, so that none of them stays as a zombie. TERM goes on to JupyterLab; clusters end with the container.
+address to open, and starts JupyterLab. As process 1 it inherits every process whose parent is killed in a lab; it
+takes their exit statuses, so that none of them stays as a zombie. TERM goes on to JupyterLab; clusters end with the
+container.
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ c.JupyterHub.services = [
     {
         "name": "board",
         "url": f"http://{listens}",
-        "command": ["workshop", "instructor", "--address", listens],
+        "command": [sys.executable, "-m", "workshop", "instructor", "--address", listens],
         "environment": {
             "WORKSHOP_BOARD_TOKEN": board,
             "WORKSHOP_INSTRUCTOR_TOKEN": learners,
-            "PATH": os.environ["PATH"],
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
         },
         "oauth_no_confirm": True,
         "display": False,
@@ -89,6 +89,8 @@ elif spawner == "simple":
     homes = os.environ.get("HOMES", "/tmp/workshop-room")
     c.SimpleLocalProcessSpawner.home_dir_template = f"{homes}/{{username}}"
     c.Spawner.notebook_dir = f"{homes}/{{username}}"
+    if os.geteuid() == 0:
+        c.Spawner.args = ["--allow-root"]
     labs = os.environ.get("LABS", os.path.join(os.getcwd(), "labs"))
 
     def own_labs(one):

@@ -24,7 +24,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("bash", "sh", "cat", "ls", "cp", "mv", "rm", "mkdir", "chown", "chmod", "env", "id", "sleep", "ps", "grep",
          "sed", "head", "tail", "test", "true", "kill", "ip", "tar", "uname", "stat", "touch", "tee", "wc")  # fmt: skip
-LEFT_OUT = re.compile(r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|__pycache__|site-packages|dist-packages)(/|$)|\.a$")
+LEFT_OUT = re.compile(
+    r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|__pycache__|site-packages|dist-packages)(/|$)|\.a$"
+)
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",

@@ -102,14 +102,14 @@ def get(url: str) -> tuple[int, bytes]:
             return problem.code, problem.read()
 
 
-def until_up(url: str, patience: float = 60) -> None:
+def until_up(project: Project, service: str, url: str, patience: float = 150) -> None:
     """JupyterLab tells nobody outside when it listens, so it is asked."""
     deadline = time.monotonic() + patience
     while True:
         try:
             get(url)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            assert time.monotonic() < deadline, f"nothing answers at {url}"
+            assert time.monotonic() < deadline, project("logs", service).stdout[-3000:]
             time.sleep(0.2)
         else:
             return
@@ -158,7 +158,7 @@ def project(engine):
 def test_up_gives_jupyterlab_with_the_labs_behind_a_token_and_a_cluster_inside(project):
     project("up", "-d", "lab")
     here = f"http://127.0.0.1:{project.environment['PORT']}"
-    until_up(f"{here}/api")
+    until_up(project, "lab", f"{here}/api")
     assert get(f"{here}/api/contents/labs")[0] == 403
     status, body = get(f"{here}/api/contents/labs?token=a-token-of-the-test")
     assert status == 200

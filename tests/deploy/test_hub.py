@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD, ADMIN = "a-room-password", "an-administrator's-password-of-32-letters"
@@ -65,14 +66,14 @@ class Hub:
         """Ask for a server and follow the hub until it is there; then sign in to it."""
         async with session.get(f"{self.url}/hub/spawn") as page:
             assert page.status == 200, await page.text()
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(150):
             while True:
                 async with session.get(f"{self.url}/user/{name}/api/status") as answer:
                     if answer.status == 200 and answer.url.path == f"/user/{name}/api/status":
                         return
                 async with session.get(f"{self.url}/user/{name}/lab") as page:  # through the hub's OAuth
                     await page.read()
-                await asyncio.sleep(0.2)  # the page that a browser would look at again
+                await asyncio.sleep(0.5)  # the page that a browser would look at again
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +101,12 @@ async def hub(hub_settings):
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         made = Hub(f"http://127.0.0.1:{port}", output)
-        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
             while True:
                 assert process.poll() is None, output.read_text()[-3000:]
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"{made.url}/hub/health") as answer:
-                        if answer.status == 200:
+                        if answer.status == 200 and answer.url.path == "/hub/health":
                             break
                 await asyncio.sleep(0.1)  # it tells nobody that it listens
         yield made
@@ -116,11 +117,14 @@ async def hub(hub_settings):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        # a hub that failed leaves its proxy, in a session of its own
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(Path(folder, "jupyterhub-proxy.pid").read_text()), signal.SIGKILL)
 
 
 async def run(session: aiohttp.ClientSession, url: str, code: str) -> str:
     """What `code` prints in a new kernel of that server."""
-    token = next((c.value for c in session.cookie_jar.filter_cookies(f"{url}/").values() if c.key == "_xsrf"), "")
+    token = next((c.value for c in session.cookie_jar.filter_cookies(URL(f"{url}/")).values() if c.key == "_xsrf"), "")
     headers = {"X-XSRFToken": token}
     async with session.post(f"{url}/api/kernels", json={"name": "python3"}, headers=headers) as answer:
         assert answer.status == 201, await answer.text()
@@ -146,7 +150,9 @@ async def run(session: aiohttp.ClientSession, url: str, code: str) -> str:
     raise AssertionError("the kernel went away")
 
 
-SOLVED = "from workshop.lessons.progress import Progress; p = Progress(); p.record('tour', 'three truths', passed=True); "
+SOLVED = (
+    "from workshop.lessons.progress import Progress; p = Progress(); p.record('tour', 'three truths', passed=True); "
+)
 SHOWN = "from workshop.lessons.progress import Progress; p = Progress(); "
 SAY = "print(p.name, sorted(p.labs()), p.path.parent.parent.parent.parent.name)"
 
@@ -166,7 +172,7 @@ async def test_two_learners_have_a_lab_server_and_progress_of_their_own(hub):
         assert (solved, shown) == ("anna ['tour'] anna\n", "ben [] ben\n")
 
         # the instructor's board is a service of the hub, behind its own token
-        async with aiohttp.ClientSession() as stranger:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as stranger:
             async with stranger.get(f"{hub.url}/services/board/") as answer:
                 assert answer.status in (401, 403)
             async with stranger.get(f"{hub.url}/services/board/?token=a-token-of-the-board") as answer:
@@ -183,6 +189,13 @@ async def test_two_learners_have_a_lab_server_and_progress_of_their_own(hub):
 def test_a_password_that_is_too_short_is_refused_in_words():
     pytest.importorskip("jupyterhub", reason="jupyterhub is not installed")
     environment = {**os.environ, "ROOM_PASSWORD": "short", "ADMIN_PASSWORD": ADMIN}
-    command = [sys.executable, "-m", "jupyterhub", "-f", str(ROOT / "deploy/room/jupyterhub_config.py"), "--show-config"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterhub",
+        "-f",
+        str(ROOT / "deploy/room/jupyterhub_config.py"),
+        "--show-config",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd="/tmp")
     assert done.returncode != 0 and "set ROOM_PASSWORD, with 8 letters at least" in done.stdout + done.stderr

@@ -35,7 +35,15 @@ from workshop.kubelet.network import NetworkError
 from workshop.kubelet.runtimes import docker_logs
 from workshop.kubelet.runtimes import docker_objects as objects
 from workshop.kubelet.runtimes import docker_streams as streams
-from workshop.kubelet.runtimes.docker_engine import FAILURES, connect, dial_inside, is_here, may_lower_oom, reference, refusal
+from workshop.kubelet.runtimes.docker_engine import (
+    FAILURES,
+    connect,
+    dial_inside,
+    is_here,
+    may_lower_oom,
+    reference,
+    refusal,
+)
 from workshop.kubelet.runtimes.networking import NodeNetwork
 
 log = logging.getLogger(__name__)
