@@ -26,10 +26,10 @@ RUN python3 -m venv /opt/workshop/venv \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY workshop ./workshop
+COPY labs ./labs
+COPY tools/jupyterlab ./tools/jupyterlab
 RUN /opt/workshop/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --no-index . \
     && rm -r /opt/workshop/source/*
-COPY labs /opt/workshop/labs
-COPY tools/jupyterlab/overrides.json /opt/workshop/venv/share/jupyter/lab/settings/overrides.json
 COPY deploy/container/start.py /opt/workshop/start.py
 
 # no useradd in the smallest bases: two lines do the same

@@ -13,23 +13,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import sys
 from pathlib import Path
 
-LABS, HOME = Path("/opt/workshop/labs"), Path(os.environ.get("HOME", "/home/learner"))
+from workshop.lessons import home
 
-
-def fill(source: Path, target: Path) -> None:
-    """Copy what is not there yet; what a learner has changed stays."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.rglob("*")):
-        place = target / path.relative_to(source)
-        if path.is_dir():
-            place.mkdir(exist_ok=True)
-        elif not place.exists():
-            shutil.copyfile(path, place)
+HOME = Path(os.environ.get("HOME", "/home/learner"))
 
 
 def alone(more: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -47,7 +37,9 @@ def alone(more: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def main() -> int:
     """The exit status of what was started."""
-    fill(LABS, HOME / "labs")
+    labs = home.source()
+    if labs is not None:
+        home.fill(labs, HOME / "labs")
     given = sys.argv[1:]
     argv, environment = (given, dict(os.environ)) if given and not given[0].startswith("-") else alone(given)
     child = os.posix_spawnp(argv[0], argv, environment)

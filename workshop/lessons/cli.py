@@ -1,4 +1,4 @@
-"""`workshop instructor`, `join` and `leave`."""
+"""`workshop lab`, `instructor`, `join` and `leave`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,31 @@ async def _serve(app: object, host: str, port: int) -> None:
         await run(app, host, port, stop, say)
     except OSError as error:
         raise ClusterError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def lab(arguments: argparse.Namespace) -> int:
+    """A folder with the labs, and JupyterLab in it; in a checkout `make lab` does the same without a copy."""
+    from pathlib import Path
+
+    from . import home
+
+    labs = home.source()
+    if labs is None:
+        raise ClusterError("this installation has no labs: install the wheel, or run from a checkout of the workshop")
+    target = Path(arguments.directory).resolve()
+    copied = home.fill(labs, target)
+    print(f"{target}: {', '.join(copied)}" if copied else f"{target} has every lab already")
+    if arguments.copy:
+        return 0
+    try:
+        import jupyterlab.labapp
+    except ImportError:
+        raise ClusterError("JupyterLab is not installed in this environment: pip install jupyterlab") from None
+    sys.stdout.flush()
+    os.chdir(target)
+    root = ["--allow-root"] if os.geteuid() == 0 else []
+    jupyterlab.labapp.main(["--ServerApp.ip=127.0.0.1", *root, home.INDEX])
+    return 0
 
 
 def join(arguments: argparse.Namespace) -> int:

@@ -90,6 +90,9 @@ def parser() -> argparse.ArgumentParser:
     board = command("board", "workshop.views.cli:board", "the live board as a web page on this machine")
     board.add_argument("--port", type=int, default=0, help="which port (default: a free one)")
     board.add_argument("--kubeconfig", metavar="FILE", help="of any other cluster, in place of one of the workshop's")
+    lab = command("lab", "workshop.lessons.cli:lab", "the labs in a folder of yours, opened in JupyterLab")
+    lab.add_argument("directory", nargs="?", default="labs", help="where to (default ./labs); what is there stays")
+    lab.add_argument("--copy", action="store_true", help="only copy them")
     instructor = command(
         "instructor", "workshop.lessons.cli:instructor", "a board of who is where in a room of learners"
     )
