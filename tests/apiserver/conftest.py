@@ -118,7 +118,10 @@ def caller(server: ApiServer) -> Api:
             sent.append(message)
 
         await server.app(scope, receive, send)
-        told = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+        told: dict[str, str] = {}
+        for name, value in sent[0]["headers"]:
+            key = name.decode()
+            told[key] = f"{told[key]}, {value.decode()}" if key == "warning" and key in told else value.decode()
         return Answer(sent[0]["status"], told, b"".join(m.get("body", b"") for m in sent[1:]))
 
     return call

@@ -121,7 +121,7 @@ async def main() -> None:
         count = 0
         for case in made:
             count += 1
-            told = await real.ask(f"{name} {options.updates}", case, versions["real"])
+            told = await real.ask(f"{name} {'update' if options.updates else False}", case, versions["real"])
             try:
                 body = case.body.replace(b"@RV@", versions["ours"].encode())
                 said = await ours.call(case.method, case.path, body, case.content_type)
@@ -130,6 +130,10 @@ async def main() -> None:
                 continue
             for line in difference(comparable(told), comparable(said)):
                 found[line].append(case.name)
+        if options.updates:
+            gone = cases.teardown(base)
+            await real._real.call(gone.method, gone.path, gone.body, gone.content_type)
+            await ours.call(gone.method, gone.path, gone.body, gone.content_type)
         for line, names in found.items():
             everywhere[line].extend(f"{name} {each}" for each in names)
         wrong = len({case for each in found.values() for case in each})
@@ -147,4 +151,5 @@ async def main() -> None:
     await ours.stop()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -62,3 +62,20 @@ def updates(base: Obj) -> Iterator[Case]:
         if what.startswith("metadata.resourceVersion") or "wrong type" in what:
             continue
         yield Case(f"update {what}", "PUT", path, json.dumps(obj).encode())
+    for subresource in ("status",):
+        yield from _through(base, subresource)
+
+
+def _through(base: Obj, subresource: str) -> Iterator[Case]:
+    """Mutations of the part that is written through a door of its own."""
+    resource = resources.for_kind(base["apiVersion"], base["kind"])
+    if resource is None or resource.subresource(subresource) is None or not base.get(subresource):
+        return
+    path = path_of(base, True, subresource) + "?dryRun=All"
+    for what, obj in mutations({**{name: base[name] for name in ("apiVersion", "kind")}, subresource: base[subresource]}):
+        if what.startswith(subresource):
+            yield Case(f"{subresource} {what}", "PUT", path, json.dumps({**base, **obj}).encode())
+
+
+def teardown(base: Obj) -> Case:
+    return Case("teardown", "DELETE", path_of(base, True) + "?gracePeriodSeconds=0")

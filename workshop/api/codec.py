@@ -37,7 +37,7 @@ def loads(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
             raise ValueError(wrong) from None
         if isinstance(error, RecursionError):
             raise ValueError("exceeded max depth") from None
-        value = json.loads(text)  # only its encoding was bad
+        value = without_surrogates(json.loads(text))  # only its encoding was bad
     brackets = (data.count(b"{") + data.count(b"[")) if isinstance(data, bytes) else data.count("{") + data.count("[")
     if brackets > max_depth and depth(value) > max_depth:  # few texts have so many brackets at all
         raise ValueError("exceeded max depth")
@@ -72,6 +72,22 @@ def depth(value: Any) -> int:
         level += 1
         row = [child for node in row for child in _children(node) if isinstance(child, (dict, list))]
     return level
+
+
+def may_have_surrogates(text: bytes | str) -> bool:
+    return (b"\\ud" in text or b"\\uD" in text) if isinstance(text, bytes) else ("\\ud" in text or "\\uD" in text)
+
+
+def without_surrogates(value: Any) -> Any:
+    """Half a pair (`\\ud800`) is no character: U+FFFD stands for it, as in Go."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [without_surrogates(child) for child in value]
+    if isinstance(value, dict):
+        for key in list(value):
+            value[without_surrogates(key)] = without_surrogates(value.pop(key))
+    return value
 
 
 def _children(node: Any) -> Iterable[Any]:
@@ -122,13 +138,14 @@ def _paths(value: Any, path: str) -> Iterator[str]:
 # --- YAML ----------------------------------------------------------------------------------------------------------
 
 
-def load_yaml(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
-    """One YAML document as the JSON it stands for. Raises ValueError, also for an alias bomb."""
-    documents = load_yaml_all(data, max_depth)
+def load_yaml(data: bytes | str, max_depth: int = MAX_DEPTH, doubled: list[str] | None = None) -> Any:
+    """One YAML document as the JSON it stands for. Raises ValueError, also for an alias bomb. What is wrong with keys
+    that are given twice is added to `doubled`."""
+    documents = load_yaml_all(data, max_depth, doubled)
     return documents[0] if documents else None
 
 
-def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH) -> list[Any]:
+def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH, doubled: list[str] | None = None) -> list[Any]:
     """All documents of a stream; empty ones are None."""
     import yaml  # only those who read YAML pay for it
 
@@ -137,16 +154,21 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH) -> list[Any]:
     text = data if isinstance(data, str) else data.decode(errors="replace")
     reader = Reader(MAX_YAML_NODES, max_depth)
     try:
-        return [reader.read(node) for node in yaml.compose_all(text, Loader=reader.loader) if node is not None]
+        found = [reader.read(node) for node in yaml.compose_all(text, Loader=reader.loader) if node is not None]
+        if doubled is not None:
+            doubled += reader.doubled
+        return found
     except yaml.YAMLError as error:
         raise ValueError(f"error converting YAML to JSON: yaml: {_where(error, text)}") from None
     except RecursionError:
-        raise ValueError("error converting YAML to JSON: yaml: exceeded max depth") from None
+        raise ValueError("error converting YAML to JSON: yaml: exceeded max depth of 10000") from None
 
 
 def _where(error: Any, text: str) -> str:
     """The problem and its line, counted as Go's yaml counts: parser errors from the line before, line 0 untold."""
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    if "nesting depth" in problem:
+        return "exceeded max depth of 10000"
     if "undefined alias" in problem:
         mark = error.problem_mark
         alias = text.splitlines()[mark.line][mark.column + 1 :]

@@ -18,12 +18,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from workshop.api import errors, json_syntax, quantity, schema
+from workshop.api import codec, errors, json_syntax, quantity, schema
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.api.schema import Field, Schema, Type
@@ -60,7 +60,8 @@ def loads(body: bytes | str) -> Any:
             made.pairs = items
         return made
 
-    return json.loads(body, object_pairs_hook=pairs)
+    value = json.loads(body, object_pairs_hook=pairs)
+    return codec.without_surrogates(value) if codec.may_have_surrogates(body) else value
 
 
 def decode(resource: Resource, body: bytes | str, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
@@ -79,24 +80,32 @@ def decode_kind(
         value = loads(body)
     except (ValueError, RecursionError) as error:
         text = body if isinstance(body, str) else body.decode("utf-8", "replace")
-        if isinstance(error, UnicodeDecodeError):  # Go reads what is no UTF-8 as U+FFFD
+        why = json_syntax.complaint(body)
+        if isinstance(error, UnicodeDecodeError) and not why:  # Go reads what is no UTF-8 as U+FFFD
             return decode_kind(api_version, kind, text, field_validation)
-        why = json_syntax.complaint(text)
         if isinstance(error, RecursionError):
             why = f"invalid character '{'[' if text.lstrip()[:1] == '[' else '{'}' exceeded max depth"
-        raise _unrecognized(kind, f"{why} ({_snippet(text)})") from error
-    return decode_value(api_version, kind, value, field_validation)
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body) from error
+    return decode_value(api_version, kind, value, field_validation, body)
 
 
-def decode_value(api_version: str, kind: str, value: Any, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
-    """`decode_kind` for a body that is parsed already (out of YAML or protobuf)."""
-    if not isinstance(value, dict):
-        go = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
-        said = f"json: cannot unmarshal {_word(value)} into Go value of type {go} ({_snippet(json.dumps(value))})"
-        raise _unrecognized(kind, said)
+def decode_value(
+    api_version: str,
+    kind: str,
+    value: Any,
+    field_validation: str = "Warn",
+    body: bytes | str = "{}",
+    doubled: Sequence[str] = (),
+) -> tuple[Obj, list[str]]:
+    """`decode_kind` for a `body` that is parsed already (out of YAML or protobuf); `doubled` are keys given twice."""
+    value = {} if value is None else value
+    _check_head(kind, value, body)
     given_kind, given_version = value.get("kind") or kind, value.get("apiVersion") or api_version
     if (given_kind, given_version) != (kind, api_version):
-        raise errors.bad_request(_cannot(given_kind, given_version, kind, _why_not(given_kind, given_version, kind)))
+        internal = f"{_package(api_version)}.{kind}"
+        raise errors.bad_request(
+            _cannot(given_kind, given_version, kind, _why_not(given_kind, given_version, internal))
+        )
     found = schema.for_kind(api_version, kind)
     if found is None:
         raise errors.bad_request(f'no kind "{kind}" is registered for version "{api_version}"')
@@ -104,11 +113,28 @@ def decode_value(api_version: str, kind: str, value: Any, field_validation: str 
         converted = convert(found, value)
     except DecodeError as error:
         raise errors.bad_request(_cannot(kind, api_version, kind, str(error))) from error
-    if converted.strict and field_validation == "Strict":
-        said = "strict decoding error: " + ", ".join(converted.strict)
+    if (converted.strict or doubled) and field_validation == "Strict":
+        twice = ["yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in doubled)] if doubled else []
+        said = "strict decoding error: " + ", ".join([*twice, *converted.strict])
         raise errors.bad_request(_cannot(kind, api_version, kind, said))
     head = {"kind": kind, "apiVersion": api_version}
-    return {**head, **converted.obj, **head}, converted.strict if field_validation == "Warn" else []
+    return {**head, **converted.obj, **head}, [*doubled, *converted.strict] if field_validation == "Warn" else []
+
+
+_HEAD = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+
+
+def _check_head(kind: str, value: Any, body: bytes | str) -> None:
+    """What upstream reads first of a body: an object, the texts `kind` and `apiVersion`."""
+    parsing = "couldn't get version/kind; json parse error: json: cannot unmarshal"
+    if not isinstance(value, dict):
+        raise _unrecognized(kind, f"{parsing} {_word(value)} into Go value of type {_HEAD}", body)
+    for name in ("apiVersion", "kind"):
+        if not isinstance(value.get(name, ""), str | None):
+            said = f"{parsing} {_word(value[name])} into Go struct field .{name} of type string"
+            raise _unrecognized(kind, said, body)
+    if (version := value.get("apiVersion") or "").count("/") > 1:
+        raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
 
 
 def _cannot(kind: str, api_version: str, wanted: str, why: str) -> str:
@@ -122,18 +148,27 @@ def _why_not(kind: Any, api_version: Any, wanted: str) -> str:
     return f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
-def _unrecognized(kind: str, why: str) -> errors.ApiError:
-    lead = f"the object provided is unrecognized (must be of type {kind})"
-    return errors.bad_request(f"{lead}: couldn't get version/kind; json parse error: {why}")
+def _package(api_version: str) -> str:
+    """The Go package of the internal types."""
+    group = api_version.rpartition("/")[0]
+    return "core" if group in ("", "events.k8s.io") else group.partition(".")[0]
 
 
-def _snippet(text: str) -> str:
-    """Go's `%v` of a body: a quoted start of it where it is long enough to be told, its bytes in hex otherwise."""
-    if not text:
+def _unrecognized(kind: str, why: str, body: bytes | str) -> errors.ApiError:
+    return errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({summary(body)})")
+
+
+SHOWN = 30
+"""Bytes of a body that nobody can read which the answer shows."""
+
+
+def summary(body: bytes | str) -> str:
+    """The start of a body: as text where it looks like JSON, in hex otherwise."""
+    raw = body.encode() if isinstance(body, str) else body
+    if not raw:
         return "<empty>"
-    if len(text) > 30:
-        return f"{text[:30]} ..."
-    return text if text[:1] == "{" else text.encode().hex()
+    start, more = raw[:SHOWN], " ..." if len(raw) > SHOWN else ""
+    return (start.decode(errors="replace") if raw[:1] == b"{" else start.hex()) + more
 
 
 def convert(root: Schema, value: dict[str, Any]) -> Converted:

@@ -14,6 +14,7 @@ Where a function takes a `resource` it takes a `workshop.api.resources.Resource`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -106,9 +107,17 @@ def _details(resource: str | _Named, name: str = "", **more: Any) -> dict[str, A
     return {"name": name, "group": group, "kind": kind, **more}
 
 
+_ESCAPE = re.compile(r"\\(?:u00([01][0-9a-f]|7f)|.)")
+_GO = {"07": "\\a", "0b": "\\v"}
+
+
 def quote(text: str) -> str:
     """A string as Go's `%q` prints it."""
-    return json.dumps(text, ensure_ascii=False).replace("\\u007f", "\\x7f")
+
+    def shown(found: re.Match[str]) -> str:
+        return _GO.get(found[1], f"\\x{found[1]}") if found[1] else found[0]
+
+    return _ESCAPE.sub(shown, json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f"))
 
 
 # --- 400 ---------------------------------------------------------------------------------------------------------
@@ -152,6 +161,11 @@ def method_not_supported(resource: str | _Named, action: str) -> ApiError:
 def not_allowed() -> ApiError:
     """A method that a path does not know, before anything asks which kind it is about."""
     return failure(405, "MethodNotAllowed", HTTP_REASONS[405][1], {})
+
+
+def unnamed(name: str) -> str:
+    """What is wrong with an object without a name that is sent to the path of `name`."""
+    return f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
 
 
 def not_acceptable(accepted: Iterable[str]) -> ApiError:

@@ -27,8 +27,9 @@ class _Wrong(Exception):
         self.at, self.context = at, context
 
 
-def complaint(text: str) -> str:
-    """The sentence about the first error in `text`; "" when it is well formed."""
+def complaint(body: bytes | str) -> str:
+    """The sentence about the first error in `body`; "" when it is well formed. Go looks at bytes, so do we."""
+    text = (body.encode(errors="replace") if isinstance(body, str) else body).decode("latin-1")
     try:
         _value_list(text)
     except _Wrong as wrong:
@@ -42,8 +43,7 @@ def complaint(text: str) -> str:
 def _quoted(char: str) -> str:
     if char in "'\"":
         return r"'\''" if char == "'" else "'\"'"
-    first = chr(char.encode()[0])  # Go looks at bytes
-    shown = json.dumps(first, ensure_ascii=False)[1:-1] if first < "\x80" else first
+    shown = json.dumps(char, ensure_ascii=False)[1:-1] if char < "\x80" else char
     return f"'{shown}'"
 
 

@@ -6,7 +6,9 @@ the graph is written out here, node by node, and the nodes are counted. Upstream
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import Any
 
 import yaml
@@ -16,10 +18,26 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
     """Without timestamps: JSON has none, so they stay text."""
 
 
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
+_INTEGER = re.compile(r"[-+]?(0x[0-9a-f_]+|0b[01_]+|0o?[0-7_]+|[0-9][0-9_]*)", re.IGNORECASE)
+_TAG = "tag:yaml.org,2002:"
+_NUMBERS = [
+    (_TAG + name, re.compile(f"(?:{found.pattern})$", re.IGNORECASE))
+    for name, found in (("int", _INTEGER), ("float", _NUMBER))
+]
+"""What Go's YAML takes for numbers: more than YAML 1.1 (`1e3`, `0o17`), but nothing sexagesimal (`12:30`)."""
 Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    first: [
+        *(_NUMBERS if first in "-+.0123456789" else ()),
+        *((tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) not in ("timestamp", "int", "float")),
+    ]
+    for first, resolvers in {**dict.fromkeys("+-.0123456789", ()), **yaml.SafeLoader.yaml_implicit_resolvers}.items()
 }
+for _letter in "yYnN":
+    Loader.yaml_implicit_resolvers[_letter] = [
+        (_TAG + "bool", re.compile(r"[yYnN]$")),
+        *Loader.yaml_implicit_resolvers.get(_letter, []),
+    ]
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "binary", "timestamp")}
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -37,6 +55,7 @@ class Reader:
         self.left = nodes
         self.max_depth = max_depth
         self.construct = yaml.constructor.SafeConstructor()
+        self.doubled: list[str] = []
 
     def read(self, node: Any, depth: int = 0, within: tuple[int, ...] = ()) -> Any:
         self.left -= 1
@@ -45,7 +64,7 @@ class Reader:
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         if depth >= self.max_depth:
-            raise ValueError("error converting YAML to JSON: yaml: exceeded max depth")
+            raise ValueError("error converting YAML to JSON: yaml: exceeded max depth of 10000")
         if id(node) in within:
             raise ValueError("error converting YAML to JSON: yaml: anchor value contains itself")
         inner = (*within, id(node))
@@ -57,8 +76,11 @@ class Reader:
             if key.tag == _MERGE:
                 self.merge(self.read(value, depth + 1, inner), merged)
             else:
-                own[self.key(key)] = self.read(value, depth + 1, inner)
-        return {**merged, **own}
+                name = self.key(key)
+                if name in own:
+                    self.doubled.append(f"line {key.start_mark.line + 1}: key {json.dumps(name)} already set in map")
+                own[name] = self.read(value, depth + 1, inner)
+        return dict(sorted({**merged, **own}.items()))  # as it comes to the reader of JSON upstream
 
     def merge(self, value: Any, into: dict[str, Any]) -> None:
         for source in value if isinstance(value, list) else [value]:
@@ -85,6 +107,10 @@ class Reader:
             return node.value
         if node.tag not in _SCALARS:
             return node.value  # a local tag (`!thing`) on a scalar: its text
+        if node.tag == _TAG + "bool" and len(node.value) == 1:
+            return node.value in "yY"
+        if node.tag in (_TAG + "int", _TAG + "float"):
+            return _number(node.value, node.tag)
         try:
             value = self.construct.construct_object(node)
         except (ValueError, KeyError):
@@ -94,4 +120,25 @@ class Reader:
             ) from None
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("error converting YAML to JSON: json: unsupported value: " + _go_float(value))
+        if isinstance(value, bytes):
+            return value.decode(errors="replace")
         return value if isinstance(value, (str, int, float, bool)) or value is None else node.value
+
+
+def _number(text: str, tag: str) -> Any:
+    """An integer in Go's notation, or another number. Raises ValueError."""
+    bare = text.replace("_", "")
+    sign, digits = (bare[0], bare[1:]) if bare[:1] in ("-", "+") else ("", bare)
+    if digits[:1].isdigit() and digits.isascii():
+        octal = digits[0] == "0" and digits.isdigit() and len(digits) > 1
+        try:
+            return int(sign + ("0o" + digits[1:] if octal else digits), 0)
+        except ValueError:
+            pass
+    if _NUMBER.fullmatch(bare):
+        value = float(bare.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if not math.isfinite(value):
+            raise ValueError("error converting YAML to JSON: json: unsupported value: " + _go_float(value))
+        return int(value) if value.is_integer() and abs(value) < 1e21 else value
+    short = tag.replace(_TAG, "!!")
+    raise ValueError(f"error converting YAML to JSON: yaml: cannot decode !!str `{text}` as a {short}")

@@ -97,6 +97,9 @@ class Dispatch:
             return text_response(
                 '{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}'
             )
+        first, _, rest = request.path.strip("/").partition("/")
+        if (first == "api" and rest) or (first == "apis" and self._discovery.knows(rest.partition("/")[0])):
+            raise errors.no_such_path()
         return text_response("404 page not found\n", 404)
 
     @staticmethod
@@ -118,7 +121,11 @@ class Dispatch:
 
     async def _resource(self, request: Request, res: Resource) -> Response:
         sub = request.info.subresource
-        if res.group_resource in DEPRECATED:
+        if request.info.namespace and not res.namespaced and res.plural != "namespaces":
+            raise errors.no_such_path()
+        if request.method == "HEAD":
+            raise errors.not_allowed()
+        if res.group_resource in DEPRECATED and request.info.verb in res.verbs:
             request.warnings.append(DEPRECATED[res.group_resource])
         if not res.persisted:
             return await self._answered(request, res)
@@ -136,7 +143,11 @@ class Dispatch:
         """Kinds that are posted and answered, never stored: reviews, bindings; and the old component statuses."""
         info = request.info
         if info.verb not in res.verbs:
-            raise errors.method_not_supported(res, info.verb)
+            raise (
+                errors.not_allowed()
+                if res.plural == "componentstatuses"
+                else errors.method_not_supported(res, info.verb)
+            )
         if res.plural == "bindings":
             return await self._subresources.bind(request, res)
         if res.plural == "componentstatuses":
@@ -159,7 +170,10 @@ class Dispatch:
         if request.info.verb == "get":
             found = next((c for c in items if c["metadata"]["name"] == request.info.name), None)
             if found is None:
-                raise errors.not_found(res, request.info.name)
+                raise errors.failure(
+                    404, "NotFound", f'componentstatus "{request.info.name}" not found',
+                    {"name": request.info.name, "kind": "componentstatus"},
+                )  # fmt: skip
             return forms.one(request, res, found, form, now)
         listed: dict[str, Any] = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}
         if form.form == "Table":

@@ -117,7 +117,7 @@ class CustomKind:
 
     def unrecognized(self, why: str, text: str) -> errors.ApiError:
         lead = f"the object provided is unrecognized (must be of type {self.kind})"
-        return errors.bad_request(f"{lead}: {why} ({decode._snippet(text)})")
+        return errors.bad_request(f"{lead}: {why} ({decode.summary(text)})")
 
     def _coerce(self, obj: Obj) -> list[str]:
         try:

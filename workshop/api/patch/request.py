@@ -76,6 +76,9 @@ def _check_shape(kind: str, body: Any, lax: bool) -> None:
         )
         if body is not None and not isinstance(body, list):
             wrong = f"json: cannot unmarshal {_go_kind(body)} into Go value of type {whole}"
+        elif body is not None and None in body:
+            why = "the server rejected our request due to an error in our request"
+            raise errors.failure(422, "Invalid", why, {})
         elif odd := [item for item in body or () if not isinstance(item, dict)]:
             wrong = f"json: cannot unmarshal {_go_kind(odd[0])} into Go value of type {one}"
     elif kind == "merge" and (body is None or (lax and not isinstance(body, dict))):
@@ -131,12 +134,27 @@ def check_applied(applied: Obj, api_version: str, kind: str, name: str) -> None:
         raise errors.bad_request(text)
 
 
+_METADATA = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+    "managedFields",
+)  # fmt: skip
+
+
+def _place(field: str) -> int:
+    """Where Go writes a field of the metadata."""
+    return _METADATA.index(field) if field in _METADATA else len(_METADATA)
+
+
 def refused(patch: Patch, changed: Obj, why: str) -> errors.ApiError:
     """422 for a changed object that does not decode: `why` as decoding words it (`strict decoding error: …`)."""
     if patch.kind == "strategic":
         shown = strategic.go_text(patch.body)
     else:
-        shown = codec.dumps({key: changed[key] for key in sorted(changed)}).decode()
+        told = {key: changed[key] for key in sorted(changed)}
+        if isinstance(metadata := told.get("metadata"), dict):
+            told["metadata"] = {key: metadata[key] for key in sorted(metadata, key=_place)}
+        shown = codec.dumps(told).decode()
     return errors.invalid(
         "", "", [errors.cause("FieldValueInvalid", f"Invalid value: {errors.quote(shown)}: {why}", "patch")]
     )

@@ -26,6 +26,12 @@ encode = msgspec.json.encode
 _AGGREGATED = "apidiscovery.k8s.io"
 
 
+def _only_read(path: str) -> bool:
+    """Upstream answers any method where it stitches the documents together itself."""
+    parts = path.strip("/").split("/")
+    return parts[0] == "api" or (parts[0] == "apis" and len(parts) == 3)
+
+
 class Discovery:
     """Documents are rendered once and kept until what is served changes."""
 
@@ -51,6 +57,15 @@ class Discovery:
     def handle(self, request: Request) -> Response | None:
         """The answer to a discovery path; None if it is none."""
         self._refresh()
+        answer = self._answer(request)
+        if answer is not None and request.method not in ("GET", "HEAD") and _only_read(request.path):
+            raise errors.not_allowed()
+        return answer
+
+    def knows(self, group: str) -> bool:
+        return group in self._versions
+
+    def _answer(self, request: Request) -> Response | None:
         match request.path.rstrip("/").split("/")[1:]:
             case ["api"]:
                 return self._negotiated(request, self._core, legacy=True)

@@ -31,6 +31,8 @@ class Health:
         """The answer; None if the path is not one of these."""
         match request.path.strip("/").split("/"):
             case ["version"]:
+                if request.method not in ("GET", "HEAD"):
+                    raise errors.not_allowed()
                 return json_response(version())
             case ["metrics"]:
                 return Response(200, self.metrics.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
@@ -41,7 +43,7 @@ class Health:
             case ["healthz" | "livez" | "readyz" as kind, name]:
                 check = self._checks(kind).get(name)
                 if check is None:
-                    raise errors.no_such_path()
+                    return text_response("404 page not found\n", 404)
                 problem = await check()
                 return (
                     text_response("ok") if _fine(problem) else text_response(f"internal server error: {problem}\n", 500)

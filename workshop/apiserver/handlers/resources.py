@@ -92,7 +92,7 @@ class Resources:
         request.warnings.extend(warnings)
         request.sent(body)
         if not body.get("metadata", {}).get("name"):
-            raise errors.bad_request("name must be provided")
+            raise errors.bad_request(errors.unnamed(info.name))
         name, version = body["metadata"]["name"], body["metadata"].get("resourceVersion") or "0"
         if name != info.name:
             raise errors.bad_request(
@@ -108,6 +108,7 @@ class Resources:
         written = await self.writer.update(
             resource, info.namespace, info.name, replaced, options, subresource,
             create_if_missing=self.writer.strategies.of(resource).allows_create_on_update,
+            uid=body["metadata"].get("uid") or None,
         )  # fmt: skip
         status = 201 if written.created else 200
         return forms.one(request, resource, written.obj, form, self.clock.now(), status)
@@ -162,10 +163,6 @@ JOBS_ORPHAN = (
 )
 
 
-SNIPPET = 30
-"""Bytes of a body that nobody can read which the answer shows."""
-
-
 def success(resource: Resource, obj: Obj) -> Obj:
     """The Status of a deletion."""
     details = {"name": obj["metadata"]["name"], "kind": resource.plural, "uid": obj["metadata"]["uid"]}
@@ -205,12 +202,12 @@ def _read_body(
     if media == JSON:
         return decode.decode_kind(api_version, kind, body, field_validation)
     value: Any
+    doubled: list[str] = []
     try:
-        value = protobuf.decode(body) if media == PROTOBUF else codec.load_yaml(body)
+        value = protobuf.decode(body) if media == PROTOBUF else codec.load_yaml(body, doubled=doubled)
     except ValueError as error:
         lead = f"the object provided is unrecognized (must be of type {kind})"
         why = str(error).removeprefix("error converting YAML to JSON: ")
-        said = body[:SNIPPET].hex() + (" ..." if len(body) > SNIPPET else "")
-        raise errors.bad_request(f"{lead}: {why} ({said})") from None
+        raise errors.bad_request(f"{lead}: {why} ({decode.summary(body)})") from None
     assert media in (PROTOBUF, YAML)
-    return decode.decode_value(api_version, kind, value, field_validation)
+    return decode.decode_value(api_version, kind, value, field_validation, body, doubled)

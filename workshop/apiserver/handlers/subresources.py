@@ -86,8 +86,7 @@ class Subresources:
             request.warnings.extend(warnings)
             name = given.get("metadata", {}).get("name")
             if not name:
-                why = f"the name of the object ({info.name} based on URL) was undeterminable: name must be provided"
-                raise errors.bad_request(why)
+                raise errors.bad_request(errors.unnamed(info.name))
             if name != info.name:
                 raise errors.bad_request(
                     f"the name of the object ({name}) does not match the name on the URL ({info.name})"

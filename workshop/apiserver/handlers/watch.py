@@ -142,8 +142,11 @@ def _wants_initial_events(request: Request) -> bool | None:
     if "sendInitialEvents" not in request.query:
         if match:
             text = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            cause = errors.cause("FieldValueForbidden", text, "resourceVersionMatch")
-            raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
+            causes.append(errors.cause("FieldValueForbidden", text, "resourceVersionMatch"))
+            if match != "NotOlderThan":
+                text = f'Unsupported value: "{match}": supported values: "NotOlderThan"'
+                causes.append(errors.cause("FieldValueNotSupported", text, "resourceVersionMatch"))
+            raise errors.invalid("ListOptions.meta.k8s.io", "", causes)
         return None
     wanted = request.flag("sendInitialEvents")
     if match != "NotOlderThan":

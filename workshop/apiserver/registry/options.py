@@ -58,6 +58,13 @@ def write_options(request: Request) -> WriteOptions:
     manager = request.option("fieldManager")
     if len(manager) > 128:
         causes.append(errors.cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"))
+    for position, char in enumerate(manager):
+        if not char.isprintable():
+            said = (
+                f"Invalid value: {errors.quote(manager)}: invalid character U+{ord(char):04X} (at position {position})"
+            )
+            causes.append(errors.cause("FieldValueInvalid", said, "fieldManager"))
+            break
     if causes:
         raise errors.invalid(f"{kind}.meta.k8s.io", "", causes)
     return WriteOptions(

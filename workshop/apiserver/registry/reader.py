@@ -11,6 +11,7 @@ Upstream: apiserver/pkg/storage/cacher/cacher.go (GetList), apiserver/pkg/storag
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -101,13 +102,12 @@ def served_obj(resource: Resource, stored: Stored) -> Obj:
     return convert(stored.obj, resource.api_version)
 
 
-def version_number(text: str) -> int:
-    """A resourceVersion as a number. Raises ApiError 400."""
+def version_number(text: str, code: int = 400) -> int:
+    """A resourceVersion as a number. Raises ApiError: 400, or the 500 that upstream gives to the read of one object."""
     if not text.isascii() or not text.isdigit():
-        raise errors.bad_request(
-            f'invalid resource version: resourceVersion: Invalid value: "{text}": '
-            f'strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
+        quoted = errors.quote(text)
+        why = f"resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: invalid syntax"
+        raise errors.failure(500, "", why) if code == 500 else errors.bad_request(f"invalid resource version: {why}")
     return int(text)
 
 
@@ -132,7 +132,7 @@ class Reader:
         """
         key = resource.storage_key(namespace or None, name)
         if version:
-            await self._cacher.wait_until(version_number(version))
+            await self._cacher.wait_until(version_number(version, 500))
             found: Stored | None = self._cacher.shelf(resource.storage_key()).items.get(key)
         elif self._cacher.trusts_progress:
             await self._cacher.consistent()
@@ -239,6 +239,12 @@ def _decode_token(text: str, prefix: str) -> tuple[str, int]:
             or ".." in start
         ):
             raise ValueError
+    except binascii.Error:
+        at = next(
+            (i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "-_"))), len(text) // 4 * 4
+        )
+        why = f"illegal base64 data at input byte {min(at, max(0, len(text) - 1))}"
+        raise errors.bad_request(f"invalid continue token: continue key is not valid: {why}") from None
     except (ValueError, KeyError, TypeError):
         raise errors.bad_request("continue key is not valid") from None
     return prefix + start.rstrip("\0"), revision

@@ -259,13 +259,17 @@ class Writer:
             raise errors.invalid(
                 resource.group_resource, name, [errors.cause("FieldValueInvalid", why, "metadata.resourceVersion")]
             )
+        if not (not wanted or (wanted.isascii() and wanted.isdigit())):
+            raise errors.failure(500, "", f"strconv.ParseUint: parsing {errors.quote(wanted)}: invalid syntax")
         if wanted and wanted != before["resourceVersion"]:
             raise _Stale
-        for field in ("uid", "creationTimestamp", "namespace", "name", "selfLink", "resourceVersion"):
+        for field in ("creationTimestamp", "namespace", "name", "selfLink", "resourceVersion"):
             if field in before:
                 metadata[field] = before[field]
-        for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-            _keep(metadata, before, field)
+        for field in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            if not metadata.get(field):  # another one is for validation to refuse
+                _keep(metadata, before, field)
+        _keep(metadata, before, "generation")
         write = Write(resource, options, subresource, self._clock.now())
         new = _defaulted(resource, new)
         if not applying:
@@ -379,17 +383,20 @@ class _Stale(Exception):
 
 
 def _check_identity(resource: Resource, name: str, namespace: str, new: Obj, old: Obj, uid: str | None) -> None:
-    if new.get("name", name) != name:
+    if not new.get("name"):
+        raise errors.bad_request(errors.unnamed(name))
+    if new["name"] != name:
         raise errors.bad_request(f"the name of the object ({new['name']}) does not match the name on the URL ({name})")
     if new.get("namespace", namespace) != namespace and resource.namespaced:
         raise errors.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
-    wanted = uid or new.get("uid")
-    if wanted and wanted != old["uid"]:
+    if uid and uid != old["uid"]:
+        key = resource.storage_key(namespace or None, name)
         raise errors.conflict(
             resource, name,
-            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {old['uid']}",
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['uid']}",
         )  # fmt: skip
 
 
