@@ -666,7 +666,7 @@ async def test_bodies_that_are_refused(api: Api, body: Any, content_type: str, c
 
 
 async def test_other_forms_of_a_body(api: Api) -> None:
-    assert (await api("POST", MAPS, "kind: ConfigMap\nmetadata: {name: y}\ndata: {a: b}\n", YAML)).status == 201
+    assert (await api("POST", MAPS, "kind: ConfigMap\nmetadata: {name: yy}\ndata: {a: b}\n", YAML)).status == 201
     metadata, data = b"\x0a\x01p", b"\x0a\x01a\x12\x01b"
     raw = b"\x0a%c%b\x12%c%b" % (len(metadata), metadata, len(data), data)
     kind = b"\x0a\x02v1\x12\x09ConfigMap"
