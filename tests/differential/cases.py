@@ -72,7 +72,9 @@ def _through(base: Obj, subresource: str) -> Iterator[Case]:
     if resource is None or resource.subresource(subresource) is None or not base.get(subresource):
         return
     path = path_of(base, True, subresource) + "?dryRun=All"
-    for what, obj in mutations({**{name: base[name] for name in ("apiVersion", "kind")}, subresource: base[subresource]}):
+    for what, obj in mutations(
+        {**{name: base[name] for name in ("apiVersion", "kind")}, subresource: base[subresource]}
+    ):
         if what.startswith(subresource):
             yield Case(f"{subresource} {what}", "PUT", path, json.dumps({**base, **obj}).encode())
 
