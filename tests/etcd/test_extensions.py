@@ -146,11 +146,13 @@ def test_a_change_is_applied_only_when_its_commitment_is_on_disk() -> None:
     """Or a member that restarts would count the votes of a configuration that is two changes old."""
     follower = Raft(1, Configuration(frozenset({1, 2, 3})), Random(1), log_of([1]), HardState(1))
     change = Entry(1, 2, b"add 4", True)
-    follower.step(Message("append", 2, 1, term=1, index=1, log_term=1, entries=(change, Entry(1, 3, b"x")), commit=3))
+    follower.step(Message("append", 2, 1, term=1, index=1, log_term=1, entries=(change, Entry(1, 3, b"x")), commit=1))
+    follower.advance(follower.ready())
+    follower.step(Message("heartbeat", 2, 1, term=1, commit=3))
     first = follower.ready()
+    assert first.hard_state == HardState(1, 0, 3) and first.committed == []
     follower.advance(first)
-    assert first.hard_state == HardState(1, 0, 3) and [e.index for e in first.committed] == [1]
-    assert [e.index for e in follower.ready().committed] == [2, 3]
+    assert [entry.index for entry in follower.ready().committed] == [2, 3]
 
 
 def test_nobody_stands_for_election_with_a_change_committed_and_not_applied() -> None:

@@ -287,12 +287,11 @@ class Raft:
     def _hard_state(self) -> HardState | None:
         """What is to be written. The commit mark alone is not worth an fsync, the next leader finds it again; but a
         change of membership counts once it is applied, so it must be known as committed before that."""
-        state = HardState(self.term, self.vote, self.log.committed)
-        blocked = any(entry.change for entry in self.log.between(self._safe() + 1, self.log.committed))
-        return state if state[:2] != self.saved[:2] or blocked else None
-
-    def _safe(self) -> int:
-        return max(self.saved.commit, self.log.applied)
+        if (self.term, self.vote) == self.saved[:2]:
+            safe = max(self.saved.commit, self.log.applied)
+            if self.log.committed <= safe or not any(e.change for e in self.log.between(safe + 1, self.log.committed)):
+                return None
+        return HardState(self.term, self.vote, self.log.committed)
 
     def _to_apply(self) -> list[Entry]:
         """What is committed and on this disk, up to a change of membership that is not yet on record as committed."""
