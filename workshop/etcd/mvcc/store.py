@@ -8,7 +8,7 @@ Two views of the same records:
 
 Compaction has two steps, so that it never stops service: the first only moves a mark. The second takes away what was
 superseded up to the mark: not by a search through everything, but from a queue in which each version was put at
-the revision that ended it. A slice of 500 takes 2 ms; one pass over a million keys took 6 seconds.
+the revision that ended it. A slice takes a millisecond; one pass over a million keys took 6 seconds.
 
 
 Everything is in memory, on disk there are the log and snapshots of the whole (`wal.py`, `snapshot.py`). An embedded
