@@ -14,6 +14,27 @@ MAPS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDA
 ONLY = {"matchLabels": {"asked": "yes"}}
 
 
+#: A policy's variables, and a validation that names them.
+VARIABLES = [
+    ([("a", "1 == 1")], "variables.a"),
+    ([("a", "object.x")], "variables.a"),
+    ([("a", "1 == 1")], "variables.b"),
+    ([("a", "variables.b"), ("b", "1")], "variables.a == 1"),
+    ([("a", "1")], "variables.a == 'x'"),
+    ([("a", "1"), ("b", "variables.a == 1")], "variables.b"),
+    ([("a", "[1, 2]")], "variables.a.all(x, x > 0)"),
+    ([("a", "{'x': 1}")], "variables.a.x == 1"),
+    ([("a", "'s'")], {"expression": "true", "messageExpression": "variables.a"}),
+    ([("a", "object.s")], {"expression": "true", "messageExpression": "variables.a"}),
+    ([("a", "variables.a")], "true"),
+    ([("a", "authorizer.requestResource")], "variables.a.check('get').allowed()"),
+    ([("a", "timestamp('2020-01-01T00:00:00Z')")], "variables.a < timestamp('2021-01-01T00:00:00Z')"),
+    ([("a", "quantity('1')")], "variables.a.isGreaterThan(quantity('0'))"),
+    ([("a", "1 == 1")], "has(variables.a) && variables.a"),
+    ([], "variables.a"),
+]
+
+
 def policy(*expressions: str | Obj, **spec: Any) -> Obj:
     validations = [e if isinstance(e, dict) else {"expression": e} for e in expressions]
     constraints = {"resourceRules": [MAPS], "objectSelector": ONLY}
@@ -149,6 +170,9 @@ def refused() -> dict[str, Obj]:
         "policy: bad variable": policy("true", variables=[{"name": "1a", "expression": "true"}]),
         "policy: broken variable": policy("true", variables=[{"name": "a", "expression": "foo"}]),
         "policy: variable twice": policy("true", variables=[{"name": "a", "expression": "1"}, {"name": "a", "expression": "2"}]),
+        **{f"policy: variables {number}": policy(*rest, variables=[{"name": name, "expression": text} for name, text in own])
+           for number, (own, *rest) in enumerate(VARIABLES)},
+        "policy: has without variables": policy("has(variables.a)"),
         "policy: bad condition": policy("true", matchConditions=[{"name": "", "expression": "1"}]),
         "policy: condition twice": policy("true", matchConditions=[{"name": "a", "expression": "true"}] * 2),
         "policy: bad failurePolicy": policy("true", failurePolicy="Foo"),

@@ -1,40 +1,91 @@
 """Which variables the expressions of policies and match conditions may name.
 
-Upstream: apiserver/pkg/admission/plugin/cel/compile.go.
+A policy's own variables have the types of their expressions: each is known to the checker as `variables.NAME`.
+Upstream: apiserver/pkg/admission/plugin/cel/{compile,composition}.go.
 """
 
 from __future__ import annotations
 
-from workshop.api.cel.environment import CompileError, Environment
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from workshop.api.cel.environment import BASIC, CompileError, Environment
+from workshop.api.cel.library import OPAQUE, SCALARS
 from workshop.api.cel.literals import as_maps, told_of
 
 ALWAYS = {
     "object": "dyn", "oldObject": "dyn", "request": "dyn", "authorizer": "authorizer",
     "authorizer.requestResource": "resource_check",
 }  # fmt: skip
-OF_POLICIES = {"namespaceObject": "dyn", "variables": "dyn"}
+OF_POLICIES = {"namespaceObject": "dyn"}
+_NAMED = re.compile(r"(?<![\w.])variables\s*\.\s*(\w+)")
+_HAS = re.compile(r"\bhas\(\s*variables\s*\.\s*\w+\s*\)")
+_TYPES = {text.lower(): name for name, text in OPAQUE.items()}
+
+
+def named(text: str) -> list[str]:
+    """The policy's variables in an expression."""
+    return _NAMED.findall(text)
 
 
 def variables(params: bool, conditions_only: bool = False) -> dict[str, str]:
-    """`params` where the policy has a paramKind; webhooks' conditions know the request alone."""
+    """Those to run with. `params` where the policy has a paramKind; webhooks' conditions know the request alone."""
     if conditions_only:
         return ALWAYS
-    return {**ALWAYS, **OF_POLICIES, **({"params": "dyn"} if params else {})}
+    return {**ALWAYS, **OF_POLICIES, "variables": "dyn", **({"params": "dyn"} if params else {})}
 
 
-def wrong(text: str, want: str, params: bool, conditions_only: bool = False) -> str:
+@lru_cache(maxsize=4)
+def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, str], ...]) -> Environment:
+    known = dict(variables(params, conditions_only))
+    known.pop("variables", None)
+    return Environment(known | {f"variables.{name}": kind for name, kind in own})
+
+
+def _checked(text: str, params: bool, conditions_only: bool, own: Mapping[str, str] | None, want: str = "") -> str:
+    """The type of the result. `own`: the variables and their types; None for a policy without any. Raises
+    CompileError."""
+    for found in _NAMED.finditer(text):
+        if own is None:
+            raise CompileError(_told(text, found.start(), "undeclared reference to 'variables' (in container '')"))
+        if found[1] not in own:
+            raise CompileError(_told(text, text.index(".", found.start()), f"undefined field '{found[1]}'"))
+    text = _HAS.sub(lambda found: "true".ljust(len(found[0])), text)  # each of them is there
+    return _checker(params, conditions_only, tuple((own or {}).items())).compile(text, want).result
+
+
+def _told(text: str, position: int, why: str) -> str:
+    before = text[:position].split("\n")
+    row, column = len(before), len(before[-1])
+    return f"ERROR: <input>:{row}:{column + 1}: {why}\n | {text.split(chr(10))[row - 1]}\n | {'.' * column}^"
+
+
+def wrong(
+    text: str, want: str, params: bool, conditions_only: bool = False, own: Mapping[str, str] | None = None
+) -> str:
     """What is wrong with an expression; "" if nothing is."""
     try:
-        Environment(variables(params, conditions_only)).compile(text, want)
+        _checked(text, params, conditions_only, own, want)
     except CompileError as error:
         return str(error) if str(error).startswith("must evaluate") else f"compilation failed: {error}"
     return ""
 
 
-def wrong_mutation(text: str, patch: bool, params: bool) -> str:
+def type_of(text: str, params: bool, own: Mapping[str, str] | None) -> str:
+    """The type of a variable's expression, as a later expression knows it."""
+    try:
+        found = _checked(text, params, False, own)
+    except CompileError:
+        return "dyn"
+    found = _TYPES.get(found, found.partition("(")[0])
+    return found if found in (*BASIC, *SCALARS) or found in OPAQUE else "dyn"
+
+
+def wrong_mutation(text: str, patch: bool, params: bool, own: Mapping[str, str] | None = None) -> str:
     """The same of a mutation: a list of JSONPatch, or an Object."""
     try:
-        result = Environment(variables(params)).compile(as_maps(text)).result
+        result = _checked(as_maps(text), params, False, own)
     except CompileError as error:
         return f"compilation failed: {told_of(str(error), text)}"
     if patch and not (result.startswith("list(") and "JSONPatch" in text) and result != "dyn":

@@ -4,6 +4,7 @@ v1.36.2. Expressions are compiled here, so a mistake in one is told at once."""
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from workshop.api import names
 from workshop.api.meta import Obj
@@ -106,7 +107,7 @@ def _hook(errors: ErrorList, at: str, hook: Obj) -> None:
         swapped = {"name": service.get("namespace", ""), "namespace": service.get("name", "")}
         config = {**config, "service": {**service, **swapped}}
     webhooks.client_config(errors, f"{at}.clientConfig", config)
-    match_conditions(errors, f"{at}.matchConditions", hook.get("matchConditions") or [], params=False, hook=True)
+    match_conditions(errors, f"{at}.matchConditions", hook.get("matchConditions") or [], Scope(hook=True))
 
 
 def _full_name(errors: ErrorList, path: str, name: str) -> None:
@@ -131,25 +132,45 @@ def _review_versions(errors: ErrorList, path: str, found: list[str]) -> None:
         errors.invalid(path, found, f"must include at least one of {', '.join(REVIEWS)}")
 
 
-def _expression(
-    errors: ErrorList, path: str, text: str, want: str, params: bool, hook: bool = False, needed: str = ""
-) -> None:
+@dataclass
+class Scope:
+    """What the expressions of a policy (or of a webhook, `hook`) may name: parameters, variables and their types."""
+
+    params: bool = False
+    hook: bool = False
+    variables: dict[str, str] | None = None
+
+    def wrong(self, text: str, want: str) -> str:
+        from workshop.api.cel import policies  # loaded by who has expressions
+
+        return policies.wrong(text, want, self.params, self.hook, self.variables)
+
+    def wrong_mutation(self, text: str, json_patch: bool) -> str:
+        from workshop.api.cel import policies
+
+        return policies.wrong_mutation(text, json_patch, self.params, self.variables)
+
+    def add(self, name: str, text: str) -> None:
+        from workshop.api.cel import policies
+
+        known = self.variables or {}
+        self.variables = {**known, name: policies.type_of(text, self.params, known)}
+
+
+def _expression(errors: ErrorList, path: str, text: str, want: str, scope: Scope, needed: str = "") -> None:
     if not text.strip():
         errors.required(path, needed)
-        return
-    from workshop.api.cel import policies  # loaded by who has expressions
-
-    if why := policies.wrong(text, want, params, hook):
+    elif why := scope.wrong(text, want):
         errors.invalid(path, text, why)
 
 
-def match_conditions(errors: ErrorList, path: str, found: list[Obj], params: bool, hook: bool = False) -> None:
+def match_conditions(errors: ErrorList, path: str, found: list[Obj], scope: Scope) -> None:
     if len(found) > 64:
         errors.too_many(path, len(found), 64)
     seen: set[str] = set()
     for index, each in enumerate(found):
         at, name = f"{path}[{index}]", each.get("name", "")
-        _expression(errors, f"{at}.expression", each.get("expression", ""), "bool", params, hook)
+        _expression(errors, f"{at}.expression", each.get("expression", ""), "bool", scope)
         if not name:
             errors.required(f"{at}.name")
             continue
@@ -162,11 +183,11 @@ def match_conditions(errors: ErrorList, path: str, found: list[Obj], params: boo
 # --- policies -------------------------------------------------------------------------------------------------------
 
 
-def _policy(errors: ErrorList, spec: Obj) -> bool:
-    """What both kinds of policy have; whether there are parameters."""
-    params = spec.get("paramKind") is not None
+def _policy(errors: ErrorList, spec: Obj) -> Scope:
+    """What both kinds of policy have; what their other expressions may name."""
+    scope = Scope(params=spec.get("paramKind") is not None)
     present(errors, "spec.failurePolicy", spec.get("failurePolicy"), FAILURE)
-    if params:
+    if scope.params:
         _param_kind(errors, spec["paramKind"])
     constraints, at = spec.get("matchConstraints"), "spec.matchConstraints"
     if constraints is None:
@@ -174,10 +195,11 @@ def _policy(errors: ErrorList, spec: Obj) -> bool:
     else:
         _match_resources(errors, at, constraints)
         errors.needed(constraints, at, "resourceRules")
-    match_conditions(errors, "spec.matchConditions", spec.get("matchConditions") or [], params)
+    match_conditions(errors, "spec.matchConditions", spec.get("matchConditions") or [], scope)
+    scope.variables = {} if spec.get("variables") else None
     for index, variable in enumerate(spec.get("variables") or []):
-        _variable(errors, f"spec.variables[{index}]", variable, params)
-    return params
+        _variable(errors, f"spec.variables[{index}]", variable, scope)
+    return scope
 
 
 UNSAID = "expression is not specified"
@@ -186,13 +208,16 @@ RESERVED = re.compile(
 )
 
 
-def _variable(errors: ErrorList, at: str, variable: Obj, params: bool) -> None:
+def _variable(errors: ErrorList, at: str, variable: Obj, scope: Scope) -> None:
     name = variable.get("name", "")
     if not name.strip():
         errors.required(f"{at}.name", "name is not specified")
     elif not re.fullmatch("[_a-zA-Z][_a-zA-Z0-9]*", name) or RESERVED.fullmatch(name):
         errors.invalid(f"{at}.name", name, "must be a valid CEL identifier")
-    _expression(errors, f"{at}.expression", variable.get("expression", ""), "", params, needed=UNSAID)
+    text = variable.get("expression", "")
+    _expression(errors, f"{at}.expression", text, "", scope, needed=UNSAID)
+    if name and text.strip():
+        scope.add(name, text)
 
 
 def _param_kind(errors: ErrorList, found: Obj) -> None:
@@ -237,27 +262,27 @@ def _match_resources(errors: ErrorList, at: str, found: Obj | None) -> None:
 
 def validating_policy(errors: ErrorList, obj: Obj) -> None:
     spec = obj["spec"]
-    params = _policy(errors, spec)
+    scope = _policy(errors, spec)
     validations, audits = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not audits:
         for name in ("validations", "auditAnnotations"):
             errors.required(f"spec.{name}", "validations or auditAnnotations must contain at least one item")
         return
     for index, validation in enumerate(validations):
-        _validation(errors, f"spec.validations[{index}]", validation, params)
+        _validation(errors, f"spec.validations[{index}]", validation, scope)
     if len(audits) > 20:
         errors.invalid("spec.auditAnnotations", audits, "must not have more than 20 auditAnnotations")
     for index, audit in enumerate(audits):
-        _audit(errors, f"spec.auditAnnotations[{index}]", audit, obj["metadata"].get("name", ""), params)
+        _audit(errors, f"spec.auditAnnotations[{index}]", audit, obj["metadata"].get("name", ""), scope)
         if audit.get("key", "") in [other.get("key", "") for other in audits[:index]]:
             errors.duplicate(f"spec.auditAnnotations[{index}].key", audit.get("key", ""))
 
 
-def _validation(errors: ErrorList, at: str, found: Obj, params: bool) -> None:
-    _expression(errors, f"{at}.expression", found.get("expression", ""), "bool", params, needed=UNSAID)
+def _validation(errors: ErrorList, at: str, found: Obj, scope: Scope) -> None:
+    _expression(errors, f"{at}.expression", found.get("expression", ""), "bool", scope, needed=UNSAID)
     message, dynamic = found.get("message", ""), found.get("messageExpression", "")
     if dynamic.strip():
-        _expression(errors, f"{at}.messageExpression", dynamic, "string", params)
+        _expression(errors, f"{at}.messageExpression", dynamic, "string", scope)
     for name in ("messageExpression", "message"):
         if (text := found.get(name, "")) and not text.strip():
             errors.invalid(f"{at}.{name}", text, "must be non-empty if specified")
@@ -267,7 +292,7 @@ def _validation(errors: ErrorList, at: str, found: Obj, params: bool) -> None:
         errors.among(f"{at}.reason", found["reason"], REASONS)
 
 
-def _audit(errors: ErrorList, at: str, found: Obj, policy: str, params: bool) -> None:
+def _audit(errors: ErrorList, at: str, found: Obj, policy: str, scope: Scope) -> None:
     key, expression = found.get("key", ""), found.get("valueExpression", "").strip()
     if policy:
         errors.each(f"{at}.key", f"{policy}/{key}", names.qualified_name(f"{policy}/{key}"))
@@ -278,13 +303,11 @@ def _audit(errors: ErrorList, at: str, found: Obj, policy: str, params: bool) ->
     elif len(expression) > 5 * 1024:
         errors.required(f"{at}.valueExpression", "must not exceed 5120 bytes in length")
     else:
-        _value(errors, f"{at}.valueExpression", found["valueExpression"], params)
+        _value(errors, f"{at}.valueExpression", found["valueExpression"], scope)
 
 
-def _value(errors: ErrorList, path: str, text: str, params: bool) -> None:
-    from workshop.api.cel import policies  # loaded by who has expressions
-
-    why = policies.wrong(text, "string", params)
+def _value(errors: ErrorList, path: str, text: str, scope: Scope) -> None:
+    why = scope.wrong(text, "string")
     if why.startswith("must evaluate") and not why.endswith((" null", " null_type")):
         why = why.replace("to string", "to one of [string null_type]")
         errors.invalid(path, text, why)
@@ -294,21 +317,21 @@ def _value(errors: ErrorList, path: str, text: str, params: bool) -> None:
 
 def mutating_policy(errors: ErrorList, obj: Obj) -> None:
     spec = obj["spec"]
-    params = _policy(errors, spec)
+    scope = _policy(errors, spec)
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or []:
         for operation in rule.get("operations") or []:
             errors.among("spec.matchConstraints.resourceRules.operations", operation, MUTATING)
     if not spec.get("mutations"):
         errors.required("spec.mutations", "mutations must contain at least one item")
     for index, mutation in enumerate(spec.get("mutations") or []):
-        _mutation(errors, f"spec.mutations[{index}]", mutation, params)
+        _mutation(errors, f"spec.mutations[{index}]", mutation, scope)
     errors.one_of("spec.reinvocationPolicy", spec.get("reinvocationPolicy"), REINVOCATION)
 
 
 PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 
 
-def _mutation(errors: ErrorList, at: str, found: Obj, params: bool) -> None:
+def _mutation(errors: ErrorList, at: str, found: Obj, scope: Scope) -> None:
     kind = found.get("patchType", "")
     errors.one_of(f"{at}.patchType", kind, sorted(PATCHES))
     if kind not in PATCHES:
@@ -322,13 +345,11 @@ def _mutation(errors: ErrorList, at: str, found: Obj, params: bool) -> None:
         elif other == kind and not (given or {}).get("expression", "").strip():
             errors.required(f"{at}.{field}.expression")
         elif other == kind:
-            _change(errors, f"{at}.{field}.expression", (given or {})["expression"], kind == "JSONPatch", params)
+            _change(errors, f"{at}.{field}.expression", (given or {})["expression"], kind == "JSONPatch", scope)
 
 
-def _change(errors: ErrorList, path: str, text: str, json_patch: bool, params: bool) -> None:
-    from workshop.api.cel import policies  # loaded by who has expressions
-
-    if why := policies.wrong_mutation(text, json_patch, params):
+def _change(errors: ErrorList, path: str, text: str, json_patch: bool, scope: Scope) -> None:
+    if why := scope.wrong_mutation(text, json_patch):
         errors.invalid(path, text, why)
 
 

@@ -12,7 +12,6 @@ Upstream: apiserver/pkg/admission/plugin/cel.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -24,7 +23,6 @@ from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Authorizer, Decision, UserInfo
 
-_VARIABLE = re.compile(r"(?<![\w.])variables\s*\.\s*(\w+)")
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
@@ -41,7 +39,8 @@ def environment(params: bool, conditions_only: bool = False) -> Environment:
 def compiled(text: str, want: str, params: bool = False, conditions_only: bool = False) -> Program | str:
     """A program, or why there is none."""
     try:
-        return environment(params, conditions_only).compile(text, want)
+        known = want if "variables" not in text else ""  # their types were known where the policy was checked
+        return environment(params, conditions_only).compile(text, known)
     except CompileError as error:
         return str(error)
 
@@ -67,7 +66,7 @@ class Evaluation:
         lead = f"expression '{told or text}' resulted in error"
         if "variables" in program.uses:
             try:
-                values["variables"] = {name: self._variable(name) for name in _VARIABLE.findall(text)}
+                values["variables"] = {name: self._variable(name) for name in policies.named(text)}
             except Unjudged as error:
                 raise Unjudged(f"{lead}: {error}") from None
         try:
