@@ -105,3 +105,18 @@ def test_mistakes_are_one_sentence(small: Run) -> None:
     assert "error: error parsing STDIN" in small("apply", "-f", "-", stdin="a: [", code=1).stderr
     assert "does not exist" in small("apply", "-f", "/no/such/file", code=1).stderr
     assert "No resources found" in small("get", "pods").stdout
+
+
+def test_what_the_labs_use(small: Run) -> None:
+    """`run`, `expose`, `wait --all`, `create configmap`: a lab goes on where there is no stock kubectl."""
+    made = small("create", "deployment", "hello", "--image=agnhost", "--port=9376", "--", "/agnhost", "serve-hostname")
+    assert made.stdout == "deployment.apps/hello created\n"
+    assert small("expose", "deployment", "hello", "--port=80", "--target-port=9376").stdout == "service/hello exposed\n"
+    ports = small("get", "service", "hello", "-o", "jsonpath={.spec.ports[0].targetPort}").stdout
+    assert ports == "9376"
+    assert small("run", "late", "--image=nginx").stdout == "pod/late created\n"
+    assert small("get", "pods", "-l", "run=late", "-o", "name").stdout == "pod/late\n"
+    waited = small("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s").stdout
+    assert "pod/late condition met" in waited and waited.count("condition met") == 2
+    assert small("create", "configmap", "there", "--request-timeout=20s").stdout == "configmap/there created\n"
+    assert "no name was specified" in small("expose", "deployment", "--port=80", code=1).stderr

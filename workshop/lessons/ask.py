@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.parse
 from collections import Counter
 
 from workshop.api.meta import Obj
@@ -14,8 +14,6 @@ from workshop.cluster import observer
 from workshop.cluster.cli import tools
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
-
-from . import magic
 
 PROGRAM = """
 import sys, time, urllib.request
@@ -41,19 +39,19 @@ def service(cluster: Cluster, name: str, times: int, known: dict[str, str]) -> s
     The address is kept in `known`: with it, asking needs no API server.
     """
     if name not in known:
-        found = _get(cluster, f"service/{name}")
+        found = tools.get(cluster, f"/api/v1/namespaces/default/services/{name}")
         known[name] = tools.service_url(cluster.plan(), found, tools.lowest_port())
     return _told(f"{times} requests to {known[name]}", _send(cluster, known[name], times))
 
 
 def pods(cluster: Cluster, selector: str) -> list[str]:
-    found = _get(cluster, "pods", "-l", selector)["items"]
+    found = _labelled(cluster, selector)
     return sorted(one["metadata"]["name"] for one in found if not one["metadata"].get("deletionTimestamp"))
 
 
 def kill(cluster: Cluster, selector: str, node: str) -> str:
     """Kill a container's process as the kernel would; says whose it was."""
-    uids = {one["metadata"]["uid"] for one in _get(cluster, "pods", "-l", selector)["items"]}
+    uids = {one["metadata"]["uid"] for one in _labelled(cluster, selector)}
     for found in observer.containers(cluster.plan(), cluster.layout):
         if found["pod"] in uids and node in ("", found["node"]):
             os.kill(found["pid"], signal.SIGKILL)
@@ -63,7 +61,7 @@ def kill(cluster: Cluster, selector: str, node: str) -> str:
 
 def pod(cluster: Cluster, selector: str) -> str:
     """One request to the first pod with those labels that has an address."""
-    found = _get(cluster, "pods", "-l", selector)["items"]
+    found = _labelled(cluster, selector)
     addressed = [one for one in found if (one.get("status") or {}).get("podIP")]
     if not addressed:
         raise ClusterError(f"no pod with {selector} has an address")
@@ -87,8 +85,7 @@ def _told(what: str, answers: list[str]) -> str:
     )
 
 
-def _get(cluster: Cluster, *what: str) -> Obj:
-    status, said = magic.run(["get", *what, "-o", "json"], name=cluster.name)
-    if status:
-        raise ClusterError(said.strip())
-    return json.loads(said[said.index("{") :])  # type: ignore[no-any-return]
+def _labelled(cluster: Cluster, selector: str) -> list[Obj]:
+    query = urllib.parse.urlencode({"labelSelector": selector})
+    found: list[Obj] = tools.get(cluster, f"/api/v1/namespaces/default/pods?{query}")["items"]
+    return found

@@ -61,6 +61,19 @@ def run(arguments: list[str], given: str = "", name: str = "") -> tuple[int, str
     return done.returncode, done.stdout
 
 
+_notices: set[str] = set()
+
+
+def _noticed(said: str) -> str:
+    """The small kubectl says each time that it is the small one; once a kernel is enough."""
+    first, newline, rest = said.partition("\n")
+    if not first.startswith("(no kubectl"):
+        return said
+    known = first in _notices
+    _notices.add(first)
+    return rest if known else first + newline + rest
+
+
 def kubectl(line: str, cell: str | None = None) -> None:
     """The magic. A failure is printed as kubectl prints it; the notebook goes on."""
     try:
@@ -69,7 +82,7 @@ def kubectl(line: str, cell: str | None = None) -> None:
         print(f"error: {error}: {line}")
         return
     _, said = run(words, cell or "")
-    print(said, end="")
+    print(_noticed(said), end="")
 
 
 def _new_kernel(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:

@@ -31,7 +31,7 @@ def url(arguments: argparse.Namespace) -> int:
     plan = cluster.plan()
     namespace, _, name = arguments.service.rpartition("/")
     namespace = namespace or arguments.namespace
-    service = _get(cluster, f"/api/v1/namespaces/{namespace}/services/{name}")
+    service = get(cluster, f"/api/v1/namespaces/{namespace}/services/{name}")
     print(service_url(plan, service, lowest_port()))
     if plan.mode == "userns":
         sys.stderr.write(f"(inside the cluster's network: `workshop shell --name {plan.name} curl …`)\n")
@@ -61,7 +61,7 @@ def lowest_port() -> int:
     return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
 
 
-def _get(cluster: Cluster, path: str) -> dict[str, Any]:
+def get(cluster: Cluster, path: str) -> dict[str, Any]:
     import http.client
     import json
 

@@ -34,7 +34,9 @@ def main(argv: list[str], kubeconfig: str) -> int:
     args = parsers[verb].parse_intermixed_args(argv)
     args.verb, args.command = verb, command
     try:
-        return asyncio.run(_run(args, kubeconfig))
+        return asyncio.run(asyncio.wait_for(_run(args, kubeconfig), args.request_timeout))
+    except TimeoutError:
+        sys.stderr.write("Unable to connect to the server: context deadline exceeded\n")
     except ApiError as error:
         sys.stderr.write(f"Error from server ({error.reason}): {error.message}\n")
     except (UsageError, KubeconfigError) as error:
@@ -56,6 +58,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         one = argparse.ArgumentParser(prog=f"workshop kubectl {name}", description=f"{help}. {STOCK}")
         one.add_argument("-n", "--namespace")
         one.add_argument("-A", "--all-namespaces", action="store_true")
+        one.add_argument("--request-timeout", type=parse_duration, default=None)
         if words:
             one.add_argument("words", nargs="*", metavar="TYPE NAME | TYPE/NAME")
         if files:
@@ -74,16 +77,24 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     one.add_argument("--server-side", action="store_true", help="always so here")
     one.add_argument("--force-conflicts", action="store_true")
     one.add_argument("--dry-run", choices=["none", "server"], default="none")
-    one = verb("create", "create -f FILE, or create deployment|namespace NAME", files=True)
+    one = verb("create", "create -f FILE, or create deployment|configmap|namespace NAME", files=True)
     one.add_argument("--image", action="append", default=[])
     one.add_argument("--replicas", type=int, default=1)
     one.add_argument("--port", type=int)
     one.add_argument("--dry-run", choices=["none", "server"], default="none")
+    one = verb("run", "make a pod: run NAME --image=IMAGE")
+    one.add_argument("--image", required=True)
+    one.add_argument("--port", type=int)
+    one = verb("expose", "make a Service for a deployment: expose deployment NAME --port=PORT")
+    one.add_argument("--port", type=int, required=True)
+    one.add_argument("--target-port", type=int)
+    one.add_argument("--name")
     one = verb("delete", "delete objects and wait until they are gone", files=True)
     one.add_argument("-l", "--selector")
     one.add_argument("--grace-period", type=int)
     one.add_argument("--wait", nargs="?", const="true", default="true", choices=["true", "false"])
     one.add_argument("--ignore-not-found", action="store_true")
+    one.add_argument("--timeout", type=parse_duration, default=None)
     one = verb("scale", "set the number of replicas")
     one.add_argument("--replicas", type=int, required=True)
     for name in ("label", "annotate"):
@@ -101,6 +112,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     one.add_argument("-t", "--tty", action="store_true")
     one = verb("wait", "wait for a condition")
     one.add_argument("--for", dest="condition", required=True)
+    one.add_argument("--all", action="store_true")
     one.add_argument("--timeout", type=parse_duration, default=30.0)
     one = verb("rollout", "rollout status TYPE/NAME")
     one.add_argument("--timeout", type=parse_duration, default=None)
@@ -125,10 +137,15 @@ def _verb(s: Session, args: argparse.Namespace) -> Awaitable[Any]:
             return write.apply(s, args.filename, args.force_conflicts, args.dry_run == "server")
         case "create":
             return write.create(s, _to_create(args), args.dry_run == "server")
+        case "run":
+            return write.create(s, [write.pod(_one(words), args.image, args.port, args.command)], False)
+        case "expose":
+            return write.expose(s, words, args.name, args.port, args.target_port)
         case "delete":
-            return write.delete(
+            deletion = write.delete(
                 s, words, args.filename, args.selector, args.grace_period, args.wait == "true", args.ignore_not_found
             )
+            return asyncio.wait_for(deletion, args.timeout)
         case "scale":
             return write.scale(s, words, args.replicas)
         case "label" | "annotate":
@@ -147,7 +164,7 @@ def _verb(s: Session, args: argparse.Namespace) -> Awaitable[Any]:
                 raise UsageError("you must specify at least one command for the container")
             return pods.execute(s, _one(words), args.command, args.container, args.stdin, args.tty)
         case "wait":
-            return waiting.wait(s, words, args.condition, args.timeout)
+            return waiting.wait(s, words, args.condition, args.timeout, args.all)
         case "rollout" if words[:1] == ["status"]:
             return waiting.rollout_status(s, words[1:], args.timeout)
     raise UsageError(f"this kubectl does not know {args.verb} {' '.join(words)}. {STOCK}")
@@ -167,6 +184,8 @@ def _to_create(args: argparse.Namespace) -> list[dict[str, Any]]:
             if not args.image:
                 raise UsageError('required flag(s) "image" not set')
             return [write.deployment(name, args.image, args.replicas, args.port, args.command)]
+        case ["configmap" | "cm", name]:
+            return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}]
         case ["namespace" | "ns", name]:
             return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}]
-    raise UsageError("must specify one of -f FILE, deployment NAME --image=IMAGE, namespace NAME")
+    raise UsageError("must specify one of -f FILE, deployment NAME --image=IMAGE, configmap NAME, namespace NAME")

@@ -65,11 +65,16 @@ def condition(text: str) -> Verdict:
     raise UsageError(f'unrecognized condition: "{text}"')
 
 
-async def wait(s: Session, words: list[str], text: str, timeout: float) -> None:
+async def wait(s: Session, words: list[str], text: str, timeout: float, every: bool = False) -> None:
+    """Wait for each of them in turn; with `every`, for all that there are of a kind."""
     done = condition(text)
+    targets: list[tuple[Resource, str]] = []
     for kind, name in await s.targets(words):
-        if name is None:
+        if name is None and not every:
             raise UsageError("arguments in resource/name form must be given")
+        found = (await s.client.list(kind, s.within(kind)))["items"] if name is None else []
+        targets += [(kind, name)] if name is not None else [(kind, one["metadata"]["name"]) for one in found]
+    for kind, name in targets:
         if text not in ("delete", "create"):
             await s.client.get(kind, name, s.within(kind))
         try:

@@ -104,6 +104,35 @@ def deployment(name: str, images: list[str], replicas: int, port: int | None, co
     }
 
 
+def pod(name: str, image: str, port: int | None, command: list[str]) -> Obj:
+    """What `run` makes, as the stock one does."""
+    container: Obj = {"name": name, "image": image}
+    if port is not None:
+        container["ports"] = [{"containerPort": port}]
+    if command:
+        container["args"] = command
+    metadata = {"name": name, "labels": {"run": name}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+
+
+async def expose(s: Session, words: list[str], name: str | None, port: int, target: int | None) -> None:
+    """A Service in front of what a workload's selector chooses."""
+    for kind, of in await s.targets(words):
+        if of is None:
+            raise UsageError("resource(s) were provided, but no name was specified")
+        owner = await s.client.get(kind, of, s.within(kind))
+        selector = (owner["spec"].get("selector") or {}).get("matchLabels")
+        if not selector:
+            raise UsageError(f"cannot expose a {kind.kind}: it has no selector of labels")
+        spec = {"selector": selector, "ports": [{"port": port, "targetPort": target or port, "protocol": "TCP"}]}
+        own = name or of
+        metadata = {"name": own, "labels": owner["metadata"].get("labels") or {}}
+        service: Obj = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        made = await s.for_object(service)
+        await s.client.create(made, service, s.within(made), fieldManager=f"{MANAGER}-expose")
+        s.say(f"{described(made, own)} exposed")
+
+
 async def delete(
     s: Session,
     words: list[str],
