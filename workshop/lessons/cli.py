@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import signal
+import subprocess
 import sys
 
 from workshop.cluster.layout import ClusterError
@@ -76,6 +77,7 @@ def lab(arguments: argparse.Namespace) -> int:
         raise ClusterError("JupyterLab is not installed in this environment: pip install jupyterlab") from None
     sys.stdout.flush()
     os.chdir(target)
+    subprocess.Popen([sys.executable, "-m", "workshop.lessons.warm"], stdin=subprocess.DEVNULL)
     root = ["--allow-root"] if os.geteuid() == 0 else []
     jupyterlab.labapp.main(["--ServerApp.ip=127.0.0.1", *root, home.INDEX])
     return 0
