@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.etcd.members import Members, members
+from tests.etcd.members import MemberProcess, Members, members
+from tests.etcd_servers import KINDS
 from workshop.wire import etcd_pb2 as pb
 
 #: Twice as fast as the defaults, so that a test need not wait a second for an election.
@@ -126,6 +128,11 @@ async def test_joining_voting_leading_leaving(tmp_path: Path) -> None:
         assert (await refusal(first.call("Cluster/MemberPromote", promote)))[1] == (
             "etcdserver: can only promote a learner member"
         )
+
+        async def votes() -> bool:
+            return not (await learner.status()).isLearner
+
+        await eventually(votes)  # it hears of its promotion like of any other entry
         await learner.call("KV/Put", put(b"x"))
         await first.call("Maintenance/MoveLeader", move)
         assert (await learner.status()).leader == added.member.ID
@@ -204,3 +211,41 @@ async def test_what_a_member_cannot_be_sure_of_it_refuses(tmp_path: Path) -> Non
         two.folder.rename(one.folder)
         said = one.run()
         assert "belongs to member" in said and "give each member its own" in said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_etcdctl_administers_a_cluster(kind: str, tmp_path: Path) -> None:
+    """The same commands and answers, on ours and on Debian's."""
+    etcdctl = shutil.which("etcdctl") or pytest.skip("etcdctl is not installed")
+
+    async with members(tmp_path, 3, *FAST, "--strict-reconfig-check=false", kind=kind) as cluster:
+
+        async def run(member: MemberProcess, *words: str) -> str:
+            """What etcdctl says at one member; it fails the test when etcdctl fails."""
+            done = await asyncio.create_subprocess_exec(
+                etcdctl, f"--endpoints={member.endpoint}", "--command-timeout=20s", *words,
+                env={"ETCDCTL_API": "3"}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            out, _ = await done.communicate()
+            assert done.returncode == 0, (words, out)
+            return out.decode()
+
+        leader = await cluster.leader()
+        other = next(member for member in cluster.all if member is not leader)
+        target = (await other.status()).header.member_id
+        listed = json.loads(await run(other, "member", "list", "-w", "json"))["members"]
+        assert sorted(m["name"] for m in listed) == ["m1", "m2", "m3"]
+        told = json.loads(await run(other, "endpoint", "status", "--cluster", "-w", "json"))
+        assert len({row["Status"]["leader"] for row in told}) == 1 and len(told) == 3
+
+        said = await run(leader, "move-leader", f"{target:x}")
+        assert f"to {target:x}" in said and (await other.status()).leader == target
+        added = await run(leader, "member", "add", "m4", "--learner", "--peer-urls=http://127.0.0.1:1")
+        id = added.split()[1]
+        assert f"Member {id} added to cluster" in added and 'ETCD_INITIAL_CLUSTER_STATE="existing"' in added
+        assert "unstarted" in await run(leader, "member", "list")
+        updated = await run(leader, "member", "update", id, "--peer-urls=http://127.0.0.1:2")
+        assert f"Member {id} updated in cluster" in updated
+        assert "http://127.0.0.1:2" in await run(other, "member", "list")
+        assert f"Member {id} removed from cluster" in await run(other, "member", "remove", id)
+        assert id not in await run(leader, "member", "list")
