@@ -100,6 +100,15 @@ def control_loop(said):
     assert "409 Conflict" in said
 
 
+def etcd(said):
+    assert "refused: etcdserver: mvcc: required revision has been compacted" in said
+    assert "refused: etcdserver: mvcc: required revision is a future revision" in said
+    assert "DELETE /lab/alive" in said, "a lease that ended takes its keys along"
+    assert "serializable get: /lab/a = 'two'" in said, "without a quorum a member tells what it has"
+    assert "put: refused" in said and "get: refused" in said, "and promises nothing"
+    assert "etcd is called by: etcd, kube-apiserver" in said and "the kubelet calls: load-balancer" in said
+
+
 def api_server(said):
     assert "401 at authentication; 403 at authorization; 400 at decoding; 422 at validation" in said
     assert "too old resource version: 1" in said, "a watch from before the compaction"
@@ -107,4 +116,4 @@ def api_server(said):
     assert "a write by the second: 201; its watch: ADDED survivor" in said
 
 
-MEASURED = {"00-tour": tour, "01-control-loop": control_loop, "03-kube-apiserver": api_server}
+MEASURED = {"00-tour": tour, "01-control-loop": control_loop, "02-etcd": etcd, "03-kube-apiserver": api_server}

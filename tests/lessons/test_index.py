@@ -10,10 +10,11 @@ def test_a_row_a_lab(home):
     store.record("tour", "no node", passed=True, tries=1)
     store.record("tour", "three truths", passed=False, tries=2)
     shown = index.table(store.labs(), index.entries())
-    first, second, third = shown.rows
+    first, second, third, fourth = shown.rows
     assert first == ("00 Tour", "at “stop etcd”", "1 of 3", "✗ three truths\n✓ no node\n· a favourite pod")
     assert second[1:3] == ("not begun", "0 of 3")
-    assert third[:3] == ("03 kube-apiserver", "not begun", "0 of 4")
+    assert third[:3] == ("02 etcd", "not begun", "0 of 4")
+    assert fourth[:3] == ("03 kube-apiserver", "not begun", "0 of 4")
     assert "<script" not in shown._repr_html_() and "✓ no node" in shown._repr_html_()
 
 

@@ -40,7 +40,8 @@ class Waiter:
             members = "etcd answers" if plan.masters == 1 else f"{plan.masters} members of etcd answer"
             return members if plan.has("etcd") else "started"
         self.api_ready()
-        if plan.has("kubelet") and plan.nodes:
+        # a node gets its range of pod addresses from the controller manager, and is not Ready before
+        if plan.has("kubelet") and plan.nodes and plan.has("kube-controller-manager"):
             self.nodes_ready({node.name for node in plan.nodes})
             return f"{len(plan.nodes)} node{'s' * (len(plan.nodes) != 1)} Ready"
         return "kube-apiserver is ready"

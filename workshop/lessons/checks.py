@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from workshop.clock import SYSTEM
+from workshop.cluster.board import runs
 from workshop.views.feed import Feed
 
 from . import judge
@@ -44,7 +45,7 @@ def look(exercise: Exercise, feed: Feed, sight: Callable[[], Sight]) -> Finding:
     """One look: what keeps the judge from judging at all comes first."""
     if not feed.synced:
         return Finding("nothing: the API server has not answered", "the cluster is not up", "lab.up() brings it up")
-    down = {"etcd", "kube-apiserver"} - set(feed.world.running)
+    down = {name for name in ("etcd", "kube-apiserver") if not runs(name, feed.world.running)}
     if down:
         return Finding(
             "the processes only: what the API said last may be out of date",

@@ -19,13 +19,15 @@ def _nothing(method: str, path: str, body: Any = None) -> tuple[int, Any]:
 class Sight:
     """What a judge may look at. `own`: the learner's own programs that live now; `swapped`: rows of Cluster.swapped.
 
-    `ask(method, path, body)` asks the API server itself: its status, and the object that it answers.
+    `ask(method, path, body)` asks the API server itself: its status, and the object that it answers. `store`: etcd's
+    client, in the lab that has one.
     """
 
     world: World
     swapped: Sequence[Mapping[str, Any]] = ()
     own: Sequence[str] = ()
     ask: Callable[..., tuple[int, Any]] = _nothing
+    store: Any = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,17 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A scenario that calls the function as often as it likes: `play(function)` says what went wrong."""
+
+    story: str
+    play: Callable[[Callable[..., Any]], str]
+
+
+@dataclass(frozen=True)
 class Swap:
-    """The exercise asks for a function inside a running component; `scenarios` is `module:NAME` of a tuple of them."""
+    """The exercise asks for a function inside a running component; `scenarios` is `module:NAME` of a tuple of
+    `Scenario` and `Trial`."""
 
     component: str
     hook: str

@@ -24,11 +24,12 @@ class Entry:
 
 def entries() -> tuple[Entry, ...]:
     """All labs, in order."""
-    from . import api_server, control_loop, tour
+    from . import api_server, control_loop, etcd_lab, tour
 
     return (
         Entry("tour", "00 Tour", tour.EXERCISES, tour.SECTIONS),
         Entry("control-loop", "01 State and the control loop", control_loop.EXERCISES, control_loop.SECTIONS),
+        Entry("etcd", "02 etcd", etcd_lab.EXERCISES, etcd_lab.SECTIONS),
         Entry("kube-apiserver", "03 kube-apiserver", api_server.EXERCISES, api_server.SECTIONS),
     )
 

@@ -17,13 +17,13 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workshop import hooks, swap
 
-from .exercise import Scenario
+from .exercise import Scenario, Trial
 
 SECONDS = 10
 MEMORY = 1 << 30
@@ -78,7 +78,7 @@ def _ending(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
-def run(program: str, hook: str, source: str, scenarios: Sequence[Scenario]) -> Verdict:
+def run(program: str, hook: str, source: str, scenarios: Sequence[Scenario | Trial]) -> Verdict:
     """In the child: the scenarios one after another, until one fails."""
     found = hooks.find(program, hook)
     try:
@@ -86,19 +86,24 @@ def run(program: str, hook: str, source: str, scenarios: Sequence[Scenario]) -> 
     except BaseException as error:  # noqa: BLE001  the learner's code at large
         return Verdict(len(scenarios), 0, "your source cannot be loaded", swap.told(error, FILE))
     for done, scenario in enumerate(scenarios):
-        given = scenario.given()
-        untouched = copy.deepcopy(given)
         try:
-            with swap.limits(None):
-                result = function(*given)
+            problem = scenario.play(function) if isinstance(scenario, Trial) else _one(found, function, scenario)
         except BaseException as error:  # noqa: BLE001
             return Verdict(len(scenarios), done, f"{scenario.story}: it raised", swap.told(error, FILE))
-        problem = swap.wrong(found, result, given) or scenario.judge(result, untouched)
-        if not problem and _plain(given) != _plain(untouched):
-            problem = "it changed its arguments: they are shared with everybody, so decide and leave them alone"
         if problem:
             return Verdict(len(scenarios), done, f"{scenario.story}: {problem}")
     return Verdict(len(scenarios), len(scenarios))
+
+
+def _one(found: hooks.Hook, function: Callable[..., Any], scenario: Scenario) -> str:
+    given = scenario.given()
+    untouched = copy.deepcopy(given)
+    with swap.limits(None):
+        result = function(*given)
+    problem = swap.wrong(found, result, given) or scenario.judge(result, untouched)
+    if not problem and _plain(given) != _plain(untouched):
+        problem = "it changed its arguments: they are shared with everybody, so decide and leave them alone"
+    return problem
 
 
 def _plain(arguments: tuple[Any, ...]) -> list[Any]:
@@ -108,7 +113,7 @@ def _plain(arguments: tuple[Any, ...]) -> list[Any]:
 def main() -> int:
     order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     module, _, name = order["scenarios"].partition(":")
-    scenarios: Sequence[Scenario] = getattr(importlib.import_module(module), name)
+    scenarios: Sequence[Scenario | Trial] = getattr(importlib.import_module(module), name)
     hooks.of(order["program"])
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_AS, (_size() + MEMORY, _size() + MEMORY))

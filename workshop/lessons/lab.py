@@ -35,14 +35,16 @@ class Lab:
         sections: Sequence[Section] = (),
         *,
         nodes: int = 2,
+        masters: int = 1,
+        only: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
         self.name = name
-        self.nodes = nodes
+        self.shape: dict[str, Any] = {"nodes": nodes, "masters": masters, "lab": True}
         self.exercises = {exercise.name: exercise for exercise in exercises}
         self.sections = {section.name: section for section in sections}
         self.store = progress or Progress()
-        self.cluster = Cluster(f"lab-{name}")
+        self.cluster = Cluster(f"lab-{name}", only)
         self._board: Board | None = None
         self._glass: GlassBox | None = None
         self._told: set[tuple[str, str]] = set()
@@ -64,7 +66,7 @@ class Lab:
         self._others()
         options: dict[str, Any] = {}
         if self.cluster.plan_or_none() is None:
-            options = {"nodes": self.nodes, "mode": os.environ.get("WORKSHOP_LAB_MODE") or None, "lab": True}
+            options = {**self.shape, "mode": os.environ.get("WORKSHOP_LAB_MODE") or None}
         self.cluster.up(wait=0, **options)
         stage.start(self.cluster)
         print(f"cluster {self.cluster.name} is up after {SYSTEM.monotonic() - begun:.1f} s")
@@ -90,7 +92,7 @@ class Lab:
         """A new cluster, whatever state the old one is in. Progress is kept."""
         begun = SYSTEM.monotonic()
         self._close()
-        options: dict[str, Any] = {"lab": True, "nodes": self.nodes}
+        options = dict(self.shape)
         if mode := os.environ.get("WORKSHOP_LAB_MODE"):
             options["mode"] = mode
         if self._guarded(lambda: self.cluster.reset(**options)) is not None:

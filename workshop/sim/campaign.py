@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
-from workshop.etcd.raft import Options
+from workshop.etcd.raft import Options, Rules
 from workshop.sim.cluster import Simulation
 from workshop.sim.invariants import Violation
 
@@ -23,11 +23,11 @@ class Outcome(NamedTuple):
     writes: int
 
 
-def simulation_of(seed: int, record: bool = False) -> Simulation:
+def simulation_of(seed: int, record: bool = False, rules: Rules | None = None) -> Simulation:
     random = Random(seed * 7919)
     members = random.choices(list(SIZES), list(SIZES.values()))[0]
     options = Options(election_ticks=5, lease_reads=random.random() < 0.2)
-    return Simulation(members, seed, options=options, drift=0.03 * random.random(), record=record)
+    return Simulation(members, seed, options=options, drift=0.03 * random.random(), record=record, rules=rules)
 
 
 def run(seed: int, record: bool = False, seconds: float = SECONDS) -> Outcome:
