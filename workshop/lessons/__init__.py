@@ -10,7 +10,7 @@
 - `look.py`, `audit.py`  one process opened: its sockets and files, what it watches and wrote (from the audit log)
 - `show.py`, `index.py`, `magic.py`  cards and tables; the lab index; `%%kubectl` and what a fresh kernel says
 - `wire.py`      HTTP by hand
-- `tour.py`, `control_loop.py`, `etcd_lab.py` (its faults: `etcd_scenarios.py`), `api_server.py`  the labs: exercises, scenarios, sections
+- `tour.py`, `control_loop.py`, `etcd_lab.py` (`etcd_scenarios.py`), `api_server.py`  the labs: exercises, scenarios, …
 - `instructor/`  the board of a room of learners; `cli.py` its commands
 - `warm.py`      what `make lab` does meanwhile
 - `runner.py`    runs a lab without a browser, unsolved or solved; builds `.ipynb` from `.md`

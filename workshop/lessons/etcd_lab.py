@@ -276,7 +276,7 @@ EXERCISES = (
             f"owner dies it has to be free within {LONGEST} s. Then contest(lab.etcd, take)."
         ),
         judge=locked,
-        where="a key that is not there has version 0; store.grant(seconds) makes a lease, put(key, value, lease) uses it",
+        where="a key that is not there has version 0; store.grant(seconds) is a lease, put(key, value, lease) uses it",
         half='the comparison is compare("/lab/lock", "version", "=", 0); the put gets a lease of 30 s',
         solution=SOLUTION_LOCK,
         explanation=(

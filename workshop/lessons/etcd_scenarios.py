@@ -15,7 +15,6 @@ from workshop.sim.invariants import Violation
 
 from .exercise import Scenario, Trial
 
-
 Rule = Callable[..., Any]
 
 
