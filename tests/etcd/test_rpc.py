@@ -70,7 +70,7 @@ class Client:
 
     def __init__(self) -> None:
         self.wire = Wire()
-        self.server = Connection(finder(SERVICES), LIMIT, set())
+        self.server = Connection(finder(SERVICES), LIMIT, set(), http=plain)
         self.server.connection_made(self.wire)
 
     def say(self, *frames: bytes) -> None:
@@ -138,6 +138,16 @@ async def test_a_refusal_is_the_calls_status(client: Client) -> None:
     client.say(client.open(1), data(1, message(b"full")))
     [only] = await client.heard()
     assert status(only) == ("8", "etcdserver: mvcc: database space exceeded")
+
+
+async def test_plain_http_2_is_answered_too(client: Client) -> None:
+    for stream, method in ((1, "GET"), (3, "HEAD")):
+        block = hpack.encode([(":method", method), (":path", "/health?a=b")])
+        client.say(h2.frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, stream, block))
+    frames = await client.heard()
+    assert hpack.Decoder().decode(frames[0].payload)[":status"] == "200"
+    assert [frame.payload for frame in frames if frame.kind == h2.DATA] == [b"GET /health a=b"]
+    assert [frame.stream for frame in frames if frame.flags & h2.END_STREAM] == [1, 3]
 
 
 @pytest.mark.parametrize(

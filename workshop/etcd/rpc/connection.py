@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 
 from workshop.etcd.errors import EtcdError
 from workshop.etcd.rpc.call import Call, Method
+from workshop.etcd.rpc.http1 import Handler, Request
 from workshop.http2 import frames as h2
 from workshop.http2 import hpack
 from workshop.http2.frames import ConnectionFailed, Frame, MessageRefused
@@ -52,9 +53,17 @@ def status_block(code: int, text: str) -> bytes:
 
 class Connection(asyncio.Protocol):
     """`find` looks methods up by path; `limit` is the size of a message in bytes; in `handled` is counted how calls
-    ended, by path and status."""
+    ended, by path and status. `http` answers what is not gRPC."""
 
-    def __init__(self, find: Find, limit: int, open_connections: set[Any], handled: Handled | None = None) -> None:
+    def __init__(
+        self,
+        find: Find,
+        limit: int,
+        open_connections: set[Any],
+        handled: Handled | None = None,
+        http: Handler | None = None,
+    ) -> None:
+        self._http = http
         self._find, self._limit, self._open = find, limit, open_connections
         self._handled: Handled = Counter() if handled is None else handled
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -184,7 +193,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionFailed(h2.PROTOCOL_ERROR, f"stream {stream} is not the client's to open")
         self._last_stream = stream
         if not metadata.get("content-type", "").startswith("application/grpc"):
-            self._send(self._headers_frame(stream, hpack.encode([(":status", "415")]), True))
+            self._on_plain_request(stream, metadata)
             return
         try:
             method = self._find(metadata.get(":path", ""))
@@ -196,6 +205,26 @@ class Connection(asyncio.Protocol):
             call.task = self._loop.create_task(self._serve_stream(call, method.stream(call)))
         if frame.flags & h2.END_STREAM:
             self._feed(call, b"", True)
+
+    def _on_plain_request(self, stream: int, metadata: dict[str, str]) -> None:
+        """No call of gRPC but somebody with a browser or curl, whose TLS agreed on HTTP/2. A body is not read."""
+        if self._http is None:
+            self._send(self._headers_frame(stream, hpack.encode([(":status", "415")]), True))
+            return
+        path, _, query = metadata.get(":path", "").partition("?")
+        request = Request(metadata.get(":method", ""), path, query, metadata, b"")
+        call = self.calls[stream] = Call(self, stream, Method(), metadata, self._first_window)
+        call.task = self._loop.create_task(self._serve_plain(call, request, self._http))
+
+    async def _serve_plain(self, call: Call, request: Request, handler: Handler) -> None:
+        status, kind, body = await handler(request)
+        fields = [(":status", str(status)), ("content-type", kind), ("content-length", str(len(body)))]
+        call.started = True
+        self._send(self._headers_frame(call.stream, hpack.encode(fields), False))
+        if request.method != "HEAD":
+            call.out += body
+        call.trailers = b""
+        self._pump(call)
 
     def _on_data(self, frame: Frame) -> None:
         size = len(frame.payload)

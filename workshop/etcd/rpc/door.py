@@ -93,7 +93,7 @@ class Door:
             return Http1(self._http, self.visitors)
         if len(first) < 4:
             return None
-        return Connection(self._find, self._limit, self.visitors, self._handled)
+        return Connection(self._find, self._limit, self.visitors, self._handled, self._http)
 
 
 class _Visitor(asyncio.Protocol):
