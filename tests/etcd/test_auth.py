@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -275,3 +283,64 @@ async def test_users_outlive_a_crash_and_the_log(tmp_path: Path) -> None:
             )
             root = await User(channel).log_in("root", "secret")
             assert (await root("KV/Range", pb.RangeRequest(key=b"k", range_end=b"l"))).count == 50
+
+
+def certified(folder: Path) -> None:
+    """An authority `ca`, a server's certificate `server`, and those of the users `root` and `ann`."""
+    now = datetime.now(UTC)
+    authority = ec.generate_private_key(ec.SECP256R1())
+    for name in ("ca", "server", "root", "ann"):
+        key = authority if name == "ca" else ec.generate_private_key(ec.SECP256R1())
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=name == "ca", path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .sign(authority, hashes.SHA256())
+        )
+        (folder / f"{name}.crt").write_bytes(made.public_bytes(Encoding.PEM))
+        (folder / f"{name}.key").write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_certificates_name_is_the_users(kind: str, tmp_path: Path) -> None:
+    certified(tmp_path)
+    etcd = EtcdProcess(kind, tmp_path / "data")
+    url = f"https://{etcd.endpoint}"
+    etcd.flags = (
+        *(f"--listen-client-urls={url}", f"--advertise-client-urls={url}", "--client-cert-auth"),
+        *(f"--cert-file={tmp_path}/server.crt", f"--key-file={tmp_path}/server.key"),
+        *(f"--trusted-ca-file={tmp_path}/ca.crt", "--bcrypt-cost=4"),
+    )
+    process = subprocess.Popen(etcd.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def channel(name: str) -> grpc.aio.Channel:
+        pem = [(tmp_path / file).read_bytes() for file in ("ca.crt", f"{name}.key", f"{name}.crt")]
+        return grpc.aio.secure_channel(etcd.endpoint, grpc.ssl_channel_credentials(*pem))
+
+    try:
+        async with channel("root") as roots, channel("ann") as anns:
+            await asyncio.wait_for(roots.channel_ready(), 30)
+            root, ann = User(roots), User(anns)
+            await root("Auth/UserAdd", pb.AuthUserAddRequest(name="root", password="x"))
+            await root("Auth/UserGrantRole", pb.AuthUserGrantRoleRequest(user="root", role="root"))
+            await root("Auth/UserAdd", pb.AuthUserAddRequest(name="ann", password="x"))
+            await root("Auth/RoleAdd", pb.AuthRoleAddRequest(name="r"))
+            granted = pb.Permission(permType=READWRITE, key=b"a")
+            await root("Auth/RoleGrantPermission", pb.AuthRoleGrantPermissionRequest(name="r", perm=granted))
+            await root("Auth/UserGrantRole", pb.AuthUserGrantRoleRequest(user="ann", role="r"))
+            await root("Auth/AuthEnable", pb.AuthEnableRequest())
+            await ann("KV/Put", pb.PutRequest(key=b"a"))
+            refused = await ann.refused("KV/Put", pb.PutRequest(key=b"b"))
+            assert refused == "PERMISSION_DENIED: etcdserver: permission denied"
+            await root("KV/Put", pb.PutRequest(key=b"b"))
+    finally:
+        process.kill()
+        process.wait()
