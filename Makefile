@@ -1,10 +1,11 @@
 # Everything runs in .venv, which `make` makes by itself. PYTHON chooses another interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV := .venv
+LABS := labs
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help cluster lab labs slides test check bench lock packages clean
+.PHONY: help cluster lab labs pictures slides test check bench lock packages clean
 
 help:
 	@echo "make cluster   bring a cluster up and say what to type next"
@@ -29,7 +30,10 @@ lab: $(READY)
 	@cp tools/jupyterlab/ipython_kernel_config.py $(VENV)/etc/ipython/ipython_kernel_config.py
 	@$(BIN)/python -m workshop.lessons.warm &
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
-		--ContentsManager.hide_globs='["*.md", "__pycache__"]' $(LAB_FLAGS) labs/index.ipynb
+		--ContentsManager.hide_globs='["*.md", "__pycache__"]' $(LAB_FLAGS) $(LABS)/index.ipynb
+
+pictures: $(READY)
+	@$(BIN)/python -m tests.robot 01-control-loop --documents docs/pictures
 
 labs: $(READY)
 	@$(BIN)/python -m tests.robot

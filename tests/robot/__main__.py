@@ -1,4 +1,4 @@
-"""`python -m tests.robot [LAB…] [--pictures DIR]`: the robot learner goes through labs, all by default."""
+"""`python -m tests.robot [LAB…] [--pictures DIR] [--documents DIR]`: the robot learner goes through labs, all by default."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.robot")
     parser.add_argument("labs", nargs="*", help="such as 00-tour")
     parser.add_argument("--pictures", type=Path, default=ROOT / "build" / "robot")
+    parser.add_argument("--documents", type=Path, help="where the pictures of the documents go: docs/pictures")
     arguments = parser.parse_args(argv)
     chosen = [lab for lab in labs() if not arguments.labs or lab.stem in arguments.labs]
     failed = 0
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
         try:
             for lab in chosen:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
-                learner = Learner(page, desk, arguments.pictures)
+                learner = Learner(page, desk, arguments.pictures, arguments.documents)
                 begun = time.monotonic()
                 try:
                     learner.open_index()

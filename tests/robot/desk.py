@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ class Desk:
 
     def __init__(self, home: Path) -> None:
         prefix = Path(sys.prefix)
+        # JupyterLab saves what is open; the notebooks of the checkout stay as they are
+        shutil.copytree(ROOT / "labs", home / "labs", ignore=shutil.ignore_patterns("*.md"))
         flags = "--no-browser --ServerApp.port_retries=50"
-        argv = ["make", "-s", "lab", f"VENV={prefix}", "READY=", f"LAB_FLAGS={flags}"]
+        argv = ["make", "-s", "lab", f"VENV={prefix}", "READY=", f"LABS={home}/labs", f"LAB_FLAGS={flags}"]
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),

@@ -13,6 +13,8 @@ from workshop.lessons import runner
 from .desk import ROOT, Desk
 
 CELL_SECONDS = 60.0
+DOCUMENTS = {"01-control-loop-not-yet": "lab.jpg"}
+"""Pictures that the documents show, by the moment at which they are taken; small ones."""
 ON_THE_BOARD = {"00-tour": ("Deployment", "web", "3"), "01-control-loop": ("ReplicaSet", "web", "3")}
 """What the pinned board has to show, in one row, once the first exercise of a lab is solved."""
 BUSY = ".jp-Notebook-ExecutionIndicator"
@@ -21,14 +23,18 @@ BUSY = ".jp-Notebook-ExecutionIndicator"
 class Learner:
     """One page of one browser. `shoot(name)` leaves a picture in `pictures`."""
 
-    def __init__(self, page: Any, desk: Desk, pictures: Path) -> None:
-        self.page, self.desk, self.pictures = page, desk, pictures
+    def __init__(self, page: Any, desk: Desk, pictures: Path, documents: Path | None = None) -> None:
+        self.page, self.desk, self.pictures, self.documents = page, desk, pictures, documents
         self.seen: dict[str, float] = {}
         """Seconds after `make lab` at which something was on the screen first."""
 
     def shoot(self, name: str) -> None:
         self.pictures.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=str(self.pictures / f"{name}.png"))
+        if self.documents is not None and name in DOCUMENTS:
+            self.documents.mkdir(parents=True, exist_ok=True)
+            small = str(self.documents / DOCUMENTS[name])
+            self.page.screenshot(path=small, type="jpeg", quality=70)
 
     def note(self, what: str) -> None:
         self.seen.setdefault(what, time.monotonic() - self.desk.begun)

@@ -101,7 +101,11 @@ class Lab:
     def down(self) -> None:
         """End the lab: the cluster goes, with its data."""
         self._close()
-        self._guarded(lambda: self.cluster.down(purge=True))
+        self._guarded(self._down)
+
+    def _down(self) -> None:
+        self.cluster.down(purge=True)
+        print(f"cluster {self.cluster.name} is gone; your progress is kept")
 
     def board(self) -> Board | None:
         """The live board, as the last expression of a cell."""
@@ -470,7 +474,7 @@ def table(exercises: Any, steps: Steps) -> Table:
     for exercise in exercises:
         step = steps.get(exercise.name, {})
         mark = "✓ solved" if step.get("passed") else "✗ not yet" if step.get("tries") else "· open"
-        made.append(
-            (mark, exercise.name, f"{step.get('tries', 0)} checks", "" if step.get("passed") else step.get("wrong", ""))
-        )
+        tries = int(step.get("tries", 0))
+        checked = f"{tries} check" + "s" * (tries != 1)
+        made.append((mark, exercise.name, checked, "" if step.get("passed") else step.get("wrong", "")))
     return Table(("", "exercise", "", "what the last check found"), tuple(made))
