@@ -54,7 +54,8 @@ def may_vote(me: Voter, candidate: Candidate) -> bool:
     >>> may_vote(Voter(2, 0, 0, 2, 4), Candidate(3, 2, last_term=1, last_index=9))
     False
     """
-    free = me.vote == candidate.id or (not me.vote and not me.leader) or (candidate.pre and candidate.term > me.term)
+    free = me.vote == candidate.id or (not me.vote and not me.leader)
+    free = free or (candidate.pre and candidate.term > me.term)  # a pre-vote costs nothing
     return free and (candidate.last_term, candidate.last_index) >= (me.last_term, me.last_index)
 
 
