@@ -10,11 +10,15 @@ from workshop.api.meta import copy
 RECORDED = json.loads((Path(__file__).parent / "custom_openapi.json").read_text())
 
 
-def described(**version):
+def crd(**version):
     crd = copy(RECORDED["definition"])
     crd["spec"]["versions"][0] |= version
     crd["status"] = {"acceptedNames": crd["spec"]["names"], "conditions": [{"type": "Established", "status": "True"}]}
-    return openapi.document("oa.example.com", "v1", definition.resources_of(crd))
+    return crd
+
+
+def described(**version):
+    return openapi.document("oa.example.com", "v1", definition.resources_of(crd(**version)))
 
 
 def test_schemas_and_paths_are_the_real_servers():
@@ -38,3 +42,10 @@ def test_no_field_is_told_of_a_kind_without_a_schema():
     told = described(schema={})["components"]["schemas"]["com.example.oa.v1.Oaget"]
     assert "properties" not in told
     assert told["x-kubernetes-group-version-kind"]
+
+
+def test_version_2_leaves_out_what_it_cannot_say():
+    document = openapi.swagger(definition.resources_of(crd()), "v1.36.2")
+    own = {name: each for name, each in document["definitions"].items() if name.startswith("com.")}
+    assert own == RECORDED["v2"]
+    assert "definitions" not in openapi.swagger([], "v1.36.2")

@@ -113,6 +113,23 @@ def _collect_custom(resource: Resource, kind: CustomKind, components: dict[str, 
             _collect(found, components)
 
 
+def swagger(resources: Iterable[Resource], version: str) -> dict[str, Any]:
+    """The OpenAPI v2 document: a frame, in which the custom kinds stand alone. Clients since 1.27 read version 3; what
+    they look for here is whether a definition is told of."""
+    definitions: dict[str, Any] = {}
+    for each in resources:
+        if each.definition is not None:
+            _collect_custom(each, each.definition, definitions)
+            name = custom.name(each.definition)
+            definitions[name] = custom.component_v2(each.definition)
+            _name_kind(definitions[name], each.group, each.version, each.kind)
+            metadata = definitions[custom.name(each.definition, each.list_kind)]["properties"]["metadata"]
+            metadata |= metadata.pop("allOf")[0]
+    text = json.dumps({name: definitions[name] for name in sorted(definitions)}).replace(REFERENCE, "#/definitions/")
+    found = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": version}, "paths": {}}
+    return found | ({"definitions": json.loads(text)} if definitions else {})
+
+
 def _name_kind(component: dict[str, Any], group: str, version: str, kind: str) -> None:
     component["x-kubernetes-group-version-kind"] = [{"group": group, "kind": kind, "version": version}]
 

@@ -1,6 +1,7 @@
-"""A definition as OpenAPI v3 tells it: the schema of its kind and of the list, as `kubectl explain` reads them.
+"""A definition as OpenAPI tells it: the schema of its kind and of the list, as `kubectl explain` reads them. Version 2
+knows less than version 3: what it cannot say is left out.
 
-Upstream: apiextensions-apiserver/pkg/controller/openapi/builder/builder.go.
+Upstream: apiextensions-apiserver/pkg/controller/openapi/{builder/builder,v2/conversion}.go.
 """
 
 from __future__ import annotations
@@ -51,6 +52,19 @@ def component(kind: CustomKind) -> Schema:
     return told
 
 
+def component_v2(kind: CustomKind) -> Schema:
+    """The same for OpenAPI v2."""
+    if not kind.schema or kind.schema.get(structural.PRESERVE):
+        return {"type": "object"}
+    told = _told_v2(kind.schema)
+    own = {
+        "apiVersion": _text(API_VERSION),
+        "kind": _text(KIND),
+        "metadata": {"description": METADATA, "$ref": META + "ObjectMeta"},
+    }
+    return told | {"properties": told.get("properties", {}) | own}
+
+
 def listing(kind: CustomKind, list_kind: str) -> Schema:
     items = {"$ref": f"#/components/schemas/{name(kind)}"}
     plural = kind.crd["spec"]["names"]["plural"]
@@ -93,4 +107,32 @@ def _told(schema: Schema) -> Schema:
         }
         required = list(schema.get("required") or ())
         made["required"] = required + [key for key in ("kind", "apiVersion") if key not in required]
+    return made
+
+
+_BEYOND_V2 = {"allOf", "anyOf", "oneOf", "not", "nullable", "default"}
+
+
+def _told_v2(schema: Schema) -> Schema:
+    made = {key: value for key, value in schema.items() if key not in _BEYOND_V2}
+    nullable, open_ended = schema.get("nullable"), schema.get(structural.PRESERVE)
+    if nullable or open_ended:  # clients cannot cope with fields of what is more than they say
+        for key in ("items", "properties"):
+            made.pop(key, None)
+    if (
+        nullable
+        or (open_ended and made.get("type") == "object")
+        or (made.get("type") == "array" and "items" not in made)
+    ):
+        made.pop("type", None)
+    properties = made.get("properties") or {}
+    if required := [name for name in made.get("required") or () if not (properties.get(name) or {}).get("nullable")]:
+        made["required"] = required
+    else:
+        made.pop("required", None)
+    if properties:
+        made["properties"] = {name: _told_v2(each) for name, each in properties.items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = _told_v2(made[key])
     return made

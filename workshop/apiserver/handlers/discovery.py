@@ -80,7 +80,7 @@ class Discovery:
             case ["openapi", "v3"]:
                 return json_response(self._openapi_index)
             case ["openapi", "v2"]:
-                return _openapi_v2(request)
+                return self._openapi_v2(request)
             case ["openapi", "v3", *rest]:
                 return self._openapi(request, "/".join(rest))
         return None
@@ -207,15 +207,15 @@ class Discovery:
             answer.headers += [("Cache-Control", "public, immutable"), ("Vary", "Accept-Encoding")]
         return answer
 
-
-def _openapi_v2(request: Request) -> Response:
-    """The frame of an OpenAPI v2 document, without definitions: clients since 1.27 read v3, and look here only for what
-    v3 does not know. As JSON, or as the message `openapi.v2.Document` (swagger = 1, info = 2, paths = 8)."""
-    if any(kind == _V2_PROTOBUF for kind, _ in media_types(request.header("accept"))):
-        info = _field(1, b"Kubernetes") + _field(2, VERSION.encode())
-        body = _field(1, b"2.0") + _field(2, info) + _field(8, b"")
-        return Response(200, body, _V2_PROTOBUF.replace("@", "."))  # Go's mime package refuses an @
-    return json_response({"swagger": "2.0", "info": {"title": "Kubernetes", "version": VERSION}, "paths": {}})
+    def _openapi_v2(self, request: Request) -> Response:
+        """As JSON, or as the message `openapi.v2.Document` (swagger = 1, info = 2, paths = 8), which tells no kinds."""
+        if any(kind == _V2_PROTOBUF for kind, _ in media_types(request.header("accept"))):
+            info = _field(1, b"Kubernetes") + _field(2, VERSION.encode())
+            body = _field(1, b"2.0") + _field(2, info) + _field(8, b"")
+            return Response(200, body, _V2_PROTOBUF.replace("@", "."))  # Go's mime package refuses an @
+        if "openapi/v2" not in self._documents:
+            self._documents["openapi/v2"] = encode(openapi.swagger(self._served, VERSION))
+        return json_response(self._documents["openapi/v2"])
 
 
 _V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
