@@ -9,13 +9,16 @@ Read in this order:
 - `audit/`  who did what    `flowcontrol/`  whose turn it is when there is too much to do
 - `admission/`         the last word on a write    `allocators/`  addresses and ports of Services
 - `cacher.py`          the watch cache: one etcd watch feeds all readers and watchers
+- `extensions/`        custom resources: what a CustomResourceDefinition makes of the server
+- `webhooks/`          HTTPS to others' servers that are asked: for admission, for conversion
+- `aggregator/`        groups that another server serves, behind an APIService
 - `handlers/`          the verbs, watch, patches, subresources, discovery, health; what kubelets answer
 - `printers/`          the columns of `kubectl get`
 - `storage/`           the one place that speaks etcd
 - `bootstrap/`         what a new cluster holds
 - `assembly.py`        all of it put together, without a socket; `run.py` the process, `options.py` its flags
 
-Left out for now: aggregation, CustomResourceDefinitions, webhooks and policies, SPDY
-(WebSocket serves every client since 1.31), protobuf answers.
+Left out for now: SPDY (WebSocket serves every client since 1.31), protobuf answers, OpenAPI v2 of built-in kinds
+(clients read v3), estimates of what a CEL rule may cost, type checks of policies in their status.
 Upstream: `cmd/kube-apiserver`, `pkg/controlplane`, `staging/src/k8s.io/apiserver`.
 """
