@@ -218,7 +218,7 @@ async def test_etcdctl_administers_a_cluster(kind: str, tmp_path: Path) -> None:
     """The same commands and answers, on ours and on Debian's."""
     etcdctl = shutil.which("etcdctl") or pytest.skip("etcdctl is not installed")
 
-    async with members(tmp_path, 3, *FAST, "--strict-reconfig-check=false", kind=kind) as cluster:
+    async with members(tmp_path, 3, "--strict-reconfig-check=false", kind=kind) as cluster:
 
         async def run(member: MemberProcess, *words: str) -> str:
             """What etcdctl says at one member; it fails the test when etcdctl fails."""

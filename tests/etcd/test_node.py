@@ -10,9 +10,10 @@ from typing import Any
 from workshop.clock import SYSTEM
 from workshop.etcd import state
 from workshop.etcd.lease import Lessor
-from workshop.etcd.node import Node, Timing
+from workshop.etcd.node import Node
 from workshop.etcd.raft import Configuration, Raft, Ready
 from workshop.etcd.replica import Replica
+from workshop.etcd.surroundings import Timing
 from workshop.wire import etcd_pb2 as pb
 
 

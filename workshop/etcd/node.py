@@ -18,21 +18,18 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
 
 from workshop.clock import Clock
 from workshop.etcd import errors, membership, snapshot, state
-from workshop.etcd.auth.store import ANYONE, MEMBER, Identity
+from workshop.etcd.auth.store import ANYONE, Identity
 from workshop.etcd.histogram import DISK_BUCKETS, Histogram
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.raft import LEADER, Ready
 from workshop.etcd.raft import Message as PeerMessage
 from workshop.etcd.replica import Replica
 from workshop.etcd.storage import Storage
+from workshop.etcd.surroundings import Nobody, Removed, Timing, Transport
 from workshop.etcd.waiting import Readers, Waiting
-from workshop.wire import etcd_pb2 as pb
 
 log = logging.getLogger("etcd")
 
@@ -44,54 +41,6 @@ SNAPSHOT_SHARE = 4
 QUICK = 0.005
 #: Ticks after which a change of membership or a read round is sent again: the message may have been lost.
 AGAIN_TICKS = 5
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds, and counts of log entries."""
-
-    tick: float = 0.1
-    election_ticks: int = 10
-    snapshot_count: int = 10_000
-    catch_up_entries: int = 5_000
-
-    @property
-    def election(self) -> float:
-        return self.tick * self.election_ticks
-
-    @property
-    def patience(self) -> float:
-        """How long a request may wait (upstream's `ReqTimeout`)."""
-        return 5.0 + 2 * self.election
-
-
-class Transport(Protocol):
-    """The way to the other members. It may lose what it is given."""
-
-    def send(self, messages: Sequence[PeerMessage]) -> None: ...
-
-    def update(self, members: Sequence[membership.Member], removed: set[int]) -> None: ...
-
-    def connected_since(self, member: int) -> float | None:
-        """Since when (monotonic) the member is heard; None: it is not."""
-        ...
-
-
-class Nobody:
-    """The transport of a member that is alone."""
-
-    def send(self, messages: Sequence[PeerMessage]) -> None:
-        return
-
-    def update(self, members: Sequence[membership.Member], removed: set[int]) -> None:
-        return
-
-    def connected_since(self, member: int) -> float | None:
-        return None
-
-
-class Removed(Exception):
-    """This member does not belong to the cluster any more."""
 
 
 class Node:
@@ -443,29 +392,3 @@ class Node:
             log.error("snap: cannot be saved: %s", error)
         elif not self._stopped:
             self._disk.submit(self._storage.release)
-
-
-async def expire_leases(node: Node, clock: Clock) -> None:
-    """Propose the revocation of leases that ran out. Sleeps until one may have, or a new one was granted."""
-    while True:
-        node.lease_granted.clear()
-        now = clock.monotonic()
-        for id in node.machine.lessor.expired(now):
-            revoke = node.propose(state.LEASE_REVOKE, pb.LeaseRevokeRequest(ID=id), who=MEMBER)
-            revoke.add_done_callback(partial(_revoked, node, id))
-        wait = max(node.machine.lessor.next_expiry() - now, 0.01)
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(node.lease_granted.wait())]
-        if wait < float("inf"):
-            waits.append(asyncio.ensure_future(clock.sleep(wait)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-
-
-def _revoked(node: Node, id: int, future: asyncio.Future[Any]) -> None:
-    if future.cancelled() or future.exception() is None or isinstance(future.exception(), errors.LeaseNotFound):
-        return  # or revoked by a client at the same moment: the aim is reached
-    node.machine.lessor.retry(id)
-    node.lease_granted.set()

@@ -23,8 +23,9 @@ from workshop.etcd.bootstrap import Start, lock_directory, start
 from workshop.etcd.compactor import Scrubber, compact_periodically
 from workshop.etcd.config import Config, Fatal, Tls, address
 from workshop.etcd.corruption import CorruptionCheck
+from workshop.etcd.lease_expiry import expire_leases
 from workshop.etcd.mvcc.watch import WatchHub
-from workshop.etcd.node import Node, Removed, Timing, expire_leases
+from workshop.etcd.node import Node
 from workshop.etcd.peer.doors import PeerDoors
 from workshop.etcd.peer.tls import peer_client_context, peer_server_context
 from workshop.etcd.peer.transport import Transport
@@ -33,6 +34,7 @@ from workshop.etcd.raft import LostEntries
 from workshop.etcd.rpc.door import Door, bind, tls_context
 from workshop.etcd.services.base import VERSION, Member
 from workshop.etcd.services.server import client_door, metrics_door
+from workshop.etcd.surroundings import Removed, Timing
 from workshop.etcd.wal import REMEDY, Corrupt
 from workshop.wire import etcd_pb2 as pb
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from workshop.etcd.raft import Rules
 from workshop.etcd.raft.election import Candidate, Voter
-from workshop.sim.campaign import SECONDS, simulation_of
+from workshop.sim.campaign import SECONDS, QuietEnd, begin, simulation_of
 from workshop.sim.invariants import Violation
 
 from .exercise import Scenario, Trial
@@ -27,9 +27,9 @@ def _schedule(seed: int, rules: Callable[[Rule], Rules], calm: bool = False) -> 
         simulation = simulation_of(seed, rules=rules(function))
         try:
             if not calm:
-                simulation.begin_campaign(SECONDS)
+                begin(simulation, SECONDS)
             simulation.run(SECONDS)
-            simulation.quiet_end()
+            QuietEnd(simulation).check()
         except Violation as violation:
             return f"after {simulation.now:.1f} s: {violation}"
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import heapq
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Any, NamedTuple
 
@@ -114,6 +114,11 @@ class Simulation:
     def say(self, text: str) -> None:
         if self.transcript is not None:
             self.transcript.append(f"{self.now:8.4f}  {text}")
+
+    def forget(self, *kinds: str) -> None:
+        """Events of these kinds will not happen."""
+        self._events = [event for event in self._events if event.kind not in kinds]
+        heapq.heapify(self._events)
 
     # Looking
 
@@ -345,67 +350,6 @@ class Simulation:
     def _on_make_room(self, id: int) -> None:
         self.members[id].disk.full = None
 
-    # A whole run
-
-    def begin_campaign(self, seconds: float, interval: float = 0.03) -> None:
-        """Clients act, and faults happen, for so many seconds."""
-        for fault in faults.schedule(self, seconds):
-            self.later(fault.at, "fault", fault)
-        self.later(0.5, "client", interval)
-
-    def quiet_end(self, seconds: float = 8.0) -> None:
-        """Everything is repaired: the cluster must come to one state, and serve. Raises Violation."""
-        self._events = [event for event in self._events if event.kind not in ("fault", "heal", "client")]
-        heapq.heapify(self._events)
-        self.heal()
-        for member in self.members.values():
-            member.disk.full = member.disk.crash_after = None
-            member.frozen = False
-            self.restart(member.id)
-        if not self._enough():
-            return  # too many disks were damaged: nothing is promised
-        if not self.run_until(self._writes, seconds):
-            self.invariants.fail("progress", "nothing can be written, and nothing is broken")
-        if not self.run_until(self._same, seconds):
-            self.invariants.fail("progress", "members do not come to the same state")
-        self._events = [event for event in self._events if event.kind != "client"]
-        hashes = {m.replica.machine.store.hash() for m in self._counted() if not m.replica.machine.store.compacted}
-        if len(hashes) > 1:
-            self.invariants.fail("state machine safety", "members have come to different states")
-
-    def _counted(self) -> list[SimulatedMember]:
-        """Members that the leader counts and that run."""
-        leader = self.leader()
-        if leader is None:
-            return []
-        configuration = self.members[leader].replica.raft.configuration
-        return [member for member in self.running() if member.id in configuration.members]
-
-    def _enough(self) -> bool:
-        newest = max(self.running(), key=lambda m: m.replica.applied, default=None)
-        if newest is None:
-            return False
-        return newest.replica.raft.configuration.holds({member.id for member in self.running()})
-
-    def _writes(self) -> bool:
-        """Has a write of now been acknowledged? Tried again while there is no leader."""
-        if self.now - getattr(self, "_asked_at", -1.0) > 0.5:
-            self._asked_at = self.now
-            self._floor = self.invariants.acknowledged
-            self.put(b"end", b"")
-        return self.invariants.acknowledged > self._floor
-
-    def _same(self) -> bool:
-        counted = self._counted()
-        if not counted:
-            return False
-        self.clients.rewatch()
-        for member in counted:
-            self.clients.serve(member)
-        leader = self.members[self.leader() or 0].replica
-        level = {member.replica.applied for member in counted} == {leader.raft.log.last}
-        return level and self.clients.heard_everything()
-
 
 def describe(m: Message) -> str:
     """One line of a transcript."""
@@ -419,7 +363,3 @@ def describe(m: Message) -> str:
         "snapshot": f"of {m.index}/{m.log_term}",
     }
     return f"{m.sender} -> {m.to}  {m.kind} (term {m.term}) {details.get(m.kind, '')}".rstrip()
-
-
-def sequence(groups: Sequence[Collection[int]]) -> str:
-    return " | ".join(" ".join(map(str, sorted(group))) for group in groups)

@@ -26,6 +26,7 @@ from workshop.etcd import snapshot
 from workshop.etcd.membership import Member
 from workshop.etcd.peer import codec, http
 from workshop.etcd.raft import Message
+from workshop.etcd.surroundings import Removed
 
 log = logging.getLogger("etcd")
 
@@ -144,8 +145,6 @@ class Transport:
                 said = ""
             except Refused as refused:
                 if refused.status == 410:
-                    from workshop.etcd.node import Removed
-
                     self.receiver.fail(Removed("the member has been permanently removed from the cluster"))
                     return
                 said = self._say(peer, str(refused), said)
