@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextlib.contextmanager
-def lab(*cells, patience=120.0):
-    """The address of a notebook with these cells, in a JupyterLab of its own that is gone afterwards."""
+def lab(*cells, source=None, patience=120.0):
+    """The address of a notebook with these cells (or of a copy of the notebook `source`), in a JupyterLab of its own
+    that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
     token = secrets.token_hex(16)
     notebook = {
@@ -38,7 +39,7 @@ def lab(*cells, patience=120.0):
         "nbformat_minor": 5,
     }
     (folder / "work").mkdir()
-    (folder / "work" / "board.ipynb").write_text(json.dumps(notebook))
+    (folder / "work" / "board.ipynb").write_text(source.read_text() if source else json.dumps(notebook))
     settings = folder / "settings"
     shutil.copytree(ROOT / "tools" / "jupyterlab", settings)
     with socket.socket() as probe:

@@ -39,11 +39,28 @@ def test_in_a_notebook(tmp_path):
         served.close()
 
 
+def test_the_lab_index_is_accessible(tmp_path, monkeypatch):
+    """What the index itself shows: JupyterLab's own frame around it is not ours to judge."""
+    monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
+    with notebook.lab(source=notebook.ROOT / "labs" / "index.ipynb") as url, browsers.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1400, "height": 950})
+        page.set_default_timeout(2 * browsers.PATIENCE)
+        page.goto(url)
+        notebook.wait_idle(page)
+        for place in range(page.locator(".jp-Notebook .jp-CodeCell").count()):
+            notebook.run_cell(page, place)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        for shown in (".jp-Notebook .jp-RenderedMarkdown", ".jp-Notebook .jp-OutputArea-output"):
+            page.locator(shown).first.wait_for()
+            assert browsers.serious(page, shown) == []
+
+
 def _live(page):
     notebook.run_cell(page, 0)
     page.wait_for_selector(".ws-status.is-live")
     page.wait_for_selector('tr[data-key="Pod/default/first"]')
     assert "cannot be seen from here" in page.locator(".ws-note").inner_text()
+    assert browsers.serious(page, ".ws-board") == []
 
 
 def _while_a_cell_runs(page, served, pipe):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -50,6 +51,7 @@ BATCHES_A_SECOND = 30
 BEAT_SECONDS = 1.0
 """A listener hears at least this often; a front end that hears nothing for longer knows that it is stale."""
 RETRY_SECONDS = 0.25
+MANY = 2000
 QUIET_SECONDS = 60.0
 """A listener that has said nothing for so long is taken to be gone. One that lives asks again by itself."""
 
@@ -273,6 +275,8 @@ class Feed:
         try:
             await factory.wait_for_sync()
             self.attached_version = max((int(i.last_resource_version or 0) for i in informers), default=0)
+            if len(self.model.objects) > MANY:
+                gc.freeze()  # what was there at the start stays; walking it again and again would hold up the batches
             with self._changed:
                 self.synced = True
                 self.sequence += 1
