@@ -102,5 +102,8 @@ def run_cell(page, place):
 
 
 def wait_idle(page):
+    """The notebook is open and its kernel waits. Whatever JupyterLab asks from now on is answered with its default."""
+    dialog = page.locator(".jp-Dialog button.jp-mod-accept")
+    page.add_locator_handler(page.locator(".jp-Dialog"), lambda: dialog.first.click())
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
