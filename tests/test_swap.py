@@ -131,6 +131,7 @@ def test_a_loop_in_c_ends_the_process_and_the_next_one_runs_the_stock_function(t
     assert (second.returncode, second.stdout) == (0, "3\n")
     told = json.loads((tmp_path / "f.json").read_text())
     assert told["state"] == "put out" and "could not be interrupted" in told["traceback"]
+    assert "line 2 in f" in told["traceback"] and "hooks.py" not in told["traceback"]
 
 
 def test_every_declared_hook_is_found_where_the_table_says():

@@ -219,7 +219,8 @@ class Guard:
         if before.get("digest") == self.digest and before.get("state") == "put out":
             return
         if self.hung.exists() and self.hung.stat().st_size:
-            last = self.hung.read_text(encoding="utf-8", errors="replace")
+            lines = self.hung.read_text(encoding="utf-8", errors="replace").splitlines()
+            last = "\n".join(line for line in lines if str(self.source) in line)
             self.hung.unlink()
             self._put_out(f"it could not be interrupted, so the process was ended after {HARD_SECONDS:g} s\n{last}")
             return
