@@ -222,6 +222,12 @@ class Cacher:
             found.oldest = self.revision
         return found
 
+    def drop(self, prefix: str) -> None:
+        """Let go of the last changes of a kind that is served no more. One of that name later begins anew."""
+        shelf = self._shelves.get(prefix)
+        if shelf is not None and not shelf.items and not shelf.watchers:
+            del self._shelves[prefix]
+
     async def run(self) -> None:
         """Fill, then follow, for ever. A store that is away is waited for; a compacted past is read anew."""
         pause = 0.02

@@ -201,3 +201,22 @@ async def test_a_definition_goes_when_its_objects_have_gone(api: Api) -> None:
     await api("PATCH", f"{GIZMOS}/g", {"metadata": {"finalizers": None}}, MERGE)
     await answers(api, f"{CRDS}/gizmos.example.com", 404)
     await answers(api, GIZMOS, 404)
+
+
+async def test_what_is_kept_of_a_kind_goes_with_its_definition(server: ApiServer, api: Api) -> None:
+    """And a watch from then learns from etcd what has been since, of the kind that bears the name now."""
+    shelves = server.cacher._shelves
+    gizmo = {"apiVersion": "example.com/v1", "kind": "Gizmo", "metadata": {"name": "g"}}
+    await established(api, cases.crd())
+    assert (await api("GET", GIZMOS)).json["items"] == []
+    first = (await api("POST", GIZMOS, gizmo)).json["metadata"]["resourceVersion"]
+    assert "/registry/example.com/gizmos/" in shelves
+    await api("DELETE", f"{CRDS}/gizmos.example.com")
+    await answers(api, f"{CRDS}/gizmos.example.com", 404)
+    await answers(api, GIZMOS, 404)
+    assert "/registry/example.com/gizmos/" not in shelves
+    await established(api, cases.crd())
+    assert (await api("POST", GIZMOS, gizmo)).status == 201
+    assert [each["metadata"]["name"] for each in (await api("GET", GIZMOS)).json["items"]] == ["g"]
+    late = await api("GET", f"{GIZMOS}?watch=true&resourceVersion={first}&timeoutSeconds=1")
+    assert [json.loads(line)["type"] for line in late.body.splitlines()] == ["DELETED", "ADDED"]

@@ -79,16 +79,18 @@ class DefinitionController:
         old = self._known.pop(name, None)
         self._served.put(name, [])
         if old is not None:
-            self._end_watches(old)
+            self._end_watches(old, for_good=True)
             for other in self._of_group(old):  # it may have held their names
                 self._add(other["metadata"]["name"])
 
-    def _end_watches(self, crd: Obj) -> None:
+    def _end_watches(self, crd: Obj, for_good: bool = False) -> None:
         if not is_true(crd, "Established"):
             return
-        shelf = self._cacher.shelf(resource_of(crd, crd["spec"]["versions"][0]).storage_key())
-        for watcher in list(shelf.watchers):
+        prefix = resource_of(crd, crd["spec"]["versions"][0]).storage_key()
+        for watcher in list(self._cacher.shelf(prefix).watchers):
             watcher.close()
+        if for_good:
+            self._cacher.drop(prefix)
 
     def _of_group(self, crd: Obj) -> list[Obj]:
         group, name = crd["spec"]["group"], crd["metadata"]["name"]
