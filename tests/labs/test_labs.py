@@ -103,6 +103,9 @@ def control_loop(said):
 def etcd(said):
     assert "refused: etcdserver: mvcc: required revision has been compacted" in said
     assert "refused: etcdserver: mvcc: required revision is a future revision" in said
+    assert any(line.split()[:2] == ["/lab/a", "●"] and "◆" in line for line in said.splitlines()), "the timeline"
+    assert any(line.startswith("namespaces ") for line in said.splitlines()), "what the API server wrote"
+    assert "★ master-" in said and "voters run, 3 are a majority" in said, "the rings, live and simulated"
     assert "DELETE /lab/alive" in said, "a lease that ended takes its keys along"
     assert "serializable get: /lab/a = 'two'" in said, "without a quorum a member tells what it has"
     assert "put: refused" in said and "get: refused" in said, "and promises nothing"

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from workshop.views.board import Board
+from workshop.views.raft import LiveRing
+from workshop.views.registry import Registry, Timeline
 from workshop.views.store import MemberStatus, Refused, Store, compare, delete, get, put
 
 from . import look
@@ -32,6 +34,7 @@ class EtcdLab(Lab):
     """A lab whose cluster has three members of etcd, with a client for them."""
 
     _store: Store | None = None
+    _ring: LiveRing | None = None
 
     @property
     def etcd(self) -> Store:
@@ -44,6 +47,23 @@ class EtcdLab(Lab):
         if self._store is not None:
             self._store.close()
             self._store = None
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def ring(self) -> LiveRing:
+        """The members on a ring, live, as the last expression of a cell."""
+        if self._ring is None:
+            self._ring = LiveRing(self.cluster)
+        return self._ring
+
+    def registry(self) -> Registry:
+        """What the API server wrote, as the last expression of a cell."""
+        return Registry(self.cluster)
+
+    def timeline(self, prefix: str, since: int = 1) -> Timeline:
+        """What happened to keys, revision by revision, as the last expression of a cell."""
+        return Timeline(self.cluster, prefix, since)
 
     def _sight(self, board: Board) -> Sight:
         return dataclasses.replace(super()._sight(board), store=self.etcd)

@@ -20,10 +20,14 @@ With I/O:
 Beside the board, the glass box: `pipeline.py` (pure) requests on their way through kube-apiserver; `glass.py` follows
 them live; `faces.py` one object as kubectl shows it, as JSON on the wire, as bytes in etcd.
 
+For etcd: `ring.py` (pure) a simulated cluster that is played with; `raft.py` the same for notebooks, and real members;
+`store.py` a small client; `registry.py` what the API server wrote, and what happened to keys by revision.
+
 What a row says is decided in `workshop.cluster.board`; nothing of that is repeated here.
 """
 
 from .board import Board
 from .glass import GlassBox
+from .raft import RaftRing
 
-__all__ = ["Board", "GlassBox"]
+__all__ = ["Board", "GlassBox", "RaftRing"]

@@ -38,7 +38,11 @@ TARGETS = {
 
 
 class Refused(Exception):
-    """etcd's own words, or that no member answered."""
+    """etcd's own words, or that no member answered. `compacted`: the oldest revision that a watch may begin at."""
+
+    def __init__(self, text: str, compacted: int = 0) -> None:
+        super().__init__(text)
+        self.compacted = compacted
 
 
 @dataclass(frozen=True)
@@ -289,7 +293,8 @@ async def _collect(call: Any, found: list[Change], events: int) -> None:
         answer = pb.WatchResponse.FromString(message)
         if answer.canceled:
             oldest = f" (the oldest is {answer.compact_revision})" if answer.compact_revision else ""
-            raise Refused((answer.cancel_reason or "etcdserver: mvcc: required revision has been compacted") + oldest)
+            why = answer.cancel_reason or "etcdserver: mvcc: required revision has been compacted"
+            raise Refused(why + oldest, int(answer.compact_revision))
         for event in answer.events:
             what = "DELETE" if event.type == pb.Event.DELETE else "PUT"
             kv = event.kv

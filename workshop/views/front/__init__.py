@@ -4,6 +4,7 @@
     view.js              the whole board: what arrives, what is chosen, the controls of time
     state.js             the log of steps, and scrubbing in it
     columns.js map.js swimlanes.js inspect.js   the four pictures
+    ring.js ringview.js   the door to the Raft ring, and the ring; glass.js pipeline.js   the glass box likewise
     paint.js signs.js dom.js   what a row looks like; its shape and tone; small helpers
 
 A page loads the modules one by one. A notebook's widget has to be one module: `bundle()` puts them into one.
