@@ -121,10 +121,14 @@ def test_the_text_form_and_the_data_for_the_front_end():
     json.dumps(ring.picture())
 
 
-PAGE = """<!doctype html><html lang="en"><head><title>ring</title><style>{style}</style></head><body><div id="root"></div>
-<script type="module">{code}
-const view = new RaftRing(document.getElementById("root"), async (q) => view.take(await window.python(q)), false);
-view.ask({{ask: "whole"}});</script></body></html>"""
+PAGE = """<!doctype html><html lang="en"><head><title>ring</title></head><body><div id="root"></div></body></html>"""
+RENDER = """async (code) => {
+  const door = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
+  const listeners = [];
+  const answer = async (question) => { const said = await window.python(question); listeners.forEach((hear) => hear(said)); };
+  const model = {get: () => false, on: (_, hear) => listeners.push(hear), off() {}, send: answer};
+  door.default.render({model, el: document.getElementById("root")});
+}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -134,7 +138,9 @@ def test_in_a_browser_by_keyboard(scheme, tmp_path):
     style = front.source(front.STYLE) + front.source("ring.css")
     with browser.chromium() as chromium, browser.page(chromium, color_scheme=scheme) as page:
         page.expose_function("python", ring.answer)
-        page.set_content(PAGE.format(style=style, code=front.bundle("ringview.js")))
+        page.set_content(PAGE)
+        page.add_style_tag(content=style)
+        page.evaluate(RENDER, front.bundle("ring.js"))
         page.locator(f'[data-key="member-{victim}"]').wait_for()
         page.locator(f'[data-key="member-{victim}"]').focus()
         page.keyboard.press("Enter")

@@ -37,10 +37,12 @@ class Lab:
         nodes: int = 2,
         masters: int = 1,
         only: Sequence[str] = (),
+        mode: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.name = name
-        self.shape: dict[str, Any] = {"nodes": nodes, "masters": masters, "lab": True}
+        mode = mode or os.environ.get("WORKSHOP_LAB_MODE") or None
+        self.shape: dict[str, Any] = {"nodes": nodes, "masters": masters, "lab": True, "mode": mode}
         self.exercises = {exercise.name: exercise for exercise in exercises}
         self.sections = {section.name: section for section in sections}
         self.store = progress or Progress()
@@ -64,9 +66,7 @@ class Lab:
     def _up(self) -> None:
         begun = SYSTEM.monotonic()
         self._others()
-        options: dict[str, Any] = {}
-        if self.cluster.plan_or_none() is None:
-            options = {**self.shape, "mode": os.environ.get("WORKSHOP_LAB_MODE") or None}
+        options = dict(self.shape) if self.cluster.plan_or_none() is None else {}
         self.cluster.up(wait=0, **options)
         stage.start(self.cluster)
         print(f"cluster {self.cluster.name} is up after {SYSTEM.monotonic() - begun:.1f} s")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.etcd.raft import LEADER, Rules
-from workshop.sim.cluster import Simulation, describe, sequence
+from workshop.sim.cluster import Simulation, describe
 from workshop.sim.invariants import Violation
 
 Picture = dict[str, Any]
@@ -240,7 +240,8 @@ def _partition(simulation: Simulation, groups: list[list[int]]) -> str:
     for id in (id for group in groups for id in group):
         _among(id, simulation.members)
     simulation.partition(*groups)
-    return f"nobody hears another group: {sequence(groups)}"
+    told = " | ".join(" ".join(map(str, sorted(group))) for group in groups)
+    return f"nobody hears another group: {told}"
 
 
 def _parts(simulation: Simulation, number: int) -> str:

@@ -1,5 +1,5 @@
 // Members on a ring, messages between them, their logs below, and what one may do to them.
-import { button, element, icon, svg, SHAPES } from "./dom.js";
+import { button, element, svg, SHAPES } from "./dom.js";
 
 const ROLE_SHAPES = { leader: "star", candidate: "diamond", "pre-candidate": "hollow", follower: "circle", learner: "ring", crashed: "cross", away: "cross" };
 const ROLE_TONES = { leader: "tone-ok", candidate: "tone-differ", "pre-candidate": "tone-differ", crashed: "tone-bad", away: "tone-bad" };
