@@ -134,7 +134,7 @@ def metadata_update(errors: ErrorList, new: Obj, old: Obj) -> None:
     if after.get("generation", 0) < before.get("generation", 0):
         errors.invalid("metadata.generation", after.get("generation", 0), "must not be decremented")
     for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        if after.get(name) and after.get(name) != before.get(name):
+        if after.get(name) not in (None, "") and after.get(name) != before.get(name):
             errors.immutable(f"metadata.{name}", after.get(name), before.get(name))
     labels(errors, "metadata.labels", after.get("labels"))
     annotation_map(errors, "metadata.annotations", after.get("annotations"))

@@ -64,7 +64,7 @@ class Pods(Strategy):
 def qos_class(pod: Obj) -> str:
     """Guaranteed, Burstable or BestEffort. Upstream: pkg/apis/core/helper/qos/qos.go."""
     spec = pod["spec"]
-    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     asked, guaranteed = False, True
     for container in [spec, *containers] if spec.get("resources") else containers:
         resources = container.get("resources") or {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from workshop.api import decode, defaults, no_controller, schema
+from workshop.api import decode, defaults, no_controller, schema, warnings
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
@@ -146,7 +146,7 @@ class Strategy:
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         unattended = no_controller.warning(self.resource) if old is None else None
-        return [unattended] if unattended is not None else []
+        return [*([unattended] if unattended is not None else []), *warnings.of(self.resource, new, old)]
 
 
 def _with_zeros(resource: Resource, status: Obj) -> Obj:

@@ -155,8 +155,8 @@ class Writer:
                 problems = validation.validate(resource, obj, self._allow_loopback)
                 if problems:
                     raise errors.invalid(_qualified_kind(resource, obj), _name_of(obj), problems.causes())
-            await self.admission.validate(request)
             options.warnings.extend(strategy.warnings(obj, None))
+            await self.admission.validate(request)
             if options.dry_run:
                 if await self._read(self._key(resource, obj)) is not None:
                     raise KeyExists(self._key(resource, obj))
@@ -251,7 +251,7 @@ class Writer:
         new = await change(served_obj(resource, current))  # decoding anew is quicker than a copy
         metadata, before = new.setdefault("metadata", {}), old["metadata"]
         name, namespace = before["name"], before.get("namespace", "")
-        _check_identity(resource, name, namespace, metadata, before, uid)
+        _check_identity(resource, name, namespace, metadata, before, uid, options.dry_run)
         wanted = metadata.get("resourceVersion") or "0"
         wanted = "" if wanted == "0" else wanted
         if not wanted and not strategy.allows_unconditional_update:
@@ -263,11 +263,13 @@ class Writer:
             raise errors.failure(500, "", f"strconv.ParseUint: parsing {errors.quote(wanted)}: invalid syntax")
         if wanted and wanted != before["resourceVersion"]:
             raise _Stale
+        if not resource.namespaced:
+            metadata.pop("namespace", None)
         for field in ("creationTimestamp", "namespace", "name", "selfLink", "resourceVersion"):
             if field in before:
                 metadata[field] = before[field]
         for field in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            if not metadata.get(field):  # another one is for validation to refuse
+            if metadata.get(field) in (None, ""):  # another one is for validation to refuse
                 _keep(metadata, before, field)
         _keep(metadata, before, "generation")
         write = Write(resource, options, subresource, self._clock.now())
@@ -288,9 +290,9 @@ class Writer:
                 problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
                 if problems:
                     raise errors.invalid(_qualified_kind(resource, new), name, problems.causes())
-            await self.admission.validate(request)
             if not subresource:
-                options.warnings.extend(strategy.warnings(new, old))
+                options.warnings.extend(each for each in strategy.warnings(new, old) if each not in options.warnings)
+            await self.admission.validate(request)
             written = await self._store(resource, strategy, key, current, old, new, options, fresh)
         except BaseException:
             await _rollback(pool)
@@ -382,7 +384,9 @@ class _Stale(Exception):
     """What was decided rests on an object that may be old: look again."""
 
 
-def _check_identity(resource: Resource, name: str, namespace: str, new: Obj, old: Obj, uid: str | None) -> None:
+def _check_identity(
+    resource: Resource, name: str, namespace: str, new: Obj, old: Obj, uid: str | None, dry_run: bool
+) -> None:
     if not new.get("name"):
         raise errors.bad_request(errors.unnamed(name))
     if new["name"] != name:
@@ -393,6 +397,7 @@ def _check_identity(resource: Resource, name: str, namespace: str, new: Obj, old
         )
     if uid and uid != old["uid"]:
         key = resource.storage_key(namespace or None, name)
+        key = key.removeprefix("/registry") if dry_run else key  # upstream's dry run knows no prefix
         raise errors.conflict(
             resource, name,
             f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
