@@ -147,9 +147,10 @@ def _variables(at: str, variables: list[Obj]) -> Iterator[str]:
         seen.add(name)
 
 
-def _port(
-    at: str, port: Obj, ports: dict[tuple[Any, Any], list[tuple[str, Obj]]], named: dict[str, str]
-) -> Iterator[str]:
+Ports = dict[tuple[Any, Any], list[tuple[str, Obj]]]
+
+
+def _port(at: str, port: Obj, ports: Ports, named: dict[str, str]) -> Iterator[str]:
     host, address, name = port.get("hostPort", 0), port.get("hostIP", ""), port.get("name", "")
     number, protocol = port.get("containerPort", 0), port.get("protocol", "")
     if address and not host:
