@@ -144,6 +144,8 @@ async def _run(config: Config, clock: Clock) -> None:
         finally:
             for task in background:
                 task.cancel()
+        if not running.done():
+            await _hand_over(node)
         log.info("etcd ends")
 
 
@@ -206,6 +208,19 @@ async def _publish(config: Config, node: Node) -> None:
             raise
         except errors.EtcdError as error:
             log.warning("the member cannot be published yet: %s", error)
+
+
+async def _hand_over(node: Node) -> None:
+    """A leader that ends lets another lead before, so that nobody has to wait for its silence."""
+    if not node.leads or node.replica.alone:
+        return
+    ready = {peer: p.match for peer, p in node.raft.progress.items() if peer in node.raft.configuration.voters}
+    heard = [peer for peer in ready if node.transport.connected_since(peer) is not None]
+    if heard:
+        try:
+            await node.transfer_leadership(max(heard, key=lambda peer: ready[peer]))
+        except errors.EtcdError as error:
+            log.warning("leadership could not be handed over: %s", error)
 
 
 async def _finish(node: Node, running: asyncio.Future[None]) -> None:

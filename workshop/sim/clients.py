@@ -193,6 +193,8 @@ class Clients:
     def rewatch(self) -> None:
         """Watches whose member is gone go on at another one, from where they were."""
         running = [member for member in self._simulation.running() if not member.frozen]
+        if not running:
+            return
         for watch in self.watches:
             current = self._simulation.members.get(watch.member)
             if current is not None and current.alive and current.generation == watch.generation:
@@ -200,8 +202,7 @@ class Clients:
                     continue
                 if watch.stream is not None:
                     current.hub.close(watch.stream)
-            if running:
-                self._watch(watch, self._random.choice(running))
+            self._watch(watch, self._random.choice(running))
 
     def _watch(self, watch: Watching, member: SimulatedMember) -> None:
         history = self._simulation.invariants.model.history

@@ -132,14 +132,18 @@ class PeerDoors:
         peer.something.set()  # an older stream sees that it was replaced
         headers = {**ours, "Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked"}
         writer.write(http.write_head("HTTP/1.1 200 OK", headers))
-        while peer.listeners == mine and self.transport.peers.get(peer.member.id) is peer:
-            writer.write(peer.take())
-            await writer.drain()
-            try:
-                async with asyncio.timeout(READ_TIMEOUT / 3):
-                    await peer.something.wait()
-            except TimeoutError:
-                continue
+        try:
+            while peer.listeners == mine and self.transport.peers.get(peer.member.id) is peer:
+                writer.write(peer.take())
+                await writer.drain()
+                try:
+                    async with asyncio.timeout(READ_TIMEOUT / 3):
+                        await peer.something.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            if peer.listeners == mine:
+                peer.unheard()
 
     async def _snapshot(self, head: http.Head, reader: asyncio.StreamReader) -> None:
         """A whole state comes in."""

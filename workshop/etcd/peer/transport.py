@@ -74,6 +74,10 @@ class Peer:
         self.box.append(message)
         self.something.set()
 
+    def unheard(self) -> None:
+        """Nobody listens any more: only the newest messages are kept for who may come."""
+        self.box = deque(self.box, maxlen=BOX_UNHEARD)
+
     def take(self) -> bytes:
         """All that waits, as one chunk; an empty frame when there is nothing, so that the other end sees we live."""
         messages, self.box = list(self.box), deque(maxlen=BOX)
