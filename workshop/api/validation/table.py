@@ -15,6 +15,7 @@ from workshop.api.validation import (
     certificates,
     claims,
     configuration,
+    devices,
     events,
     flow_control,
     job_updates,
@@ -86,6 +87,10 @@ RULES: dict[str, Rule] = {
     "csidrivers.storage.k8s.io": storage.csi_driver,
     "csistoragecapacities.storage.k8s.io": storage.capacity,
     "certificatesigningrequests.certificates.k8s.io": certificates.signing_request,
+    "deviceclasses.resource.k8s.io": devices.device_class,
+    "resourceclaims.resource.k8s.io": devices.claim,
+    "resourceclaimtemplates.resource.k8s.io": devices.template,
+    "resourceslices.resource.k8s.io": devices.resource_slice,
     "flowschemas.flowcontrol.apiserver.k8s.io": flow_control.flow_schema,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flow_control.priority_level,
     f"validatingwebhookconfigurations.{ADMISSION}": admission.webhook_configuration,
@@ -112,6 +117,8 @@ INSTEAD: dict[str, UpdateRule] = {
     "volumeattributesclasses.storage.k8s.io": storage.attributes_class_update,
     "priorityclasses.scheduling.k8s.io": small_kinds.priority_class_update,
     "certificatesigningrequests.certificates.k8s.io": certificates.update,
+    "resourceclaims.resource.k8s.io": devices.claim_update,
+    "resourceclaimtemplates.resource.k8s.io": devices.claim_update,
 }
 """On update these hold instead of the rule for creation."""
 

@@ -243,7 +243,8 @@ class EndpointSlices(Strategy):
         self.counts_generation = True
 
     def spec_of(self, obj: Obj) -> object:
-        return {k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion")}
+        labels = obj["metadata"].get("labels") or {}
+        return {**{k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion")}, "labels": labels}
 
 
 class GenerationOnly(Strategy):
@@ -326,6 +327,11 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "networkpolicies.networking.k8s.io": GenerationOnly,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": GenerationOnly,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": GenerationOnly,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": GenerationOnly,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": GenerationOnly,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": GenerationOnly,
+    "deviceclasses.resource.k8s.io": GenerationOnly,
+    "resourceslices.resource.k8s.io": GenerationOnly,
 }
 
 

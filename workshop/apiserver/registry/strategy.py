@@ -28,7 +28,7 @@ class Pool(Protocol):
 _NO_GENERATION = {
     "nodes", "namespaces", "persistentvolumes", "persistentvolumeclaims", "resourcequotas",
     "volumeattachments.storage.k8s.io", "certificatesigningrequests.certificates.k8s.io", "services",
-    "horizontalpodautoscalers.autoscaling", "servicecidrs.networking.k8s.io",
+    "horizontalpodautoscalers.autoscaling", "servicecidrs.networking.k8s.io", "resourceclaims.resource.k8s.io",
 }  # fmt: skip
 _RETURN_DELETED = {
     "pods", "services", "serviceaccounts", "podtemplates", "persistentvolumes", "persistentvolumeclaims",
