@@ -5,6 +5,7 @@ Upstream: pkg/api/{pod,service,persistentvolume}/…warnings, the strategy.go of
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ GONE = {
 }
 SHOWN = {"storageos": "storageOS"}
 """What upstream calls a field here."""
+PEM = b"-----BEGIN "
 ONLY_IN_PODS = ("gitRepo", "flocker", "quobyte")
 TEMPLATES = {
     "deployments.apps": "spec.template.",
@@ -185,6 +187,11 @@ def _others(kind: str, new: Obj, old: Obj | None) -> Iterator[str]:
             for source, text in GONE.items():
                 if spec.get(source) is not None and source not in ONLY_IN_PODS:
                     yield f"spec.{SHOWN.get(source, source)}: {text}"
+        case "secrets" if new.get("type") == "kubernetes.io/tls":
+            for key, what in (("tls.crt", "certificate"), ("tls.key", "key")):
+                if PEM not in base64.b64decode((new.get("data") or {}).get(key) or ""):
+                    yield f"tls: failed to find any PEM data in {what} input"
+                    break
         case "persistentvolumeclaims":
             yield from _fractions("spec", spec, ("storage",))
         case "statefulsets.apps":

@@ -50,7 +50,7 @@ async def test_for_somebody_else_and_for_oneself(reviews: AccessReviews) -> None
         ({"spec": {"user": "x"}}, "spec.resourceAttributes: Invalid value: null: exactly one of"),
         (
             {"spec": {"user": "x", "resourceAttributes": PODS, "nonResourceAttributes": {"path": "/"}}},
-            'spec.nonResourceAttributes: Invalid value: {"path":"/"}: cannot be specified in combination',
+            'spec.nonResourceAttributes: Invalid value: {"Path":"/","Verb":""}: cannot be specified in combination',
         ),
         (
             {"metadata": {"name": "x"}, "spec": {"user": "x", "resourceAttributes": PODS}},

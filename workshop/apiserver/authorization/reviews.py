@@ -7,11 +7,10 @@ Upstream: `pkg/registry/authorization`, `pkg/apis/authorization/validation/valid
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from workshop.api import errors
 from workshop.api.meta import Obj
+from workshop.api.validation import small_kinds
+from workshop.api.validation.field import ErrorList
 from workshop.apiserver.authorization.node import node_name
 from workshop.apiserver.authorization.rbac import RbacIndex, aggregate
 from workshop.apiserver.interfaces import Attributes, Authorizer, Decision, UserInfo
@@ -30,7 +29,7 @@ class AccessReviews:
     async def subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
         """May the named user? Raises ApiError (422)."""
         spec = obj.get("spec") or {}
-        _check(spec_problems(spec, names_user=True) + metadata_problems(obj))
+        _check("SubjectAccessReview", obj)
         return {**obj, "status": await self._answer(spec, named_user(spec))}
 
     async def local_subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
@@ -38,22 +37,16 @@ class AccessReviews:
         spec = obj.get("spec") or {}
         home = (obj.get("metadata") or {}).get("namespace", "") or namespace
         if home != namespace:
-            raise errors.bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
-        problems = spec_problems(spec, names_user=True) + metadata_problems(obj, but_namespace=True)
-        attributes = spec.get("resourceAttributes")
-        if attributes and attributes.get("namespace", "") != home:
-            where = attributes.get("namespace", "")
-            problems.append(_invalid("spec.resourceAttributes.namespace", where, "must match metadata.namespace"))
-        if spec.get("nonResourceAttributes"):
-            why = "disallowed on this kind of request"
-            problems.append(_invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], why))
-        _check(problems)
+            why = "the namespace of the provided object does not match the namespace sent on the request"
+            raise errors.bad_request(why)
+        obj = {**obj, "metadata": {**(obj.get("metadata") or {}), "namespace": home}}
+        _check("LocalSubjectAccessReview", obj)
         return {**obj, "status": await self._answer(spec, named_user(spec))}
 
     async def self_subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
         """May I?"""
         spec = obj.get("spec") or {}
-        _check(spec_problems(spec, names_user=False) + metadata_problems(obj))
+        _check("SelfSubjectAccessReview", obj)
         return {**obj, "status": await self._answer(spec, user)}
 
     async def self_subject_rules_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
@@ -128,34 +121,10 @@ def _field_selector(selector: Obj) -> str:
     return ",".join(f"{r['key']}={r['values'][0]}" for r in terms)
 
 
-def spec_problems(spec: Obj, names_user: bool) -> list[dict[str, str]]:
-    """What is wrong with a review's `spec`, as causes of a 422."""
-    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    problems: list[dict[str, str]] = []
-    if resource is not None and path is not None:
-        why = "cannot be specified in combination with resourceAttributes"
-        problems.append(_invalid("spec.nonResourceAttributes", path, why))
-    if resource is None and path is None:
-        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        problems.append(_invalid("spec.resourceAttributes", None, why))
-    if names_user and not spec.get("user") and not spec.get("groups"):
-        problems.append(_invalid("spec.user", spec.get("user", ""), "at least one of user or group must be specified"))
-    return problems
-
-
-def metadata_problems(obj: Obj, but_namespace: bool = False) -> list[dict[str, str]]:
-    """A review has no metadata (what the server itself set does not count)."""
-    ignored = ("managedFields", "creationTimestamp", *(("namespace",) if but_namespace else ()))
-    rest = {k: v for k, v in (obj.get("metadata") or {}).items() if v and k not in ignored}
-    why = "must be empty except for namespace" if but_namespace else "must be empty"
-    return [_invalid("metadata", obj["metadata"], why)] if rest else []
-
-
-def _invalid(field: str, value: Any, why: str) -> dict[str, str]:
-    shown = json.dumps(value, separators=(",", ":"))
-    return errors.cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
-
-
-def _check(problems: list[dict[str, str]]) -> None:
+def _check(kind: str, obj: Obj) -> None:
+    """Raises ApiError 422 for a review that asks for nothing, for two things, or has metadata."""
+    told = {k: v for k, v in (obj.get("metadata") or {}).items() if k != "creationTimestamp"}
+    problems = ErrorList()
+    small_kinds.access_review(problems, {**obj, "kind": kind, "metadata": told})
     if problems:
-        raise errors.invalid(_KIND, "", problems)
+        raise errors.invalid(_KIND, "", problems.causes())
