@@ -14,9 +14,10 @@ Reading JSON by a schema (strict checks, pruning, canonical forms) is in `decode
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pkgutil import get_data
 from typing import Any
 
@@ -149,8 +150,14 @@ class Schema:
         return found
 
 
-@cache
+_PACKAGE = re.compile("[a-z0-9]{1,63}[.][a-z0-9]{1,63}", re.ASCII)
+"""The name becomes a part of a path, and it may come from a client."""
+
+
+@lru_cache(maxsize=512)
 def _package(package: str) -> dict[str, Any] | None:
+    if not _PACKAGE.fullmatch(package):
+        return None
     try:
         text = get_data("workshop.api.tables", f"types/{package}.json")
     except FileNotFoundError:
@@ -158,7 +165,7 @@ def _package(package: str) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
-@cache
+@lru_cache(maxsize=8192)
 def load(package: str, name: str) -> Schema | None:
     """The struct `name` of a Go package such as `core.v1` or `meta.v1`."""
     table = _package(package)
@@ -244,9 +251,17 @@ def prefix(package: str) -> str:
 COMMON = {"DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "GetOptions", "ListOptions", "WatchEvent"}
 
 
-@cache
 def for_kind(api_version: str, kind: str) -> Schema | None:
     """Schema of a kind, its lists and meta/v1's own kinds included; None for one that is not built in."""
+    return None if len(kind) > LONGEST or len(api_version) > LONGEST else _for_kind(api_version, kind)
+
+
+LONGEST = 253
+"""Characters of a name that is looked up at all: what clients make up must not fill the memory."""
+
+
+@lru_cache(maxsize=4096)
+def _for_kind(api_version: str, kind: str) -> Schema | None:
     if kind in COMMON:
         return load("meta.v1", kind)
     found = load(package_of(api_version), kind)

@@ -137,3 +137,9 @@ def test_applying_twice_is_applying_once_and_takes_back_only_ones_own(
     assert (left.get("data") or {}) == other
     owned = {entry["manager"] for entry in left["metadata"]["managedFields"] if fieldset.paths(entry["fieldsV1"])}
     assert "two" in owned or not other
+
+
+@pytest.mark.parametrize("version", ["\x00", "../../etc/v1", "a/../v1", "v" * 10_000])
+def test_a_made_up_version_is_no_path(version: str) -> None:
+    with pytest.raises(errors.ApiError):
+        decode.decode_kind("v1", "Pod", json.dumps({"apiVersion": version, "kind": "Pod"}))
