@@ -363,6 +363,7 @@ EXERCISES = (
         where='a rule has apiGroups ("" is the core), resources and verbs; a subresource is resource/subresource',
         half="two rules: pods with get, list, watch; pods/log with get. The subject is {kind: ServiceAccount, …}",
         solution=SOLUTION_ROLE,
+        mistake=SOLUTION_ROLE.replace("verbs: [get, list, watch]", 'verbs: ["*"]'),
         explanation="RBAC only adds: nobody may anything until a rule says so, and no rule takes away from another.",
         builds_on="who are you, may you",
     ),
