@@ -92,7 +92,7 @@ def tour(said):
     assert any("6 × failed" in line for line in lines), "without kube-proxy a Service's address does not answer"
     assert any("1 × hello-" in line for line in lines), "a pod's own address does"
     assert "not running: etcd stopped" in said and "kube-apiserver stopped" in said
-    assert any("desired 3, reported 3, observed 2; kubelet-node-1 is down" in line for line in lines)
+    assert any("desired 3, reported 3, observed 2; kubelet-node-1 is stopped" in line for line in lines)
 
 
 def control_loop(said):

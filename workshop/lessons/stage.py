@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from workshop.clock import SYSTEM
-from workshop.cluster.board import World, rows
+from workshop.cluster.board import Row, World, rows
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
 from workshop.views.feed import Feed
@@ -74,6 +74,8 @@ def arrange(cluster: Cluster, section: Section, feed: Feed) -> None:
         cluster.stop(name)
     for name, source in section.own.items():
         own.start(cluster, name, source)
+    if section.own and not late:
+        settle(feed, section, SETTLE, met=lambda row: row.observed == row.desired)
 
 
 def start(cluster: Cluster, but: Collection[str] = ()) -> None:
@@ -96,14 +98,15 @@ def _kubectl(cluster: Cluster, arguments: list[str], given: str = "") -> None:
         raise ClusterError(said.strip())
 
 
-def settle(feed: Feed, section: Section, seconds: float) -> bool:
-    """Wait, by the board's watch, until the section's workloads are what they should be."""
+def settle(feed: Feed, section: Section, seconds: float, met: Callable[[Row], bool] = lambda row: not row.next) -> bool:
+    """Wait, by the board's watch, until the section's workloads are what they should be: nobody has to act next, or
+    what `met` says of each (a learner's own loop acts where no component would)."""
     end = SYSTEM.monotonic() + seconds
     names = {obj["metadata"]["name"] for obj in section.objects if obj["kind"] in SHORT.values()}
     while True:
         seen = feed.sequence
-        found = {row.name: row.next for row in rows(feed.world) if row.name in names}
-        if set(found) == names and not any(found.values()):
+        found = {row.name: met(row) for row in rows(feed.world) if row.name in names}
+        if set(found) == names and all(found.values()):
             return True
         left = end - SYSTEM.monotonic()
         if left <= 0:
