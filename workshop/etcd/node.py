@@ -193,12 +193,17 @@ class Node:
 
     # The loop
 
+    def _lead_alone(self) -> None:
+        """A member that is the whole cluster waits for nobody's sign. A new one learns that it is from its own first
+        entry."""
+        if self.replica.alone and not self.raft.leader and self.raft.role != LEADER:
+            self.raft.campaign()
+
     async def run(self) -> None:
         """Raises OSError when the disk fails: nothing may be acknowledged any more, the process must end. Raises
         Removed when the cluster goes on without this member."""
         loop = asyncio.get_running_loop()
-        if self.replica.alone:
-            self.raft.campaign()
+        self._lead_alone()
         self._tell_transport()
         ticking = asyncio.ensure_future(self.tick())
         try:
@@ -223,6 +228,7 @@ class Node:
                     self._install(ready.snapshot)
                 self.transport.send(ready.messages)
                 self.raft.advance(ready)
+                self._lead_alone()
                 self._notice_leader()
                 self._answer_readers(ready)
                 self._maybe_snapshot()
