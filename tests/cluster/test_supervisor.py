@@ -143,6 +143,7 @@ def test_down_leaves_nothing_after_any_kill(fake_cluster, victims):
 def test_down_spares_what_only_looks_at_the_cluster(fake_cluster):
     cluster = fake_cluster(only=["etcd"])
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig())}
+    cluster.layout.log("etcd").touch()  # the process may not have opened it yet
     log = str(cluster.layout.log("etcd"))
     with subprocess.Popen(
         ["tail", "-f", log], env=environment, stdout=subprocess.DEVNULL, cwd=cluster.layout.root
