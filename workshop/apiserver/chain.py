@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 from workshop import trace
 from workshop.api.errors import ApiError
@@ -32,8 +31,7 @@ from workshop.clock import Clock
 
 from .handlers.metrics import Metrics, is_long
 from .server.app import Handler
-from .server.http import Request, Response
-from .server.info import RequestInfo
+from .server.http import Request, Response, followed
 
 Link = Callable[[Handler], Handler]
 
@@ -62,24 +60,13 @@ def counted(metrics: Metrics, clock: Clock) -> Link:
                 metrics.end(info, code, clock.monotonic() - begun)
                 if is_long(info):
                     if response is not None and response.stream is not None:
-                        response.stream = _counted_stream(response.stream, metrics, info)
+                        response.stream = followed(response.stream, lambda: metrics.over(info))
                     else:
                         metrics.over(info)
 
         return handle
 
     return link
-
-
-async def _counted_stream(stream: AsyncIterator[bytes], metrics: Metrics, info: RequestInfo) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in stream:
-            yield chunk
-    finally:
-        close: Any = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
-        metrics.over(info)
 
 
 def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> Link:

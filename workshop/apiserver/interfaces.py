@@ -29,6 +29,18 @@ class UserInfo:
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+def user_info(user: UserInfo) -> Obj:
+    """A user as the API writes him."""
+    info: Obj = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return info
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What an authorizer judges. `path` counts when it is no `resource_request`."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -15,9 +14,7 @@ from workshop.api.meta import Obj
 from workshop.cluster.cli import tools
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
-from workshop.http2.client import Channel
-from workshop.views import blocking
-from workshop.wire import etcd_pb2 as pb
+from workshop.views.store import Refused, Store
 
 from . import own
 from .exercise import Exercise, Finding, Scenario, Section, Sight, Swap
@@ -109,24 +106,15 @@ class Mirror:
 
 def compact(cluster: Cluster) -> int:
     """Let etcd forget all revisions before the newest one; that revision. Raises ClusterError."""
-    return blocking.run(_compact(cluster))
-
-
-async def _compact(cluster: Cluster) -> int:
-    pki, address = cluster.layout.pki, cluster.plan().addresses.control_plane
-    tls = ssl.create_default_context(cafile=str(pki / "etcd/ca.crt"))
-    tls.load_cert_chain(str(pki / "apiserver-etcd-client.crt"), str(pki / "apiserver-etcd-client.key"))
-    tls.set_alpn_protocols(["h2"])
-    channel = Channel(address, 2379, tls)
+    store = Store(cluster)
     try:
         for _ in range(2):  # whoever has seen everything so far is then too old as well
-            request = pb.PutRequest(key=b"workshop/forget").SerializeToString()
-            answer = pb.PutResponse.FromString(await channel.unary("/etcdserverpb.KV/Put", request, timeout=5))
-        revision = int(answer.header.revision)
-        request = pb.CompactionRequest(revision=revision, physical=True).SerializeToString()
-        await channel.unary("/etcdserverpb.KV/Compact", request, timeout=5)
+            revision = store.put("workshop/forget", "")
+        store.compact(revision)
+    except Refused as error:
+        raise ClusterError(f"etcd cannot be asked from here: {error}") from error
     finally:
-        await channel.close()
+        store.close()
     print(f"etcd has forgotten everything before revision {revision}")
     return revision
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 
 from workshop.api import codec
+from workshop.api.meta import Obj
 from workshop.api.resources import Resource, resource
 from workshop.client.rest import Client
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
-from workshop.http2.client import Channel, RpcError
-from workshop.wire import etcd_pb2 as pb
 
 from . import blocking
+from .store import Refused, Store
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -40,38 +39,33 @@ class Faces:
 
 def look(cluster: Cluster, kind: str, name: str, namespace: str = "default") -> Faces:
     """Raises ApiError (404), Unreachable, ClusterError, KeyError for a kind that there is not."""
-    return blocking.run(_look(cluster, resource(kind), name, namespace))
+    what = resource(kind)
+    where = namespace if what.namespaced else None
+    wire, table = blocking.run(_from_server(cluster, what, where, name))
+    key = what.storage_key(where, name)
+    stored, revision = _from_etcd(cluster, key)
+    return Faces(key, _text(table), codec.dumps_indented(wire), stored, revision)
 
 
-async def _look(cluster: Cluster, kind: Resource, name: str, namespace: str) -> Faces:
-    where = namespace if kind.namespaced else None
+async def _from_server(cluster: Cluster, kind: Resource, where: str | None, name: str) -> tuple[Obj, Obj]:
     client = Client.from_kubeconfig(str(cluster.kubeconfig()), user_agent="workshop-glass-box")
     try:
         wire = await client.request("GET", kind.path(where, name))
         table = await client.request("GET", kind.path(where, name), headers={"Accept": TABLE})
     finally:
         await client.close()
-    key = kind.storage_key(where, name)
-    stored, revision = await _from_etcd(cluster, key)
-    return Faces(key, _text(table), codec.dumps_indented(wire), stored, revision)
+    return wire, table
 
 
-async def _from_etcd(cluster: Cluster, key: str) -> tuple[bytes, int]:
-    pki, address = cluster.layout.pki, cluster.plan().addresses.control_plane
-    tls = ssl.create_default_context(cafile=str(pki / "etcd/ca.crt"))
-    tls.load_cert_chain(str(pki / "apiserver-etcd-client.crt"), str(pki / "apiserver-etcd-client.key"))
-    tls.set_alpn_protocols(["h2"])
-    channel = Channel(address, 2379, tls)
+def _from_etcd(cluster: Cluster, key: str) -> tuple[bytes, int]:
+    store = Store(cluster)
     try:
-        request = pb.RangeRequest(key=key.encode()).SerializeToString()
-        answer = pb.RangeResponse.FromString(await channel.unary("/etcdserverpb.KV/Range", request, timeout=5))
-    except RpcError as error:
+        found = store.get(key)
+    except Refused as error:
         raise ClusterError(f"etcd cannot be asked from here: {error}") from error
     finally:
-        await channel.close()
-    if not answer.kvs:
-        return b"", 0
-    return answer.kvs[0].value, answer.kvs[0].mod_revision
+        store.close()
+    return (found.raw, found.mod) if found else (b"", 0)
 
 
 def _text(table: dict[str, object]) -> str:

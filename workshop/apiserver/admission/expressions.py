@@ -21,7 +21,7 @@ from workshop.api.cel import policies
 from workshop.api.cel.environment import CompileError, Environment, EvaluationError, Program
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Authorizer, Decision, UserInfo
+from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Authorizer, Decision, UserInfo, user_info
 
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
@@ -149,16 +149,10 @@ def review_request(request: AdmissionRequest, resource: Resource, uid: str) -> O
     )
     if options is not None:
         options |= request.options
-    user = request.user
     told: Obj = {
         "uid": uid, "kind": kind, "resource": plural, "requestKind": _kind(request, request.resource),
         "requestResource": _plural(request.resource), "name": name_of(request), "operation": request.operation,
-        "userInfo": {
-            key: value for key, value in (
-                ("username", user.name), ("uid", user.uid), ("groups", list(user.groups)),
-                ("extra", {key: list(found) for key, found in user.extra.items()}),
-            ) if value
-        },
+        "userInfo": user_info(request.user),
         "dryRun": request.dry_run, "options": options,
     }  # fmt: skip
     if request.namespace:

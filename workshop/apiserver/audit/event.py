@@ -11,7 +11,7 @@ from typing import Any
 
 from workshop.api.errors import quote
 from workshop.api.meta import Obj
-from workshop.apiserver.interfaces import Attributes, UserInfo
+from workshop.apiserver.interfaces import Attributes, UserInfo, user_info
 from workshop.clock import rfc3339_micro
 
 from .policy import Level, Verdict
@@ -96,17 +96,6 @@ class Record:
             if isinstance(one.get("metadata"), dict):
                 one["metadata"].pop("managedFields", None)
         return obj
-
-
-def user_info(user: UserInfo) -> Obj:
-    told: Obj = {"username": user.name}
-    if user.uid:
-        told["uid"] = user.uid
-    if user.groups:
-        told["groups"] = list(user.groups)
-    if user.extra:
-        told["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return told
 
 
 def _reference(asked: Attributes) -> Obj:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from workshop import trace
@@ -16,7 +16,7 @@ from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
 from workshop.apiserver.interfaces import Attributes
 from workshop.apiserver.server.app import Handler
-from workshop.apiserver.server.http import Request, Response, Served
+from workshop.apiserver.server.http import Request, Response, Served, followed
 from workshop.clock import Clock
 
 from .event import Record
@@ -64,7 +64,7 @@ class Audit:
             if long:
                 self._write(request, record, "ResponseStarted")
             if response.stream is not None:
-                response.stream = self._until_over(request, record, response.stream)
+                response.stream = followed(response.stream, lambda: self._write(request, record, "ResponseComplete"))
             else:
                 self._write(request, record, "ResponseComplete")
             return response
@@ -111,16 +111,6 @@ class Audit:
             await send(message)
 
         request.send = observed
-
-    async def _until_over(self, request: Request, record: Record, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in stream:
-                yield chunk
-        finally:
-            close: Any = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
-            self._write(request, record, "ResponseComplete")
 
 
 def _object(response: Response, record: Record) -> Any:

@@ -9,7 +9,7 @@ from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.apiserver.authentication.chain import Authentication, with_authenticated
 from workshop.apiserver.authentication.jwt import InvalidToken
-from workshop.apiserver.interfaces import UserInfo
+from workshop.apiserver.interfaces import UserInfo, user_info
 from workshop.clock import Clock, rfc3339
 
 
@@ -42,15 +42,3 @@ class IdentityReviews:
         """Who am I?"""
         metadata = {**(obj.get("metadata") or {}), "creationTimestamp": rfc3339(self._clock.now())}
         return {**obj, "metadata": metadata, "status": {"userInfo": user_info(user)}}
-
-
-def user_info(user: UserInfo) -> Obj:
-    """A user as the API writes him."""
-    info: Obj = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -141,6 +141,18 @@ class Response:
     content_type: str = "application/json"
     headers: list[tuple[str, str]] = field(default_factory=list)
     stream: AsyncIterator[bytes] | None = None
+
+
+async def followed(stream: AsyncIterator[bytes], over: Callable[[], None]) -> AsyncIterator[bytes]:
+    """The same chunks; `over` is called when there are no more, or the client has gone."""
+    try:
+        async for chunk in stream:
+            yield chunk
+    finally:
+        close: Any = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+        over()
 
 
 class Served(Response):

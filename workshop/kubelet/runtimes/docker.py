@@ -45,6 +45,7 @@ from workshop.kubelet.runtimes.docker_engine import (
     refusal,
 )
 from workshop.kubelet.runtimes.networking import NodeNetwork
+from workshop.kubelet.runtimes.output import collect
 
 log = logging.getLogger(__name__)
 
@@ -401,21 +402,7 @@ class DockerRuntime:
     async def exec_sync(self, container_id: str, command: list[str], timeout: float) -> cri.ExecResult:
         """Raises CriError with reason `Timeout`; the engine cannot end what it began, so the process stays."""
         session = await self.exec(container_id, command, stdin=False, tty=False)
-        output = {1: bytearray(), 2: bytearray()}
-
-        async def drain() -> int:
-            while (piece := await session.read()) is not None:
-                if piece[0] in output and len(output[piece[0]]) < 16 << 20:
-                    output[piece[0]] += piece[1]
-            return await session.exit_code()
-
-        try:
-            code = await asyncio.wait_for(drain(), timeout or None)
-        except TimeoutError:
-            raise CriError(f"command {' '.join(command)!r} timed out", "Timeout") from None
-        finally:
-            await session.close()
-        return cri.ExecResult(bytes(output[1]), bytes(output[2]), code)
+        return await collect(session, command, timeout)
 
     async def exec(self, container_id: str, command: list[str], *, stdin: bool, tty: bool) -> cri.Stream:
         endpoint = await self._connect()

@@ -12,6 +12,7 @@ from workshop.clock import Clock
 from workshop.kubelet import cri
 from workshop.kubelet.cri import ContainerStatus, CriError, PodSandboxStatus
 from workshop.kubelet.runtimes import shims, spec
+from workshop.kubelet.runtimes.output import collect
 
 WARMING_UP = 2.0
 """Seconds in which a new container's port may refuse a forwarded connection."""
@@ -56,21 +57,7 @@ class Streams:
     async def exec_sync(self, container_id: str, command: list[str], timeout: float) -> cri.ExecResult:
         """Raises CriError, with reason `Timeout` when `timeout` (0: none) passed; the process is then killed."""
         session = await self._exec(container_id, command, stdin=False, tty=False, kill_on_close=True)
-        output = {1: bytearray(), 2: bytearray()}
-
-        async def drain() -> int:
-            while (piece := await session.read()) is not None:
-                if len(output[piece[0]]) < 16 << 20:
-                    output[piece[0]] += piece[1]
-            return await session.exit_code()
-
-        try:
-            code = await asyncio.wait_for(drain(), timeout or None)
-        except TimeoutError:
-            raise CriError(f"command {' '.join(command)!r} timed out", "Timeout") from None
-        finally:
-            await session.close()
-        return cri.ExecResult(bytes(output[1]), bytes(output[2]), code)
+        return await collect(session, command, timeout)
 
     async def exec(self, container_id: str, command: list[str], *, stdin: bool, tty: bool) -> cri.Stream:
         return await self._exec(container_id, command, stdin=stdin, tty=tty, kill_on_close=False)
