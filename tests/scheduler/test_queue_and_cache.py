@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from workshop.api import labels
 from workshop.api.meta import Key, Obj
+from workshop.api.scheduling.requests import pod_requests
 from workshop.scheduler import events
 from workshop.scheduler.cache import Cache
 from workshop.scheduler.framework import Event, schedule
 from workshop.scheduler.node_info import NodeInfo, PodInfo
 from workshop.scheduler.plugins import default_framework
 from workshop.scheduler.queue import SchedulingQueue
-from workshop.scheduler.resources import pod_requests
 
 FRAMEWORK = default_framework()
 

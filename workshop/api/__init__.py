@@ -11,7 +11,7 @@ Read in this order:
 - `codec.py` JSON and YAML with limits (`json_syntax.py` and `yaml_json.py` word what is wrong with a text)
 - `decode.py` a request's body as an object of its kind; `protobuf.py` the same from protobuf
 - `defaults/` what is filled in where a manifest is silent; `validation/` what is refused
-- `patch/` the patch types, server-side apply and managedFields
+- `scheduling/` what a pod asks of a node; `patch/` the patch types, server-side apply and managedFields
 - `custom/` what a CustomResourceDefinition says, and what that makes of an object; `cel/` its rules' language
 - `openapi.py` the documents that clients ask for
 - `tables/` facts about upstream's types and resources, made by `tools/build_tables.py`

@@ -14,13 +14,14 @@ from workshop.api import labels, meta
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.resources import resource
+from workshop.api.scheduling.node_affinity import NodeAffinity
+from workshop.api.scheduling.tolerations import untolerated
 
 from . import history, ownership, pods
 from .base import Context, enqueue_owner, slow_start, update_status
 from .deployment_util import int_or_percent
 from .expectations import Expectations
 from .pod_control import PODS, PodControl
-from .tainteviction import tolerates
 
 SETS = resource("daemonsets.apps")
 HASH = "controller-revision-hash"
@@ -46,49 +47,16 @@ def tolerations(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return had + [t for t in extra if t not in had]
 
 
-def _expression_matches(expression: dict[str, Any], values: dict[str, str]) -> bool:
-    operator = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
-    requirement = labels.requirement(
-        expression["key"], operator[expression["operator"]], expression.get("values") or ()
-    )
-    return requirement.matches(values)
-
-
-def affinity_matches(spec: dict[str, Any], node: Obj) -> bool:
-    """nodeSelector and the required node affinity."""
-    on_node = meta.labels(node)
-    if not labels.from_set(spec.get("nodeSelector") or {}).matches(on_node):
-        return False
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    if not required:
-        return True
-    return any(
-        (term.get("matchExpressions") or term.get("matchFields"))
-        and all(_expression_matches(e, on_node) for e in term.get("matchExpressions") or ())
-        and all(_expression_matches(e, {"metadata.name": meta.name(node)}) for e in term.get("matchFields") or ())
-        for term in required["nodeSelectorTerms"]
-    )
-
-
 def should_run(ds: Obj, node: Obj) -> tuple[bool, bool]:
     """(a pod should be started on the node, one that is there may stay)."""
     spec = ds["spec"]["template"]["spec"]
     if spec.get("nodeName") and spec["nodeName"] != meta.name(node):
         return False, False
-    if not affinity_matches(spec, node):
+    if not NodeAffinity.of(spec).matches(node):
         return False, False
-    tolerated = tolerations(spec)
-
-    def untolerated(*effects: str) -> bool:
-        return any(
-            t["effect"] in effects and not any(tolerates(tol, t) for tol in tolerated)
-            for t in node["spec"].get("taints") or ()
-        )
-
-    if untolerated("NoSchedule", "NoExecute"):
-        return False, not untolerated("NoExecute")
+    daemon, taints = {"tolerations": tolerations(spec)}, node["spec"].get("taints") or ()
+    if untolerated(daemon, taints, ("NoSchedule", "NoExecute")):
+        return False, not untolerated(daemon, taints, ("NoExecute",))
     return True, True
 
 

@@ -11,22 +11,12 @@ from workshop.api import conditions, meta
 from workshop.api.errors import ApiError
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.resources import resource
+from workshop.api.scheduling.tolerations import tolerates
 from workshop.clock import parse_rfc3339
 
 from .base import Context
 
 PODS = resource("pods")
-
-
-def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    same = str(toleration.get("value") or "") == str(taint.get("value") or "")
-    return same and bool(toleration.get("key"))
 
 
 def deadline(tolerations: list[dict[str, Any]], taints: list[dict[str, Any]], now: float) -> float | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from workshop.api import meta
 from workshop.api.meta import Obj
+from workshop.api.scheduling.requests import pod_requests
 from workshop.scheduler.framework import Event
-from workshop.scheduler.resources import pod_requests
 
 
 def node_added(node: Obj) -> list[Event]:

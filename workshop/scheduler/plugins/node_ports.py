@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from workshop.api.scheduling.host_ports import clash
 from workshop.scheduler.framework import CycleState, Plugin, Status, unschedulable
-from workshop.scheduler.node_info import HostPort, NodeInfo, PodInfo, Snapshot
-
-ANY_ADDRESS = "0.0.0.0"
+from workshop.scheduler.node_info import NodeInfo, PodInfo, Snapshot
 
 
 class NodePorts(Plugin):
@@ -20,8 +19,3 @@ class NodePorts(Plugin):
         if any(clash(wanted, used) for wanted in pod.host_ports for used in node.ports):
             return unschedulable("node(s) didn't have free ports for the requested pod ports")
         return None
-
-
-def clash(a: HostPort, b: HostPort) -> bool:
-    same_address = a[1] == b[1] or ANY_ADDRESS in (a[1], b[1])
-    return a[0] == b[0] and a[2] == b[2] and same_address

@@ -5,10 +5,10 @@ Upstream: `pkg/scheduler/framework/plugins/noderesources/fit.go`, `least_allocat
 
 from __future__ import annotations
 
+from workshop.api.scheduling.requests import amounts
 from workshop.hooks import hook
 from workshop.scheduler.framework import MAX_SCORE, CycleState, Event, Plugin, Status, unresolvable, unschedulable
 from workshop.scheduler.node_info import NodeInfo, PodInfo
-from workshop.scheduler.resources import amounts
 
 
 class NodeResourcesFit(Plugin):

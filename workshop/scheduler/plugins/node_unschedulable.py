@@ -5,9 +5,9 @@ Upstream: `pkg/scheduler/framework/plugins/nodeunschedulable`.
 
 from __future__ import annotations
 
+from workshop.api.scheduling.tolerations import tolerates_one
 from workshop.scheduler.framework import CycleState, Plugin, Status, unresolvable
 from workshop.scheduler.node_info import NodeInfo, PodInfo
-from workshop.scheduler.tolerations import tolerates_one
 
 TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.api import labels
+from workshop.api.scheduling.tolerations import untolerated
 from workshop.scheduler.framework import MAX_SCORE, CycleState, Plugin, Status, unresolvable, unschedulable
 from workshop.scheduler.node_info import NodeInfo, PodInfo, Snapshot
-from workshop.scheduler.tolerations import untolerated
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 SKEWED = "node(s) didn't match pod topology spread constraints"

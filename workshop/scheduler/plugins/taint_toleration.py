@@ -5,9 +5,9 @@ Upstream: `pkg/scheduler/framework/plugins/tainttoleration`.
 
 from __future__ import annotations
 
+from workshop.api.scheduling.tolerations import tolerates, untolerated
 from workshop.scheduler.framework import CycleState, Event, Plugin, Status, normalize_to_max, unresolvable
 from workshop.scheduler.node_info import NodeInfo, PodInfo
-from workshop.scheduler.tolerations import tolerates, untolerated
 
 
 class TaintToleration(Plugin):

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from workshop.api import meta
 from workshop.api.errors import quote
 from workshop.api.meta import Key, Obj
+from workshop.api.scheduling.node_affinity import NodeSelectorTerm, node_selector_term
 from workshop.scheduler.framework import CycleState, Plugin, Status, unresolvable
-from workshop.scheduler.node_info import NodeInfo, NodeSelectorTerm, PodInfo, Snapshot, node_selector_term
+from workshop.scheduler.node_info import NodeInfo, PodInfo, Snapshot
 
 UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
 ELSEWHERE = "node(s) didn't match PersistentVolume's node affinity"
