@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import Api
+from tests.api_server import Api
 from workshop import trace
 from workshop.apiserver.glass import changed
 

@@ -4,36 +4,31 @@ it was sees each change once."""
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from random import Random
 
 import pytest
 
-from tests.apiserver.conftest import caller
-from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options
-from workshop.apiserver.storage.memory import MemoryStorage
-from workshop.clock import SYSTEM
+from tests.api_server import PATIENCE, caller, running
+from workshop.api.resources import resource
+from workshop.apiserver.assembly import ApiServer
+from workshop.client.asgi import AsgiTransport
+from workshop.client.rest import Client
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS, EACH = 50, 3
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[object]:
-    options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-    server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
-    following = asyncio.create_task(server.follow())
-    await server.start()
-    yield caller(server)
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    await server.close()
+async def server() -> AsyncIterator[ApiServer]:
+    async with running() as server:
+        yield server
 
 
-async def test_fifty_writers_lose_nothing_and_a_broken_watch_sees_each_change_once(api) -> None:  # type: ignore[no-untyped-def]
+async def test_fifty_writers_lose_nothing_and_a_broken_watch_sees_each_change_once(server: ApiServer) -> None:
+    api, client = caller(server), Client(AsgiTransport(server.app))
     made = (await api("POST", MAPS, {"metadata": {"name": "counter"}, "data": {"n": "0"}})).json
     first, versions, conflicts = int(made["metadata"]["resourceVersion"]), [], 0
 
@@ -67,11 +62,13 @@ async def test_fifty_writers_lose_nothing_and_a_broken_watch_sees_each_change_on
 
     seen: list[int] = []
     since, random = first, Random(2)
-    while since < max(versions):  # each connection is cut after some lines
-        raw = (await api("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={since}")).body
-        events = [json.loads(line) for line in raw.splitlines()][: random.randint(20, 90)]
-        assert events and all(event["type"] == "MODIFIED" for event in events)
-        seen += [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
+    while since < max(versions):  # each connection is cut after some events
+        cut = min(random.randint(20, 90), len(versions) - len(seen))
+        watch = client.watch(resource("configmaps"), "default", resource_version=str(since), bookmarks=False)
+        async with asyncio.timeout(PATIENCE), contextlib.aclosing(watch):
+            events = [await anext(watch) for _ in range(cut)]
+        assert all(kind == "MODIFIED" for kind, _ in events)
+        seen += [int(obj["metadata"]["resourceVersion"]) for _, obj in events]
         since = seen[-1]
     assert seen == sorted(versions)
     assert all(a < b for a, b in pairwise(seen))

@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests import api_server
 from workshop.api.errors import ApiError
 from workshop.api.resources import Resource, resource
-from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options as ServerOptions
-from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.client.asgi import AsgiTransport
 from workshop.client.events import Recorder
 from workshop.client.informer import InformerFactory
@@ -52,27 +50,18 @@ AWAY = {
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    flags = ServerOptions(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-    server = ApiServer(flags, Settings(), MemoryStorage(), SYSTEM, Random(1))
-    tasks = [asyncio.create_task(server.follow())]
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
+    async with api_server.running() as server:
         client = Client(AsgiTransport(server.app))
         informers = InformerFactory(client)
         context = Context(client, informers, SYSTEM, Random(1), options.parse([]), lambda name: Recorder(client, name))
         controllers = [GarbageCollector(context), NamespaceController(context), ResourceQuotaController(context)]
         informers.start()
-        tasks += [asyncio.create_task(each.run()) for each in controllers]
+        tasks = [asyncio.create_task(each.run()) for each in controllers]
         yield client
-        for task in tasks[1:]:
-            task.cancel()
-        await informers.stop()
-    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await server.close()
+        await informers.stop()
 
 
 async def until(check: Callable[[], Awaitable[Any]]) -> None:

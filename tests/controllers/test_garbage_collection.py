@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests import api_server
 from workshop.api.resources import resource
-from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options as ServerOptions
-from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.client.asgi import AsgiTransport
 from workshop.client.events import Recorder
 from workshop.client.informer import InformerFactory
@@ -27,17 +25,8 @@ MAPS = resource("configmaps")
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    flags = ServerOptions(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-    server = ApiServer(flags, Settings(), MemoryStorage(), SYSTEM, Random(1))
-    running = asyncio.create_task(server.follow())
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
+    async with api_server.running() as server:
         yield Client(AsgiTransport(server.app))
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await server.close()
 
 
 @pytest.fixture

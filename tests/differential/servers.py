@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import contextlib
 import http.client
 import json
 import re
@@ -11,17 +11,12 @@ import ssl
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import yaml
 
-from tests.apiserver.conftest import caller
-from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options
-from workshop.apiserver.storage.memory import MemoryStorage
-from workshop.clock import SYSTEM
+from tests.api_server import caller, running
 
 
 @dataclass(frozen=True)
@@ -83,18 +78,13 @@ class Ours:
     """In this process, on memory."""
 
     def __init__(self) -> None:
-        options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-        self._server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
-        self._caller = caller(self._server)
+        self._life = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
-        self._running = asyncio.create_task(self._server.follow())
-        await self._server.start()
+        self._caller = caller(await self._life.enter_async_context(running()))
 
     async def stop(self) -> None:
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-        await self._server.close()
+        await self._life.aclose()
 
     async def call(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
         answer = await self._caller(method, path, body or None, content_type)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from random import Random
 from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import caller
+from tests.api_server import caller, running
 from workshop import trace
-from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options
-from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.clock import SYSTEM
 from workshop.views.glass import said, steps
 from workshop.views.pipeline import KEPT, Passage, Pipeline
@@ -36,12 +32,7 @@ def pipeline() -> Iterator[Pipeline]:
 
 
 async def asked(*requests: tuple[str, str, Any]) -> None:
-    options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-    server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1))
-    running = asyncio.create_task(server.follow())
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
+    async with running() as server:
         call = caller(server)
         await call("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         watch = asyncio.ensure_future(call("GET", f"{PODS}?watch=1&resourceVersion=0"))
@@ -51,10 +42,6 @@ async def asked(*requests: tuple[str, str, Any]) -> None:
         await call("GET", f"{PODS}?limit=1")  # by now the watch has been told
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await server.close()
 
 
 async def test_a_write_passes_all_stations_and_its_watchers_are_known(pipeline: Pipeline) -> None:

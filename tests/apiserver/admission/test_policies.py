@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any
 
+from tests.api_server import caller
 from tests.apiserver.admission import policy_cases as cases
 from tests.apiserver.admission.record_policies import FACTS, LIMITS, OBJECTS, told
-from tests.apiserver.conftest import caller
 from tests.apiserver.extensions.conftest import server  # noqa: F401
 from workshop.apiserver.assembly import ApiServer
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import caller
+from tests.api_server import caller
 from tests.apiserver.extensions.conftest import server  # noqa: F401
 from tests.apiserver.test_client_certificates import self_signed
 from workshop.apiserver.assembly import ApiServer

@@ -3,25 +3,19 @@ told of when it is not there."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import caller
-from tests.apiserver.extensions.conftest import answers, until
+from tests.api_server import answers, assembled, caller, running, until
 from tests.apiserver.test_client_certificates import self_signed
 from workshop.apiserver.aggregator import availability, local
 from workshop.apiserver.aggregator.backend import FrontProxy
 from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options
-from workshop.apiserver.storage.memory import MemoryStorage
-from workshop.clock import SYSTEM
 from workshop.serving import Receive, Scope, Send, listen, serve, server_tls
 
 Obj = dict[str, Any]
@@ -102,20 +96,11 @@ def named(folder: Path, name: str) -> tuple[str, str]:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
     settings = Settings(
         front_proxy=FrontProxy(*self_signed(tmp_path, "front", 30)), aggregator_routing=True, loopback_endpoints=True
     )
-    server = ApiServer(options, settings, MemoryStorage(), SYSTEM, Random(1))
-    running = asyncio.create_task(server.follow())
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
+    async with running(assembled(settings=settings)) as server:
         yield server
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await server.close()
 
 
 @pytest.fixture

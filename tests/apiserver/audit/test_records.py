@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from random import Random
 from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import Api, caller
+from tests.api_server import Api, assembled, caller, running
 from workshop.api.meta import Obj
-from workshop.apiserver.assembly import ApiServer, Settings
 from workshop.apiserver.audit.policy import load
 from workshop.apiserver.interfaces import UserInfo
-from workshop.apiserver.security import Options
-from workshop.apiserver.storage.memory import MemoryStorage
-from workshop.clock import SYSTEM
 
 POLICY = b"""
 apiVersion: audit.k8s.io/v1
@@ -52,29 +47,18 @@ def disk() -> Disk:
 
 @pytest.fixture
 async def api(disk: Disk) -> AsyncIterator[Api]:
-    options = Options(
-        advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"],
-        authorization_mode=["RBAC"],
-    )  # fmt: skip
-    server = ApiServer(options, Settings(), MemoryStorage(), SYSTEM, Random(1), (load(POLICY), disk.write))
+    server = assembled(audit=(load(POLICY), disk.write), authorization_mode=["RBAC"])
     server.security.authentication.token_file = {
         "t": UserInfo("jane", groups=("system:masters",)),
         "u": UserInfo("joe"),
     }
-    running = asyncio.create_task(server.follow())
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
+    async with running(server):
         call = caller(server)
 
         async def as_jane(method: str, target: str, body: Any = None, **more: str) -> Any:
             return await call(method, target, body, **{"authorization": "Bearer t", **more})
 
         yield as_jane
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await server.close()
 
 
 async def test_a_creation_with_all_that_was_said(api: Api, disk: Disk) -> None:

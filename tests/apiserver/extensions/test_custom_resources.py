@@ -9,8 +9,9 @@ import copy
 import json
 from typing import Any
 
+from tests.api_server import Api, answers, until
 from tests.apiserver.extensions import cases
-from tests.apiserver.extensions.conftest import CRDS, Api, answers, established, served, until
+from tests.apiserver.extensions.conftest import CRDS, established, served
 from tests.apiserver.extensions.record import OBJECTS
 from workshop.api.resources import Resource
 from workshop.apiserver.assembly import ApiServer

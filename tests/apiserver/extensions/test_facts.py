@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.api_server import Api
 from tests.apiserver.extensions import cases
-from tests.apiserver.extensions.conftest import Api, established
+from tests.apiserver.extensions.conftest import established
 from tests.apiserver.extensions.record import CRDS, FACTS, JUDGED, KINDS, OBJECTS, judged_object, told
 
 facts: dict[str, Any] = json.loads(FACTS.read_text())

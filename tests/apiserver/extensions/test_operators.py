@@ -15,10 +15,11 @@ import kr8s.asyncio
 import pytest
 from kr8s.asyncio.objects import CustomResourceDefinition, new_class
 
+from tests.api_server import Api, until
 from workshop.apiserver.assembly import ApiServer
 from workshop.serving import listen, serve
 
-from .conftest import Api, established, until
+from .conftest import established
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import Api
+from tests.api_server import Api
 from tests.virtual_clock import VirtualClock
 from workshop.apiserver.assembly import ApiServer
 from workshop.apiserver.flowcontrol.control import Control

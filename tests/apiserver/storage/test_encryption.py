@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from random import Random
 
 import pytest
 
-from tests.apiserver.conftest import Api, caller
-from workshop.apiserver.assembly import ApiServer, Settings
-from workshop.apiserver.security import Options
+from tests.api_server import Api, assembled, caller, running
 from workshop.apiserver.storage.encrypted import EncryptedStorage
 from workshop.apiserver.storage.encryption import Unreadable, load
 from workshop.apiserver.storage.memory import MemoryStorage
-from workshop.clock import SYSTEM
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -125,17 +120,8 @@ def test_refused(text: bytes, said: str) -> None:
 @asynccontextmanager
 async def serving(etcd: MemoryStorage, text: bytes) -> AsyncIterator[Api]:
     """A server with this configuration on a store that others used before."""
-    options = Options(advertise_address="192.0.2.1", secure_port=6443, service_cluster_ip_range=["10.96.0.0/16"])
-    server = ApiServer(options, Settings(), EncryptedStorage(etcd, load(text)), SYSTEM, Random(1))
-    running = asyncio.create_task(server.follow())
-    try:
-        async with asyncio.timeout(10):
-            await server.start()
+    async with running(assembled(EncryptedStorage(etcd, load(text)))) as server:
         yield caller(server)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await server.close()
 
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"password": "aGlkZGVu"}}
