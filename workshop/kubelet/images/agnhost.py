@@ -1,9 +1,9 @@
 """agnhost's most used subcommands: pause, netexec, serve-hostname, connect, logs-generator, mounttest and others."""
 # mypy: ignore-errors
 
-import http.server
 import json
 import os
+import random
 import signal
 import socket
 import stat
@@ -13,98 +13,53 @@ import threading
 import time
 import urllib.parse
 
-SHIFT = int(os.environ.get("WORKSHOP_PORT_SHIFT") or 0)
-ADDRESS = os.environ.get("WORKSHOP_POD_IP", "") if os.environ.get("WORKSHOP_ROOTFS") else ""
-HOST = os.environ.get("HOSTNAME") or socket.gethostname()
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "usr/lib/agnhost"))
+from serving import ADDRESS, HOST, STARTED, Handler, flags, listen
+
+TERMINATED = threading.Event()
 
 
-def flags(words):
-    """Go's flags: --name=value or --name value."""
-    given, rest = {}, []
-    while words:
-        word = words.pop(0)
-        if word.startswith("-"):
-            name, equals, value = word.lstrip("-").partition("=")
-            if not equals and words and not words[0].startswith("-"):
-                value = words.pop(0)
-            given[name] = value or "true"
-        else:
-            rest.append(word)
-    return given, rest
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def server_bind(self):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_name, self.server_port = self.server_address
-
-
-def listen(port, handler):
-    try:
-        return Server((ADDRESS, port), handler)
-    except PermissionError:
-        return Server((ADDRESS, port + SHIFT), handler)
-
-
-STARTED = time.time()
-
-
-class NetExec(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class NetExec(Handler):
+    override = ""
 
     def do_GET(self):
-        parts = urllib.parse.urlsplit(self.path)
-        query = dict(urllib.parse.parse_qsl(parts.query))
-        length = int(self.headers.get("Content-Length") or 0)
-        query.update(urllib.parse.parse_qsl(self.rfile.read(length).decode())) if length else None
+        parts = urllib.parse.urlsplit(self.override or self.path)
+        query, body = dict(urllib.parse.parse_qsl(parts.query)), self.body()
+        if "json" not in self.headers.get("Content-Type", ""):
+            query.update(urllib.parse.parse_qsl(body.decode(errors="replace")))
         status, path = 200, parts.path
-        if path == "/":
-            text = f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}"
-        elif path in ("/hostname", "/hostName"):
+        if path in ("/hostname", "/hostName"):
             text = HOST
         elif path == "/echo":
             text, status = query.get("msg", ""), int(query.get("code", 200))
         elif path == "/clientip":
             text = f"{self.client_address[0]}:{self.client_address[1]}"
+        elif path == "/serverport":
+            text = str(self.server.server_port)
         elif path in ("/healthz", "/readyz"):
             late = time.time() - STARTED < float(os.environ.get("DELAY", 0))
-            text, status = ("", 412 if late else 200)
+            text, status = ("ok" if path == "/readyz" else "", 412 if late else 200)
+            if path == "/readyz" and TERMINATED.is_set():
+                text, status = "shutting down", 503
         elif path == "/header":
-            text = self.headers.get(query.get("key", ""), "")
-        elif path == "/exit":
-            code = int(query.get("code", 0))
-            threading.Timer(0.1, lambda: os._exit(code)).start()
-            text = f"shutting down in 0.1 s with code {code}"
+            headers = {name: self.headers.get_all(name) for name in self.headers}
+            text = self.headers.get(query["key"], "") if "key" in query else json.dumps(headers)
+        elif path in ("/exit", "/shutdown"):
+            code, wait = int(query.get("code", 0)), float(query.get("wait", "0s").rstrip("s"))
+            threading.Timer(wait + 0.1, lambda: os._exit(code)).start()
+            text = f"shutting down in {wait + 0.1} s with code {code}"
         elif path in ("/shell", "/Shell"):
-            done = subprocess.run(
-                ["sh", "-c", query.get("shellCommand", query.get("cmd", ""))], capture_output=True, text=True
-            )
-            text = json.dumps(
-                {
-                    "output": done.stdout + done.stderr,
-                    **({"error": f"exit status {done.returncode}"} if done.returncode else {}),
-                }
-            )
+            command = ["sh", "-c", query.get("shellCommand", query.get("cmd", ""))]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            problem = {"error": f"exit status {done.returncode}"} if done.returncode else {}
+            text = json.dumps({**({"output": done.stdout} if done.stdout else {}), **problem})
         elif path == "/dial":
             text = self.dial(query)
         elif path == "/redirect":
-            self.send_response(int(query.get("code", 302)))
-            self.send_header("Location", query.get("location", "/"))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
+            return self.answer("", int(query.get("code", 302)), Location=query.get("location", "/"))
         else:
-            text, status = "404 page not found\n", 404
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+            text = f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}"
+        return self.answer(text, status)
 
     do_POST = do_PUT = do_HEAD = do_GET
 
@@ -124,9 +79,6 @@ class NetExec(http.server.BaseHTTPRequestHandler):
             except (OSError, KeyError, ValueError) as problem:
                 problems.append(str(problem))
         return json.dumps({"responses": answers, **({"errors": problems} if problems else {})})
-
-    def log_message(self, format, *arguments):
-        print(time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime()), format % arguments, flush=True)
 
 
 def udp(port):
@@ -149,7 +101,9 @@ def udp(port):
 
 
 def netexec(given):
-    server = listen(int(given.get("http-port", 8080)), NetExec)
+    NetExec.override = given.get("http-override", "")
+    certificate = given.get("tls-cert-file", ""), given.get("tls-private-key-file", "")
+    server = listen(int(given.get("http-port", 8080)), NetExec, *certificate)
     if given.get("udp-port") != "-1":
         threading.Thread(target=udp, args=(int(given.get("udp-port", 8081)),), daemon=True).start()
     print(f"Started HTTP server on port {server.server_port}", flush=True)
@@ -157,10 +111,9 @@ def netexec(given):
 
 
 def serve_hostname(given):
-    class Answer(NetExec):
+    class Answer(Handler):
         def do_GET(self):
-            self.path = "/hostname"
-            NetExec.do_GET(self)
+            self.answer(HOST)
 
     server = listen(int(given.get("port", 9376)), Answer)
     print(f"Serving on port {server.server_port}.", flush=True)
@@ -276,11 +229,39 @@ def mounttest(given):
     return int(failed)
 
 
+#: Subcommands that live in programs of their own, beside this one.
+APART = {
+    **dict.fromkeys(("webhook", "crd-conversion-webhook"), "webhooks"),
+    **dict.fromkeys(("liveness", "test-webserver", "porter", "nettest", "grpc-health-checking"), "servers"),
+}
+
+
+def logs_generator(given):
+    """As many lines as asked for, in the form of an API server's log, evenly over the time."""
+    total, duration = int(given.get("log-lines-total", 0)), float(given.get("run-duration", "0s").rstrip("s") or 0)
+    for line in range(total):
+        method, namespace = random.choice(("GET", "POST", "PUT")), random.choice(("kube-system", "default", "ns"))
+        name = "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=random.randint(3, 4)))
+        head = f"I{time.strftime('%m%d %H:%M:%S')}.{time.time_ns() // 1000 % 1_000_000:06d} {os.getpid():7d}"
+        text = f"{line} {method} /api/v1/namespaces/{namespace}/pods/{name} {random.randint(200, 599)}"
+        print(f"{head} logs_generator.go:67] {text}", file=sys.stderr, flush=True)
+        time.sleep(duration / total)
+
+
+def resolver(word):
+    """What /etc/resolv.conf says after `word`."""
+    with open("/etc/resolv.conf") as file:
+        return [entry for line in file if line.split()[:1] == [word] for entry in line.split()[1:]]
+
+
 def main():
-    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    program, command = os.path.abspath(sys.argv[0]), sys.argv[1] if len(sys.argv) > 1 else "help"
+    if command in APART:
+        apart = os.path.join(os.path.dirname(program), "usr/lib/agnhost", APART[command])
+        os.execv(apart, [apart, *sys.argv[1:]])
     given, rest = flags(sys.argv[2:])
     delay = float(given.get("delay-shutdown", 0))
-    signal.signal(signal.SIGTERM, lambda *_: (time.sleep(delay), os._exit(0)))
+    signal.signal(signal.SIGTERM, lambda *_: (TERMINATED.set(), time.sleep(delay), os._exit(0)))
     if command == "pause":
         print("Paused", flush=True)
         while True:
@@ -293,17 +274,17 @@ def main():
         return connect(given, rest)
     if command == "mounttest":
         return mounttest(given)
-    if command == "entrypoint-tester":
-        print(sys.argv)
-        return 0
     if command == "logs-generator":
-        total, duration = int(given.get("log-lines-total", 0)), float(given.get("run-duration", "0s").rstrip("s") or 0)
-        for line in range(total):
-            print(
-                f"I {time.strftime('%H:%M:%S')} {line} GET /api/v1/namespaces/ns/pods/{line:04x} {200 + line % 300}",
-                flush=True,
-            )
-            time.sleep(duration / max(total, 1))
+        return logs_generator(given)
+    if command == "entrypoint-tester":
+        print(f"[{' '.join(sys.argv)}]")
+        return 0
+    if command in ("dns-suffix", "dns-server-list"):
+        print(",".join(resolver("search" if command == "dns-suffix" else "nameserver")))
+        return 0
+    if command == "etc-hosts":
+        with open("/etc/hosts") as file:
+            print(file.read())
         return 0
     print(f'Error: unknown command "{command}" for "app"', file=sys.stderr)
     return 1

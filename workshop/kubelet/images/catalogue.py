@@ -38,6 +38,9 @@ _WELCOME = """<!DOCTYPE html>
 """
 _WORKS = "<html><body><h1>It works!</h1></body></html>\n"
 _APPLETS = (("/usr/bin/wget", "wget"), ("/usr/bin/nslookup", "nslookup"), ("/usr/bin/nc", "nc"))
+_AGNHOST = tuple(
+    (f"/usr/lib/agnhost/{name}", name.removesuffix(".py")) for name in ("serving.py", "servers", "webhooks")
+)
 
 IMAGES: tuple[StandIn, ...] = (
     StandIn("pause", "3.10", ("/pause",), programs=(("/pause", "pause"),), size=320_000),
@@ -89,13 +92,27 @@ IMAGES: tuple[StandIn, ...] = (
     StandIn("memory-eater", "1", ("/memory-eater",), programs=(("/memory-eater", "eater"),), aliases=("stress",)),
     StandIn(
         "agnhost",
-        "2.53",
+        "2.63",
         ("/agnhost",),
         ("pause",),
-        ports=(80, 8080, 8081, 9376),
-        programs=(("/agnhost", "agnhost"), *_APPLETS),
+        ports=(80, 8080, 8081, 9376, 5000),
+        programs=(("/agnhost", "agnhost"), ("/agnhost-2", "agnhost"), *_AGNHOST, *_APPLETS),
         size=50_000_000,
     ),
+    *(
+        StandIn(
+            name,
+            "1.8",
+            ("/agnhost",),
+            ("test-webserver",),
+            ports=(80,),
+            programs=(("/agnhost", "agnhost"), *_AGNHOST),
+            files=(("/data.json", f'{{\n  "image": "{name}.jpg"\n}}\n'), (f"/{name}.jpg", f"(a {name})\n")),
+            size=50_000_000,
+        )
+        for name in ("nautilus", "kitten")
+    ),
+    StandIn("nonewprivs", "1.4", (), ("nnp",), programs=(("/usr/local/bin/nnp", "nnp"),)),
 )
 
 
