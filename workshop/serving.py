@@ -103,9 +103,12 @@ def _let_any_certificate_through(context: ssl.SSLContext) -> None:
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """A listening TCP socket. Port 0 takes a free one. Raises OSError (EADDRINUSE, EACCES)."""
+    """A listening TCP socket. Port 0 takes a free one. Raises OSError (EADDRINUSE, EACCES).
+
+    Its protocol is named: asyncio turns Nagle's algorithm off only where it reads TCP there, and with it on an answer
+    in two pieces takes 40 ms."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:

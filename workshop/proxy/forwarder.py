@@ -76,8 +76,10 @@ class Forwarder:
         return self.balances.setdefault(target.port_name, start)
 
     async def _open(self, at: Listen) -> asyncio.AbstractServer | asyncio.DatagramTransport:
-        kind = socket.SOCK_DGRAM if at.protocol == "UDP" else socket.SOCK_STREAM
-        sock = socket.socket(socket.AF_INET, kind)
+        if at.protocol == "UDP":
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        else:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
