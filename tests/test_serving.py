@@ -18,9 +18,7 @@ async def test_an_answer_in_two_pieces_waits_for_nobody(listen: Callable[[str, i
 
     class Visitor(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            accepted.set_result(
-                transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            )
+            accepted.set_result(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             transport.close()
 
     server = await asyncio.get_running_loop().create_server(Visitor, sock=listen("127.0.0.1", 0))

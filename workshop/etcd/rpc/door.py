@@ -52,7 +52,9 @@ def tls_context(cert_file: str, key_file: str, ca_file: str | None, require_clie
 
 def bind(host: str, port: int) -> socket.socket:
     """A TCP socket that has its address and refuses connections until a door is opened on it. Raises OSError."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
