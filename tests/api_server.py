@@ -17,7 +17,7 @@ from workshop.apiserver.storage.interface import Storage
 from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.clock import SYSTEM
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a server may take to start: ten times what it needs on a busy machine."""
 
 

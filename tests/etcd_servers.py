@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,13 +14,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.ports import free_port
+
 KINDS = ("ours", "debian")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command(kind: str) -> list[str]:
@@ -60,7 +55,7 @@ class EtcdProcess:
         flags = [f"{name}={value}" for name, value in usual.items() if name not in given]
         return [*command(self.kind), *flags, *self.flags]
 
-    async def start(self, patience: float = 15.0) -> None:
+    async def start(self, patience: float = 60.0) -> None:
         self.process = subprocess.Popen(self.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
         async with grpc.aio.insecure_channel(self.endpoint, options=options) as channel:
@@ -74,7 +69,7 @@ class EtcdProcess:
     def terminate(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(10)
+        return self.process.wait(60)
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ async def test_lines_flow_only_while_somebody_listens(tmp_path):
     async with listening(tmp_path, lines.put_nowait):
         await until(trace.enabled)  # inotify tells the loop
         trace.emit("etcd.commit", revision=7)
-        line = await asyncio.wait_for(lines.get(), 5)
+        line = await asyncio.wait_for(lines.get(), 60)
         assert (line["event"], line["process"], line["revision"]) == ("etcd.commit", "etcd", 7)
     await until(lambda: not trace.enabled())
 
@@ -60,7 +60,7 @@ async def test_a_listener_that_died_or_does_not_read_holds_up_nobody(tmp_path):
     server = await asyncio.start_unix_server(deaf, str(folder / "deaf.sock"), limit=1024)
     (folder / "dead.sock").touch()
     listeners.look()
-    theirs = await asyncio.wait_for(accepted, 5)
+    theirs = await asyncio.wait_for(accepted, 60)
     for _ in range(3000):
         trace.emit("noise", text="x" * 1000)
     await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def act(api):
     ]
     await informer.synced.wait()
     api.put(COLLECTION, {"metadata": {"name": "web", "namespace": "default"}})
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     version = api.objects[f"{COLLECTION}/web"]["metadata"]["resourceVersion"]
     await until(lambda: informer.store.list()[0]["metadata"]["resourceVersion"] == version)
     for task in running:

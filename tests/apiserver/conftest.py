@@ -24,7 +24,7 @@ def debian_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = subprocess.Popen(etcd.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with grpc.insecure_channel(etcd.endpoint) as channel:
-            grpc.channel_ready_future(channel).result(timeout=15)
+            grpc.channel_ready_future(channel).result(timeout=60)
         yield etcd.endpoint
     finally:
         process.kill()

@@ -270,7 +270,7 @@ async def after(client: Client, made: Obj, **options: Any) -> Any:
 
 async def seen(watch: Any, count: int) -> list[tuple[str, str]]:
     found = []
-    async with asyncio.timeout(5), contextlib.aclosing(watch):
+    async with asyncio.timeout(60), contextlib.aclosing(watch):
         async for kind, obj in watch:
             found.append((kind, obj["metadata"].get("name", "")))
             if len(found) == count:
@@ -302,7 +302,7 @@ async def test_a_watch_that_begins_with_a_list(api: Api, client: Client) -> None
     for name in "ab":
         await made(api, MAPS, config_map(name))
     watch = client.watch(resource("configmaps"), "default", send_initial_events=True)
-    async with asyncio.timeout(5), contextlib.aclosing(watch):
+    async with asyncio.timeout(60), contextlib.aclosing(watch):
         first = [await anext(watch) for _ in range(3)]
         assert [(kind, obj["metadata"].get("name")) for kind, obj in first[:2]] == [("ADDED", "a"), ("ADDED", "b")]
         kind, mark = first[2]
@@ -337,7 +337,7 @@ async def test_what_is_written_while_a_watch_opens_comes_once(api: Api, server: 
     scope = {
         "type": "http", "method": "GET", "path": MAPS, "headers": [], "query_string": b"watch=1", "extensions": {},
     }  # fmt: skip
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await server.app(scope, receive, send)
     assert [json.loads(line)["object"]["metadata"]["name"] for line in lines] == ["a", "b", "end"]
 
@@ -347,7 +347,7 @@ async def test_bookmarks_come_also_when_nothing_matches(api: Api, client: Client
     first = await made(api, MAPS, config_map("a"))
     last = await made(api, MAPS, config_map("b"))
     watch = await after(client, first, label_selector="none=at-all")
-    async with asyncio.timeout(5), contextlib.aclosing(watch):
+    async with asyncio.timeout(60), contextlib.aclosing(watch):
         async for kind, obj in watch:
             assert kind == "BOOKMARK" and "labels" not in obj["metadata"]
             if int(obj["metadata"]["resourceVersion"]) >= int(last["metadata"]["resourceVersion"]):
@@ -381,7 +381,7 @@ async def test_a_watch_of_tables_names_its_columns_once(api: Api, client: Client
     response = await client.stream("GET", MAPS, {"watch": True}, headers={"Accept": TABLE})
     try:
         lines: list[bytes] = []
-        async with asyncio.timeout(5), contextlib.aclosing(response.chunks()) as chunks:
+        async with asyncio.timeout(60), contextlib.aclosing(response.chunks()) as chunks:
             async for chunk in chunks:
                 lines += chunk.splitlines()
                 if len(lines) == 2:
@@ -397,7 +397,7 @@ async def test_the_old_path_of_a_watch_selects_its_name(api: Api, client: Client
     await made(api, MAPS, config_map("a"))
     await made(api, MAPS, config_map("b"))
     response = await client.stream("GET", "/api/v1/watch/namespaces/default/configmaps/b")
-    async with asyncio.timeout(5), contextlib.aclosing(response.chunks()) as chunks:
+    async with asyncio.timeout(60), contextlib.aclosing(response.chunks()) as chunks:
         assert json.loads(await anext(chunks))["object"]["metadata"]["name"] == "b"
     response.close()
 
@@ -703,7 +703,7 @@ async def test_a_body_that_breaks_off_harms_nobody(server: ApiServer, api: Api) 
         head = f"POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
         writer.write(head.encode() + b'{"metadata":')
         writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await reader.read()
         writer.close()
         await writer.wait_closed()
@@ -723,7 +723,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off(
         writer.write(f"GET {MAPS}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         await reader.readuntil(b'"name":"a"')
         assert len(shelf.watchers) == 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             turn = 0
             while shelf.watchers:  # as much as sockets hold, then the backlog
                 turn += 1

@@ -171,7 +171,7 @@ async def test_indexes_say_when_they_know_everything(tmp_path: Path) -> None:
     security.bootstrap.keep_fresh = asyncio.Event().wait  # type: ignore[method-assign, assignment]
     assert not security.indexed.is_set()
     task = asyncio.create_task(security.follow())
-    await asyncio.wait_for(security.indexed.wait(), 5)
+    await asyncio.wait_for(security.indexed.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -48,7 +48,7 @@ async def test_written_in_the_background_and_again_as_a_patch() -> None:
     task = asyncio.ensure_future(recorder.run())
     for _ in range(3):
         recorder.event(POD, "Normal", "Pulled", "pulled it", field_path="spec.containers{c}")
-    await asyncio.wait_for(recorder.flush(), 2)
+    await asyncio.wait_for(recorder.flush(), 60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     (event,) = [obj for path, obj in api.objects.items() if path.startswith(EVENTS)]

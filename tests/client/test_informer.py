@@ -54,7 +54,7 @@ async def test_first_everything_then_every_change(watch_list: bool) -> None:
     api = FakeApi(watch_list)
     api.put(WEB, pod("a"))
     async with following(api) as f:
-        await asyncio.wait_for(f.informer.synced.wait(), 1)
+        await asyncio.wait_for(f.informer.synced.wait(), 60)
         api.put(WEB, pod("b"))
         api.put(WEB, pod("b", nodeName="n1"))
         api.remove(f"{WEB}/a")
@@ -128,7 +128,7 @@ async def test_a_factory_shares() -> None:
     assert one is two
     assert one is not other
     factory.start()
-    await asyncio.wait_for(factory.wait_for_sync(), 2)
+    await asyncio.wait_for(factory.wait_for_sync(), 60)
     assert len(one.store) == 1
     assert len(other.store) == 0
     await factory.stop()

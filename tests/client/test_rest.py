@@ -78,7 +78,7 @@ async def test_over_a_socket_and_unreachable_when_nobody_listens() -> None:
         async with serving.serve(api, [sock], grace=0.1):
             await client.create(MAPS, {"metadata": {"name": "a"}, "data": {"k": "v" * 200_000}}, "default")
             async with client.watch(MAPS, send_initial_events=True) as watch:
-                kind, obj = await asyncio.wait_for(anext(watch), 5)
+                kind, obj = await asyncio.wait_for(anext(watch), 60)
                 assert (kind, len(obj["data"]["k"])) == ("ADDED", 200_000)
             with pytest.raises(ApiError):
                 await client.get(MAPS, "b", "default")

@@ -78,7 +78,7 @@ def test_pods_are_containers_of_the_engine_and_answer_through_a_service(seat, en
 
     url = seat.workshop("url", "web").strip()
     assert (
-        seat.run("curl", "-sS", "--retry", "30", "--retry-all-errors", "--retry-delay", "1", f"{url}index.html").stdout
+        seat.run("curl", "-sS", "--retry", "60", "--retry-all-errors", "--retry-delay", "1", f"{url}index.html").stdout
         == f"{address}\n"
     )
     assert kubectl(seat, "logs", "web") == "serving\n"
@@ -94,10 +94,8 @@ def test_pods_are_containers_of_the_engine_and_answer_through_a_service(seat, en
     assert again["status"]["podIP"] == address  # the sandbox stayed
 
     seat.workshop("kill", "kubelet")
-    api("DELETE", f"{POD}/web")
-    with api.open("GET", f"{POD}?watch=1&timeoutSeconds=30") as events:
-        while json.loads(events.readline())["type"] != "DELETED":
-            pass
+    dying = api("DELETE", f"{POD}/web")
+    api.until(POD, lambda pod: True, "DELETED", since=dying)
     assert engine.client.containers(all=True) == []
 
 

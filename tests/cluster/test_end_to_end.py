@@ -32,7 +32,7 @@ class Api:
 
     def open(self, method: str, path: str, body: object = None) -> http.client.HTTPResponse:
         host, port = self.server.split(":")
-        connection = http.client.HTTPSConnection(host, int(port), timeout=60, context=self.tls)
+        connection = http.client.HTTPSConnection(host, int(port), timeout=120, context=self.tls)
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
         try:
@@ -48,12 +48,14 @@ class Api:
         assert response.status < 300, answer
         return answer
 
-    def until(self, path: str, true) -> dict:
-        """Watch a collection until `true(object)`; the object."""
-        with self.open("GET", f"{path}?watch=1&timeoutSeconds=50") as response:
+    def until(self, path: str, true, *kinds: str, since: dict | None = None) -> dict:
+        """Watch a collection until one of these kinds of event has an object that is `true`; the object. All that
+        happened after the answer `since` counts; without it, what there is."""
+        version = f"&resourceVersion={since['metadata']['resourceVersion']}" if since else ""
+        with self.open("GET", f"{path}?watch=1&timeoutSeconds=110{version}") as response:
             while line := response.readline():
                 event = json.loads(line)
-                if event["type"] in ("ADDED", "MODIFIED") and true(event["object"]):
+                if event["type"] in (kinds or ("ADDED", "MODIFIED")) and true(event["object"]):
                     return event["object"]
         raise AssertionError(f"the watch of {path} ended before it came")
 
@@ -129,7 +131,7 @@ def test_a_second_up_changes_nothing(seat, said):
 
 FETCH = """
 import sys, time, urllib.error, urllib.request
-end = time.monotonic() + 20
+end = time.monotonic() + 60
 while True:  # the Service's endpoints reach each kube-proxy a moment after the API server
     try:
         print(urllib.request.urlopen(sys.argv[1], timeout=20).status)

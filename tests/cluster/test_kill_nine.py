@@ -183,7 +183,7 @@ async def roll_out(client: Client, name: str, replicas: int) -> list[dict[str, A
         DEPLOYMENTS, "default", resource_version=made["metadata"]["resourceVersion"],
         field_selector=f"metadata.name={name}",
     )  # fmt: skip
-    async with asyncio.timeout(20), contextlib.aclosing(watch):
+    async with asyncio.timeout(60), contextlib.aclosing(watch):
         async for _, obj in watch:
             if obj.get("status", {}).get("readyReplicas") == replicas:
                 break
@@ -251,10 +251,10 @@ async def test_nothing_acknowledged_is_lost(cluster: Cluster, client: Client) ->
         following = group.create_task(follower.follow())
         writers = [group.create_task(load.write(number)) for number in range(WRITERS)]
         for victim in VICTIMS:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await load.progress()
                 await kill(cluster, victim)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await load.progress()
             load.stopping = True
             await asyncio.gather(*writers)

@@ -30,7 +30,7 @@ def wait_for(cluster, true):
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
-    thread.join(20)
+    thread.join(60)
     assert found, "the event did not come"
     return found[0]
 

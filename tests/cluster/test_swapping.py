@@ -114,7 +114,7 @@ def test_a_running_controller_manager_runs_it_and_puts_it_out(home):
         cluster.down(purge=True)
 
 
-def until(right, seconds=20.0):
+def until(right, seconds=60.0):
     end = time.monotonic() + seconds
     while not right():
         if time.monotonic() > end:

@@ -14,7 +14,7 @@ from workshop.cluster.inotify import Tree
 from workshop.cluster.layout import Layout
 from workshop.cluster.plan import make
 
-WAIT = 20.0
+WAIT = 60.0
 
 
 @pytest.fixture

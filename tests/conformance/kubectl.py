@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NEEDED = (1, 32)
+PATIENCE = 60.0
+"""Seconds for what comes at once on a quiet machine, and has to come on a busy one."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,22 @@ class Kubectl:
         )
 
 
-def eventually(true: Callable[[], bool], within: float) -> None:
+def eventually(true: Callable[[], object], within: float = PATIENCE) -> None:
     """Ask again until it is so, for states of a foreign cluster that no watch tells."""
     end = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < end, f"not so after {within} s"
-        time.sleep(0.2)
+    while not (found := true()):
+        assert time.monotonic() < end, f"not so after {within} s: {found!r}"
+        time.sleep(0.1)
+
+
+def told(ask: Callable[[], str], *words: str) -> str:
+    """What `ask` returned once it had all these words. Events, logs and what an informer knows follow what they tell
+    of: whoever looks right afterwards may be too early, on a real cluster too."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        text = ask()
+        missing = [word for word in words if word not in text]
+        if not missing:
+            return text
+        assert time.monotonic() < end, f"{missing} not said after {PATIENCE} s: {text}"
+        time.sleep(0.1)

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -48,7 +48,7 @@ def ns(api: client.ApiClient) -> Iterator[str]:
     name = f"py{os.getpid()}-{next(_count)}"
     core.create_namespace({"metadata": {"name": name}})
     # A pod is admitted once its namespace has its default account.
-    eventually(lambda: any(o.metadata.name == "default" for o in core.list_namespaced_service_account(name).items), 30)
+    eventually(lambda: any(o.metadata.name == "default" for o in core.list_namespaced_service_account(name).items))
     yield name
     core.delete_namespace(name)
     collect()
@@ -64,11 +64,12 @@ def pod(name: str, *command: str, image: str = "busybox") -> dict[str, Any]:
     }
 
 
-def running(core: client.CoreV1Api, ns: str, name: str) -> Any:
+def running(core: client.CoreV1Api, ns: str, name: str, also: Callable[[Any], bool] = lambda status: True) -> Any:
+    """The pod, once it runs and its status is `also` as wanted."""
     for event in watch.Watch().stream(
         core.list_namespaced_pod, ns, field_selector=f"metadata.name={name}", timeout_seconds=60
     ):
-        if event["object"].status.phase == "Running":
+        if event["object"].status.phase == "Running" and also(event["object"].status):
             return event["object"]
     raise AssertionError(f"{name} did not run")
 
@@ -152,7 +153,7 @@ def test_a_watch_sees_all_changes_in_order(api: client.ApiClient, ns: str) -> No
     writer.start()
     events = []
     watcher = watch.Watch()
-    for event in watcher.stream(core.list_namespaced_config_map, ns, resource_version=start, timeout_seconds=30):
+    for event in watcher.stream(core.list_namespaced_config_map, ns, resource_version=start, timeout_seconds=60):
         if event["object"].metadata.name.startswith("w"):
             events.append(
                 (event["type"], event["object"].metadata.name, int(event["object"].metadata.resource_version))
@@ -223,16 +224,18 @@ def test_exec_streams_both_ways(api: client.ApiClient, ns: str, containers: None
         stdout=True, stderr=True, stdin=True, tty=False, _preload_content=False,
     )  # fmt: skip
     session.write_stdin("echo typed; exit 5\n")
-    assert session.readline_stdout(timeout=10) == "typed"
-    session.run_forever(timeout=10)
+    assert session.readline_stdout(timeout=60) == "typed"
+    session.run_forever(timeout=60)
     assert session.returncode == 5
     session.close()
 
 
 def test_logs_and_port_forward(api: client.ApiClient, ns: str, containers: None) -> None:
     core = client.CoreV1Api(api)
-    core.create_namespaced_pod(ns, pod("web", image="nginx"))
-    running(core, ns, "web")
+    web = pod("web", image="nginx")
+    web["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
+    core.create_namespaced_pod(ns, web)
+    running(core, ns, "web", lambda status: all(c.ready for c in status.container_statuses))
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", ns, ports="80")
     socket = forward.socket(80)
     try:
@@ -245,7 +248,7 @@ def test_logs_and_port_forward(api: client.ApiClient, ns: str, containers: None)
         forward.close()
     assert answer.startswith(b"HTTP/1.1 200")
     assert forward.error(80) is None
-    assert "GET /" in core.read_namespaced_pod_log("web", ns)
+    eventually(lambda: "GET / " in core.read_namespaced_pod_log("web", ns))
 
 
 def test_the_client_is_of_this_level() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from .kubectl import eventually
+
 _count = itertools.count()
 PROGRAM = "import sys; from pathlib import Path; from workshop.cluster.kubectl import main; sys.exit(main(sys.argv[2:], Path(sys.argv[1])))"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -84,7 +86,7 @@ spec:
 """
     small("create", "-f", "-", stdin=pod)
     small("wait", "pod/box", "--for=condition=Ready", "--timeout=60s")
-    assert small("logs", "box").stdout == "hello\n"
+    eventually(lambda: small("logs", "box").stdout == "hello\n")  # a container that runs need not have spoken yet
     assert small("exec", "box", "--", "echo", "a b").stdout == "a b\n"
     assert small("exec", "-i", "box", "--", "cat", stdin="typed").stdout == "typed"
     failed = small("exec", "box", "--", "sh", "-c", "exit 3", code=3)

@@ -65,7 +65,7 @@ async def client() -> AsyncIterator[Client]:
 
 
 async def until(check: Callable[[], Awaitable[Any]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await check():  # noqa: ASYNC110 - it is the server that is asked
             await asyncio.sleep(0.05)
 

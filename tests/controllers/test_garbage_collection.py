@@ -60,7 +60,7 @@ def owned_by(owner: dict[str, Any]) -> dict[str, Any]:
 async def names_until(client: Client, wanted: set[str]) -> None:
     """Wait until the ConfigMaps are just these."""
     names: set[str] = set()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         async for kind, obj in client.watch(MAPS, "default"):
             if kind in ("ADDED", "DELETED"):
                 names ^= {obj["metadata"]["name"]}

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,16 +18,11 @@ import pytest
 import yaml
 
 from tests.deploy import images
+from tests.ports import free_port
 
 ROOT = images.ROOT
 COPIED = ("docker-compose.yml", "Dockerfile", ".dockerignore", "pyproject.toml", "requirements.lock", "README.md",
           "LICENSE", "workshop", "labs", "tools/jupyterlab", "deploy/container")  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # -- what stands in the file -----------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,17 +19,11 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD, ADMIN = "a-room-password", "an-administrator's-password-of-32-letters"
 PROXY = "configurable-http-proxy@5.3.0"
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def proxy(folder: str) -> str:
@@ -86,7 +79,7 @@ def hub_settings():
 @pytest.fixture
 async def hub(hub_settings):
     folder, where = hub_settings
-    port, api, internal, board = free_ports(4)
+    port, api, internal, board = (free_port() for _ in range(4))
     output = Path(folder, "log")
     environment = {
         **os.environ, "PATH": f"{where}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}",

@@ -11,7 +11,8 @@ from typing import Any
 
 import grpc
 
-from tests.etcd_servers import command, free_port
+from tests.etcd_servers import command
+from tests.ports import free_port
 from workshop.wire import etcd_pb2 as pb
 
 OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]

@@ -181,7 +181,7 @@ class User:
 
     async def __call__(self, method: str, request: Any) -> Any:
         call = self.channel.unary_unary(f"/etcdserverpb.{method}")
-        body = await call(request.SerializeToString(), timeout=10, metadata=self.metadata)
+        body = await call(request.SerializeToString(), timeout=60, metadata=self.metadata)
         name = type(request).__name__.replace("Request", "Response")
         return getattr(pb, name).FromString(body)
 
@@ -260,7 +260,7 @@ async def test_users_and_roles_of_a_running_member(etcd: EtcdProcess) -> None:
 async def watched(user: User, key: bytes) -> Any:
     stream = user.channel.stream_stream("/etcdserverpb.Watch/Watch")(metadata=user.metadata)
     await stream.write(pb.WatchRequest(create_request=pb.WatchCreateRequest(key=key)).SerializeToString())
-    answer = pb.WatchResponse.FromString(await asyncio.wait_for(stream.read(), 10))
+    answer = pb.WatchResponse.FromString(await asyncio.wait_for(stream.read(), 60))
     stream.cancel()
     return answer
 

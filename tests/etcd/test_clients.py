@@ -41,7 +41,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        return await call(request, timeout=10)
+        return await call(request, timeout=60)
 
     async def refused(self, method: str, request: Any) -> tuple[str, str]:
         with pytest.raises(grpc.RpcError) as error:
@@ -67,7 +67,7 @@ async def client(etcd: EtcdProcess) -> AsyncIterator[Client]:
 
 
 async def read(stream: Any) -> Any:
-    return await asyncio.wait_for(stream.read(), 10)
+    return await asyncio.wait_for(stream.read(), 60)
 
 
 def put(key: bytes, value: bytes = b"", **kwargs: Any) -> Any:
@@ -371,7 +371,7 @@ def etcdctl(etcd: EtcdProcess, *arguments: str, stdin: str = "") -> str:
         capture_output=True,
         text=True,
         env=environment,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     return done.stdout
@@ -448,7 +448,7 @@ async def test_sigterm_ends_at_once_with_open_watches(tmp_path: Path) -> None:
 def refused_start(*arguments: str) -> str:
     from tests.etcd_servers import command
 
-    done = subprocess.run([*command("ours"), *arguments], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([*command("ours"), *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()
     assert len(last) == 1, done.stderr
@@ -460,13 +460,13 @@ async def test_bytes_that_are_no_message_are_refused(client: Client) -> None:
         call = client.channel.unary_unary(f"/etcdserverpb.{method}")
         if method != "Maintenance/Status":
             with pytest.raises(grpc.RpcError) as error:
-                await call(b"\xff\xff\xff", timeout=10)
+                await call(b"\xff\xff\xff", timeout=60)
             assert error.value.code() == grpc.StatusCode.INTERNAL
             assert error.value.details().startswith("grpc: error unmarshalling request")
     for method in ("Watch/Watch", "Lease/LeaseKeepAlive"):
         stream = client.channel.stream_stream(f"/etcdserverpb.{method}")()
         await stream.write(b"\xff\xff\xff")
-        assert await asyncio.wait_for(stream.code(), 10) in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+        assert await asyncio.wait_for(stream.code(), 60) in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
     assert await client.put(b"still/alive") > 0
 
 
@@ -481,7 +481,7 @@ async def test_a_full_disk_ends_the_process_and_loses_nothing(tmp_path: Path) ->
     acknowledged = []
     client = Client(etcd.endpoint)
     try:
-        await asyncio.wait_for(client.channel.channel_ready(), 10)
+        await asyncio.wait_for(client.channel.channel_ready(), 60)
         with pytest.raises(grpc.RpcError) as error:
             for i in range(1000):
                 await client.put(b"d/%d" % i, b"x" * 1000)

@@ -19,7 +19,7 @@ class Client:
         self.channel = channel
 
     async def __call__(self, method: str, request: Any) -> Any:
-        body = await self.channel.unary_unary(f"/{method}")(request.SerializeToString(), timeout=20)
+        body = await self.channel.unary_unary(f"/{method}")(request.SerializeToString(), timeout=60)
         return getattr(pb, type(request).__name__.replace("Request", "Response")).FromString(body)
 
     async def refused(self, method: str, request: Any) -> str:
@@ -59,10 +59,10 @@ async def test_a_lock_goes_from_one_to_the_next_in_order(client: Client) -> None
         await client.until_keys(b"l/", place)
     assert not any(one.done() for one in waiting)
     await client("v3lockpb.Lock/Unlock", pb.UnlockRequest(key=first.key))
-    second = await asyncio.wait_for(waiting[0], 10)
+    second = await asyncio.wait_for(waiting[0], 60)
     assert second.key == b"l/%x" % leases[1] and not waiting[1].done()
     await client("etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=leases[1]))
-    assert (await asyncio.wait_for(waiting[1], 10)).key == b"l/%x" % leases[2]
+    assert (await asyncio.wait_for(waiting[1], 60)).key == b"l/%x" % leases[2]
 
 
 async def test_who_gives_up_waiting_leaves_no_trace(client: Client) -> None:
@@ -94,7 +94,7 @@ async def test_an_election(client: Client) -> None:
     )
 
     async def next_leader() -> bytes:
-        return bytes(pb.LeaderResponse.FromString(await asyncio.wait_for(observed.read(), 10)).kv.value)
+        return bytes(pb.LeaderResponse.FromString(await asyncio.wait_for(observed.read(), 60)).kv.value)
 
     won = await client("v3electionpb.Election/Campaign", pb.CampaignRequest(name=b"e", lease=one, value=b"me"))
     assert won.leader.key == b"e/%x" % one and await next_leader() == b"me"
@@ -106,7 +106,7 @@ async def test_an_election(client: Client) -> None:
     assert await next_leader() == b"still me"
     assert (await client("v3electionpb.Election/Leader", pb.LeaderRequest(name=b"e"))).kv.value == b"still me"
     await client("v3electionpb.Election/Resign", pb.ResignRequest(leader=won.leader))
-    assert (await asyncio.wait_for(waiting, 10)).leader.key == b"e/%x" % two
+    assert (await asyncio.wait_for(waiting, 60)).leader.key == b"e/%x" % two
     assert await next_leader() == b"you"
     assert (
         await client.refused("v3electionpb.Election/Proclaim", pb.ProclaimRequest(leader=won.leader, value=b"x"))

@@ -233,7 +233,7 @@ class Asked:
         method, request = question
         call = self.channel.unary_unary(f"/etcdserverpb.{method}")
         try:
-            body = await call(request.SerializeToString(), timeout=20)
+            body = await call(request.SerializeToString(), timeout=60)
         except grpc.RpcError as error:
             return f"{error.code().name}: {error.details()}"
         answer = getattr(pb, type(request).__name__.replace("Request", "Response")).FromString(body)

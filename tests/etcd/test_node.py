@@ -27,7 +27,7 @@ class SlowDisk:
 
     def save(self, ready: Ready) -> None:
         self.begun.release()
-        assert self.leave.acquire(timeout=10)
+        assert self.leave.acquire(timeout=60)
         self.frames.append(len(ready.entries))
 
     def close(self) -> None:
@@ -45,11 +45,11 @@ async def test_a_write_is_told_only_when_it_is_on_disk_and_groups_share_an_fsync
     loop = asyncio.get_running_loop()
 
     async def begun() -> None:
-        assert await loop.run_in_executor(None, lambda: disk.begun.acquire(timeout=10))
+        assert await loop.run_in_executor(None, lambda: disk.begun.acquire(timeout=60))
 
     await begun()
     disk.leave.release()  # the leader's own empty entry
-    await asyncio.wait_for(node.ready.wait(), 10)
+    await asyncio.wait_for(node.ready.wait(), 60)
 
     first = node.propose(state.PUT, pb.PutRequest(key=b"a"))
     await begun()
@@ -57,13 +57,13 @@ async def test_a_write_is_told_only_when_it_is_on_disk_and_groups_share_an_fsync
     await asyncio.sleep(0)
     assert not first.done() and not heard and machine.store.get(b"a") is None
     disk.leave.release()
-    assert (await asyncio.wait_for(first, 10)).revision == 2
+    assert (await asyncio.wait_for(first, 60)).revision == 2
     assert heard == [b"a"]
     assert not any(future.done() for future in later)
     await begun()
     disk.leave.release()
-    answers = await asyncio.wait_for(asyncio.gather(*later), 10)
+    answers = await asyncio.wait_for(asyncio.gather(*later), 60)
     assert [answer.revision for answer in answers] == list(range(3, 53)), "each knows its own revision"
     assert disk.frames == [1, 1, 50], "fifty waited for the disk, and one fsync served them"
     node.stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)

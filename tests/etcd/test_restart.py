@@ -10,7 +10,8 @@ import aiohttp
 import grpc
 import pytest
 
-from tests.etcd_servers import free_port, running
+from tests.etcd_servers import running
+from tests.ports import free_port
 from workshop.etcd.compactor import compact_periodically, parse_retention
 from workshop.wire import etcd_pb2 as pb
 
@@ -85,7 +86,7 @@ async def test_quiet_watches_are_told_the_revision(tmp_path: Path) -> None:
         create = pb.WatchCreateRequest(key=b"a", progress_notify=True)
         await stream.write(pb.WatchRequest(create_request=create).SerializeToString())
         assert pb.WatchResponse.FromString(await stream.read()).created
-        answer = pb.WatchResponse.FromString(await asyncio.wait_for(stream.read(), 5))
+        answer = pb.WatchResponse.FromString(await asyncio.wait_for(stream.read(), 60))
         assert (answer.watch_id, list(answer.events), answer.header.revision) == (0, [], 1)
         stream.cancel()
 

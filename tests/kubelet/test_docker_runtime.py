@@ -124,7 +124,7 @@ class Node:
         return identity
 
     async def ended(self, identity: str) -> cri.ContainerStatus:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (status := await self.runtime.container_status(identity)).state != cri.EXITED:
                 await anext(self.runtime.events())
         return status
@@ -133,7 +133,7 @@ class Node:
         """The first lines of output."""
         found: list[bytes] = []
         path = f"{self.root}/log/{name}/0.log"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for piece in logs.read(path, Options(follow=True), _always, SYSTEM):
                 found += piece.splitlines()
                 if len(found) >= count:
@@ -218,7 +218,7 @@ async def test_exec_and_attach_carry_both_ways(node):
     cat = await node.run("cat", "cat", stdin=True)
     attached = await node.runtime.attach(cat)
     await attached.write(b"hello\n")
-    assert await asyncio.wait_for(attached.read(), 10) == (1, b"hello\n")
+    assert await asyncio.wait_for(attached.read(), 60) == (1, b"hello\n")
     shell = await node.runtime.exec(
         cat, ["sh", "-c", "read x; echo got $x; echo no >&2; exit 5"], stdin=True, tty=False
     )
@@ -241,7 +241,7 @@ async def test_exec_and_attach_carry_both_ways(node):
 
 
 async def _all(stream):
-    while (piece := await asyncio.wait_for(stream.read(), 10)) is not None:
+    while (piece := await asyncio.wait_for(stream.read(), 60)) is not None:
         yield piece
 
 
@@ -264,7 +264,7 @@ async def test_a_new_kubelet_finds_everything_again(node):
 
 async def _until_stopped(node, identity):
     stopping = asyncio.ensure_future(node.runtime.stop_container(identity, 0))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in node.runtime.events():
             if event.container_id == identity and event.type == "CONTAINER_STOPPED_EVENT":
                 yield event

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import grpc as grpcio
 import pytest
 
-from tests.etcd_servers import free_port
+from tests.ports import free_port
 from workshop.kubelet.prober import grpc
 
 ANSWERS = {"": b"\x08\x01", "bad": b"\x08\x02", "new": b"\x08\x03", "empty": b""}

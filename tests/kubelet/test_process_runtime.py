@@ -53,7 +53,7 @@ class Node:
         return identity
 
     async def ended(self, identity: str) -> cri.ContainerStatus:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for _ in self.runtime.events():
                 status = await self.runtime.container_status(identity)
                 if status.state == cri.EXITED:
@@ -72,7 +72,7 @@ class Node:
     async def said(self, name: str) -> bytes:
         """Wait for the first output."""
         path = f"{self.root}/log/{name}/0.log"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for piece in logs.read(path, Options(follow=True), _always, SYSTEM):
                 return piece
         raise AssertionError
@@ -137,7 +137,7 @@ async def test_a_new_kubelet_finds_what_runs_and_what_ended_meanwhile(node):
     writer.write(b'{"verb": "subscribe"}\n')
     await reader.readline()
     Path(gate).write_text("go\n")
-    told = json.loads(await asyncio.wait_for(reader.readline(), 10))
+    told = json.loads(await asyncio.wait_for(reader.readline(), 60))
     writer.close()
     assert told["id"] == ending and told["exit"]["exit_code"] == 5
     await node.again()
@@ -229,7 +229,7 @@ async def test_a_web_server_answers_and_is_forwarded_to(node):
     assert b"listening" in await node.said("web")
     reader, writer = await node.runtime.port_forward(node.sandbox, 80)
     writer.write(b"GET /hostname HTTP/1.0\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"web\n")
     with pytest.raises(cri.CriError, match="refused"):

@@ -60,7 +60,7 @@ def page(desk):
 def test_only_this_machine_and_only_with_the_token(desk):
     assert desk.listening() <= {"127.0.0.1", "::1"}
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{desk.url}/api/contents", timeout=10)
+        urllib.request.urlopen(f"{desk.url}/api/contents", timeout=60)
     assert refused.value.code == 403
     refused.value.close()
 

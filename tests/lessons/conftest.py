@@ -37,8 +37,8 @@ def server():
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run(app, "127.0.0.1", 0, stop, say)))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield f"http://127.0.0.1:{bound[0]}", app
     loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    thread.join(60)
     loop.close()

@@ -16,7 +16,7 @@ def report(url, number, name, section, checks):
     body = {"secret": f"secret of learner {number:04}", "name": name, "lab": "tour", "section": section}
     data = json.dumps({**body, "checks": checks}).encode()
     request = urllib.request.Request(f"{url}/report", data, {"Authorization": "Bearer room-token"})
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def failed(found, tries, stuck):

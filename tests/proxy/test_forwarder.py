@@ -7,17 +7,12 @@ from random import Random
 
 import pytest
 
+from tests.ports import free_port
 from workshop.clock import SYSTEM
 from workshop.proxy.forwarder import Forwarder
 from workshop.proxy.rules import Endpoint, Listen, Target
 
 SERVICE = "127.89.128.9"
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind((SERVICE, 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture
@@ -61,13 +56,13 @@ async def ask(at, data=b""):
     try:
         writer.write(data)
         writer.write_eof()
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
 
 async def test_connections_are_spread_over_all_endpoints(forwarder):
-    at = Listen("TCP", SERVICE, free_port())
+    at = Listen("TCP", SERVICE, free_port(SERVICE))
     async with backend(5, say_name) as a, backend(6, say_name) as b, backend(7, say_name) as c:
         assert await forwarder.apply({at: Target("web", (a, b, c), 0)}) == []
         answers = [await ask(at) for _ in range(9)]
@@ -75,7 +70,7 @@ async def test_connections_are_spread_over_all_endpoints(forwarder):
 
 
 async def test_half_close_is_passed_on(forwarder):
-    at = Listen("TCP", SERVICE, free_port())
+    at = Listen("TCP", SERVICE, free_port(SERVICE))
     async with backend(5, shout) as a:
         await forwarder.apply({at: Target("web", (a,), 0)})
         text = b"k" * 300_000
@@ -83,7 +78,7 @@ async def test_half_close_is_passed_on(forwarder):
 
 
 async def test_no_endpoint_is_a_refused_connection(forwarder):
-    at = Listen("TCP", SERVICE, free_port())
+    at = Listen("TCP", SERVICE, free_port(SERVICE))
     async with backend(5, say_name) as a:
         await forwarder.apply({at: Target("web", (a,), 0)})
         assert await ask(at) == b"5"
@@ -93,29 +88,29 @@ async def test_no_endpoint_is_a_refused_connection(forwarder):
 
 
 async def test_a_dead_endpoint_is_skipped(forwarder):
-    at = Listen("TCP", SERVICE, free_port())
-    dead = Endpoint("127.89.0.99", free_port())
+    at = Listen("TCP", SERVICE, free_port(SERVICE))
+    dead = Endpoint("127.89.0.99", free_port(SERVICE))
     async with backend(5, say_name) as a:
         await forwarder.apply({at: Target("web", (dead, a), 0)})
         assert [await ask(at) for _ in range(4)] == [b"5"] * 4
 
 
 async def test_a_connection_outlives_a_change_of_endpoints(forwarder):
-    at = Listen("TCP", SERVICE, free_port())
+    at = Listen("TCP", SERVICE, free_port(SERVICE))
     async with backend(5, name_then_shout) as a, backend(6, say_name) as b:
         await forwarder.apply({at: Target("web", (a,), 0)})
         reader, writer = await asyncio.open_connection(at.address, at.port)
-        assert await asyncio.wait_for(reader.readexactly(1), 10) == b"5"
+        assert await asyncio.wait_for(reader.readexactly(1), 60) == b"5"
         await forwarder.apply({at: Target("web", (b,), 0)})
         assert await ask(at) == b"6"
         writer.write(b"late")
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(), 10) == b"LATE"
+        assert await asyncio.wait_for(reader.read(), 60) == b"LATE"
         writer.close()
 
 
 async def test_two_nodes_share_an_address(forwarder):
-    at = Listen("TCP", SERVICE, free_port())
+    at = Listen("TCP", SERVICE, free_port(SERVICE))
     second = Forwarder(SYSTEM, Random(8))
     async with backend(5, say_name) as a:
         rules = {at: Target("web", (a,), 0)}
@@ -157,12 +152,12 @@ class Client(asyncio.DatagramProtocol):
 async def test_udp_goes_there_and_back(forwarder):
     loop = asyncio.get_running_loop()
     echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.89.0.5", 0))
-    at = Listen("UDP", SERVICE, free_port(socket.SOCK_DGRAM))
+    at = Listen("UDP", SERVICE, free_port(SERVICE, socket.SOCK_DGRAM))
     target = Target("dns", (Endpoint(*echo.get_extra_info("sockname")),), 0)
     assert await forwarder.apply({at: target}) == []
     transport, client = await loop.create_datagram_endpoint(Client, remote_addr=(at.address, at.port))
     for word in (b"one", b"two"):
         transport.sendto(word)
-        assert await asyncio.wait_for(client.received.get(), 10) == word.upper()
+        assert await asyncio.wait_for(client.received.get(), 60) == word.upper()
     transport.close()
     echo.close()

@@ -51,12 +51,12 @@ class Learner:
         self.idle()
         self.page.locator(".jp-CodeCell").first.click()
         self.page.keyboard.press("Shift+Enter")
-        self.page.get_by_role("columnheader", name="where you are").wait_for(timeout=30_000)
+        self.page.get_by_role("columnheader", name="where you are").wait_for(timeout=60_000)
 
     def index_shows(self, words: str) -> None:
         """The index's table was drawn before, and is live."""
         self.page.get_by_role("tab", name="index.ipynb").click()
-        self.page.get_by_role("cell", name=words).first.wait_for(timeout=20_000)
+        self.page.get_by_role("cell", name=words).first.wait_for(timeout=60_000)
 
     def restart_kernel(self) -> None:
         self.page.keyboard.press("Escape")
@@ -74,8 +74,8 @@ class Learner:
         self.page.get_by_role("link", name=title).first.click()
         self.page.locator(
             f".jp-mod-current[data-type='document-title'], .lm-mod-current >> text={stem}.ipynb"
-        ).first.wait_for(timeout=30_000)
-        self.notebook.locator(".jp-Cell").first.wait_for(timeout=30_000)
+        ).first.wait_for(timeout=60_000)
+        self.notebook.locator(".jp-Cell").first.wait_for(timeout=60_000)
         self.idle()
         self.note(f"{stem} open")
 
@@ -170,7 +170,7 @@ class Learner:
             if last:
                 self.page.keyboard.press("Shift+Enter")
                 board = self.notebook.locator(".jp-CodeCell", has_text="lab.board()").first
-                board.locator(".ws-status.is-live").wait_for(timeout=30_000)
+                board.locator(".ws-status.is-live").wait_for(timeout=60_000)
                 self.note(f"{source.stem} board")
                 return
             self.run(cell.cell_type == "code")
@@ -205,13 +205,13 @@ class Learner:
     def _pin_board(self, stem: str) -> None:
         """The board has come; keep a second view of it beside the notebook."""
         cell = self.notebook.locator(".jp-CodeCell", has_text="lab.board()").first
-        cell.locator(".ws-status").wait_for(timeout=20_000)
+        cell.locator(".ws-status").wait_for(timeout=60_000)
         self.note(f"{stem} board")
         self.shoot(f"{stem}-board")
         cell.locator(".jp-OutputArea-output").last.click(button="right", position={"x": 40, "y": 10})
         self.page.locator(".lm-Menu-itemLabel", has_text="Create New View for Cell Output").click()
         self.board = self.page.locator(".jp-LinkedOutputView")
-        self.board.locator(".ws-status.is-live").wait_for(timeout=20_000)
+        self.board.locator(".ws-status.is-live").wait_for(timeout=60_000)
         cell.locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("j")

@@ -107,7 +107,7 @@ class House:
         return obj
 
     async def next(self) -> tuple[Any, ...]:
-        return await asyncio.wait_for(self.server.written.get(), 5)
+        return await asyncio.wait_for(self.server.written.get(), 60)
 
 
 @asynccontextmanager
@@ -179,7 +179,7 @@ async def test_a_failed_binding_is_tried_again_after_a_pause() -> None:
         house.node("n")
         house.pod("a")
         assert await house.next() == ("refused", "a")
-        await asyncio.wait_for(house.clock.asleep.wait(), 5)
+        await asyncio.wait_for(house.clock.asleep.wait(), 60)
         assert house.events.told[0][1:] == ("FailedScheduling", "binding rejected: Internal error occurred: no")
         assert house.scheduler.cache.sizes()["assumed_pods"] == 0
         house.clock.turn(1.0)

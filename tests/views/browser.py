@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds that a browser is waited for: machines of CI are slow at times."""
 AXE = Path(__file__).resolve().parents[2] / ".cache" / "axe-core" / "package" / "axe.min.js"
 
@@ -50,6 +50,14 @@ def page(browser, **options):
         assert problems == []
     finally:
         context.close()
+
+
+def shows(found, *words):
+    """Wait until the text of this locator has all these words; what it is then."""
+    for word in words:
+        found = found.filter(has_text=word)
+    found.first.wait_for()
+    return found.first.inner_text()
 
 
 def serious(page, within="body"):

@@ -5,13 +5,14 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,9 +43,7 @@ def lab(*cells, source=None, patience=120.0):
     (folder / "work" / "board.ipynb").write_text(source.read_text() if source else json.dumps(notebook))
     settings = folder / "settings"
     shutil.copytree(ROOT / "tools" / "jupyterlab", settings)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     own = {
         name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     }

@@ -59,7 +59,7 @@ def _live(page):
     notebook.run_cell(page, 0)
     page.wait_for_selector(".ws-status.is-live")
     page.wait_for_selector('tr[data-key="Pod/default/first"]')
-    assert "cannot be seen from here" in page.locator(".ws-note").inner_text()
+    browsers.shows(page.locator(".ws-note"), "cannot be seen from here")
     assert browsers.serious(page, ".ws-board") == []
 
 
@@ -88,10 +88,10 @@ def _one_listener(page):
 def _after_the_kernel_died(page):
     notebook.run_cell(page, 3)
     page.wait_for_selector(".ws-status.is-stale")
-    assert "nothing heard" in page.locator(".ws-status").inner_text()
+    browsers.shows(page.locator(".ws-status"), "nothing heard")
     assert "Pod/default/second" in page.evaluate(ROWS), "the last picture stays, and can be scrubbed"
     page.get_by_role("button", name="One step back").click()
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     notebook.run_cell(page, 0)
     page.wait_for_selector(".ws-status.is-live")
-    assert page.locator('tr[data-key="Pod/default/second"]').is_visible()
+    page.locator('tr[data-key="Pod/default/second"]').wait_for()

@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-import socket
 import threading
 
 import pytest
 
 from tests.fake_api import FakeApi
+from tests.ports import free_port
 from workshop import serving
 from workshop.views import feed as feeds
 from workshop.views.board import WHY_NOT_OBSERVED, Board
 
 PODS = "/api/v1/namespaces/default/pods"
-WAIT = 20.0
+WAIT = 60.0
 
 
 def kubeconfig(folder, port):
@@ -191,9 +191,7 @@ def test_a_foreign_cluster_says_why_nothing_is_observed(served, board):
 
 
 def test_it_waits_for_a_server_that_comes_later(tmp_path, monkeypatch):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setattr(feeds.Feed.start, "__defaults__", (0.2,))
     board = Board.attach(kubeconfig(tmp_path, port))
     try:

@@ -43,7 +43,7 @@ async def websocket(port, query, origin=None, host=None):
     writer.write(peer.send(Request(host=host or f"127.0.0.1:{port}", target=f"/live?{query}", extra_headers=headers)))
     try:
         while True:
-            data = await asyncio.wait_for(reader.read(65536), 10)
+            data = await asyncio.wait_for(reader.read(65536), 60)
             peer.receive_data(data or None)
             for event in peer.events():
                 if isinstance(event, RejectConnection):

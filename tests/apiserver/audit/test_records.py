@@ -140,7 +140,7 @@ async def test_what_cannot_be_recorded_is_not_done(api: Api, disk: Disk) -> None
 
 async def test_a_watch_begins_and_ends(api: Api, disk: Disk) -> None:
     watch = asyncio.ensure_future(api("GET", "/api/v1/namespaces/default/pods?watch=1&resourceVersion=1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [await disk.written.get(), await disk.written.get()] == ["RequestReceived", "ResponseStarted"]
     watch.cancel()  # the client goes away
     await asyncio.gather(watch, return_exceptions=True)

@@ -109,7 +109,7 @@ async def test_kopf(url: str, api: Api) -> None:
         )
     )  # fmt: skip
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ready.wait()
         assert (await api("POST", PAGES, page("one", text="a"))).status == 201
         await until(lambda: told(api, "one", "create", {"shown": "a"}))
@@ -129,7 +129,7 @@ async def test_kopf(url: str, api: Api) -> None:
         assert await absent(api, f"{MAPS}/one")
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await running
 
 
@@ -169,7 +169,7 @@ async def test_kr8s(url: str, api: Api, tmp_path: Path) -> None:
             if event == "DELETED":
                 return
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         following = asyncio.create_task(follow())
         await one.create()
         await until(lambda: told(api, "one", "text", "a"))

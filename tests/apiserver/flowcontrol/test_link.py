@@ -157,7 +157,7 @@ async def test_a_schema_of_a_level_that_is_not_there_dangles(api: Api, server: A
 
 async def condition(api: Api, name: str, status: str = "") -> tuple[str, str]:
     """The condition Dangling, when it is there (and is `status`)."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             found = (await api("GET", f"{SCHEMAS}/{name}")).json.get("status", {}).get("conditions", [])
             if found and found[0]["status"].startswith(status):

@@ -40,7 +40,7 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterato
 async def events(watch: Any, count: int) -> list[Event]:
     """The next `count` events of a watch."""
     found: list[Event] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < count:
             batch = await anext(watch)
             if not isinstance(batch, Progress):
@@ -125,7 +125,7 @@ async def test_progress_comes_after_all_events(storage: Any) -> None:
         await storage.create("/elsewhere", b"")
         await storage.request_progress()
         seen: list[int] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not isinstance(batch := await anext(watch), Progress):
                 seen += [event.revision for event in batch]
     assert len(seen) == 20 and seen[-1] == last
@@ -142,7 +142,7 @@ async def test_what_is_compacted_cannot_be_read(storage: Any) -> None:
     with pytest.raises(Compacted):
         await storage.compact(second)
     with pytest.raises(Compacted):
-        async with asyncio.timeout(10), aclosing(storage.watch("/pods/", first)) as watch:
+        async with asyncio.timeout(60), aclosing(storage.watch("/pods/", first)) as watch:
             async for _ in watch:
                 pass
     assert [item.value for item in (await storage.list("/pods/", revision=second)).items] == [b"2"]
@@ -188,7 +188,7 @@ async def test_watches_end_and_reads_go_on_when_etcd_is_killed(kind: str, tmp_pa
         await anext(watch)
         etcd.kill()
         with pytest.raises(Unavailable):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await anext(watch)
         await etcd.start()
         assert (await storage.get("/pods/a")) == ("/pods/a", b"1", revision)

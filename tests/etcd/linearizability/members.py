@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import grpc
 import psutil
 
-from tests.etcd_servers import command, free_port
+from tests.etcd_servers import command
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.etcd.linearizability.checker import Operation
