@@ -11,7 +11,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class StandIn:
-    """An image's configuration, in Docker's words. `programs`: path in the image -> script of this package."""
+    """An image's configuration, in Docker's words.
+
+    `programs`: path in the image -> script of this package, or `-m MODULE` for a component of the workshop.
+    """
 
     name: str
     version: str
@@ -112,6 +115,14 @@ IMAGES: tuple[StandIn, ...] = (
         )
         for name in ("nautilus", "kitten")
     ),
+    StandIn(
+        "sample-apiserver",
+        "1.29",
+        ("/sample-apiserver",),
+        ports=(443,),
+        programs=(("/sample-apiserver", "sample_apiserver"), _AGNHOST[0]),
+    ),
+    StandIn("etcd", "3.6", (), ("etcd",), ports=(2379, 2380), programs=(("/usr/local/bin/etcd", "-m workshop.etcd"),)),
     StandIn("nonewprivs", "1.4", (), ("nnp",), programs=(("/usr/local/bin/nnp", "nnp"),)),
 )
 

@@ -24,16 +24,27 @@ def interpreter() -> str:
     return system if private and os.access(system, os.X_OK) else own
 
 
+def launcher(script: str) -> str:
+    """A script of this folder, by a bare Python; or `-m workshop.etcd`: a component, by the Python that runs us."""
+    module = script.removeprefix("-m ")
+    if module == script:
+        return f"#!{interpreter()} -IS\n" + (HERE / f"{script}.py").read_text()
+    package = str(HERE.parents[2])
+    return (
+        f"#!{sys.executable}\nimport sys\n\nsys.path.insert(0, {package!r})\n"
+        f"from {module}.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"
+    )
+
+
 def unpack(standin: StandIn, store: str) -> str:
     """The image's root directory below `store`; made when it is not there yet. Raises OSError."""
     root = Path(store, f"{standin.name}-{digest(standin)[7:19]}")
     if (root / ".complete").exists():
         return str(root)
-    head = f"#!{interpreter()} -IS\n"
     for path, script in standin.programs:
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(head + (HERE / f"{script}.py").read_text())
+        target.write_text(launcher(script))
         target.chmod(0o755)
     for path, text in standin.files:
         target = root / path.lstrip("/")
