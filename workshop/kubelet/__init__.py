@@ -7,6 +7,7 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
                       `container_start.py` and `container_kill.py` are its hands, `pod_parts.py` what they share
 - `status.py`         phase, conditions and container statuses; pure. `status_manager.py` writes them
 - `probes.py`         from single results to a verdict; pure. `prober.py` tries, and runs the lifecycle hooks
+- `admission.py`      whether a pod may run here at all; pure. `allocation.py` asks it, and resizes pods in place
 - `pods.py`, `configs.py`, `env.py`, `volumes.py`, `backoff.py`   from a manifest to what a container gets
 - `cri.py`            the seam to the runtime, with CRI's verbs
 - `runtimes/`         `process` (real processes), `docker` (a Docker Engine's containers), `simulated` (statuses only)
@@ -17,6 +18,6 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 - `server/`           port 10250: logs, exec, attach, port-forward
 - `run.py`            the wiring; `__main__.py` the flags
 
-Left out: eviction by pressure, CPU and topology managers, device plugins, CSI, in-place resize, checkpoints, log
-compression, swap, SPDY upgrades other than port-forward's inside a WebSocket (WebSocket is what kubectl speaks).
+Left out: eviction by pressure, CPU and topology managers, device plugins, CSI, checkpoints, log compression, swap, SPDY
+upgrades other than port-forward's inside a WebSocket (WebSocket is what kubectl speaks).
 """

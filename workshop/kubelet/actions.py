@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from workshop.api.scheduling import requests
 from workshop.kubelet import cri, pods
 from workshop.kubelet.pods import Obj, Observed
 
@@ -30,12 +32,14 @@ class Kill:
 
 @dataclass(frozen=True)
 class PodActions:
-    """In the order in which they are done: kill, make the sandbox, start."""
+    """In the order in which they are done: kill, change limits, make the sandbox, start."""
 
     kill_pod: bool = False
     create_sandbox: bool = False
     attempt: int = 0
     kill: tuple[Kill, ...] = ()
+    update: tuple[tuple[str, str], ...] = ()
+    """(container name, id) whose limits are to be changed while it runs."""
     start: tuple[str, ...] = ()
 
 
@@ -46,6 +50,8 @@ class Health:
     liveness_failed: frozenset[str] = frozenset()
     startup_failed: frozenset[str] = frozenset()
     started: Mapping[str, bool] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Container name → the `resources` that the runtime was told last, of those that run."""
 
 
 def compute_pod_actions(pod: Obj, observed: Observed, health: Health) -> PodActions:
@@ -77,7 +83,35 @@ def compute_pod_actions(pod: Obj, observed: Observed, health: Health) -> PodActi
     if not kept and not regular:
         # all has run to its end: what is left (sidecars, the sandbox) is not needed any more
         return PodActions(kill_pod=True)
-    return PodActions(attempt=sandbox.attempt, kill=tuple(kills), start=tuple(starts + regular))
+    changes = _limits_to_change(pod, observed, health, {kill.name for kill in kills})
+    return PodActions(attempt=sandbox.attempt, kill=tuple(kills), update=changes, start=tuple(starts + regular))
+
+
+def _limits_to_change(pod: Obj, observed: Observed, health: Health, killed: set[str]) -> tuple[tuple[str, str], ...]:
+    """The running containers that are resized in place, those that shrink before those that grow."""
+    found = []
+    for container in [*pods.containers(pod), *pods.init_containers(pod)]:
+        status = observed.latest(container["name"])
+        if status is None or status.state != cri.RUNNING or container["name"] in killed:
+            continue
+        if delta := resized(container, health):
+            grows = any(wanted > had for had, wanted in delta.values())
+            found.append((grows, (container["name"], status.id)))
+    return tuple(entry for _, entry in sorted(found, key=lambda pair: pair[0]))
+
+
+def resized(container: Obj, health: Health) -> dict[tuple[str, str], tuple[int, int]]:
+    """{(requests or limits, cpu or memory): (in force, wanted)} where they differ."""
+    had = health.resources.get(container["name"])
+    if had is None:
+        return {}
+    wanted, found = container.get("resources") or {}, {}
+    for part in ("requests", "limits"):
+        before, after = requests.amounts(had.get(part)), requests.amounts(wanted.get(part))
+        for name in ("cpu", "memory"):
+            if before.get(name, 0) != after.get(name, 0):
+                found[part, name] = (before.get(name, 0), after.get(name, 0))
+    return found
 
 
 def _new_sandbox(pod: Obj, observed: Observed, attempt: int) -> PodActions:
@@ -162,4 +196,7 @@ def _why_restart(container: Obj, status: cri.ContainerStatus, health: Health) ->
         return Kill(status.id, name, f"Container {name} failed liveness probe, will be restarted", "LivenessProbe")
     if status.id in health.startup_failed:
         return Kill(status.id, name, f"Container {name} failed startup probe, will be restarted", "StartupProbe")
+    restarting = {p["resourceName"] for p in container.get("resizePolicy") or () if p["restartPolicy"] != "NotRequired"}
+    if any(resource in restarting for _, resource in resized(container, health)):
+        return Kill(status.id, name, f"Container {name} resize requires restart")
     return None

@@ -152,6 +152,7 @@ class Starter:
             worker.dirty = True
             return False
         self._parts.event(pod, "Normal", "Started", "Container started", name)
+        worker.actual[name] = container.get("resources") or {}
         worker.waiting.pop(name, None)
         await self._post_start(pod, container, identity, sandbox.ip)
         return True

@@ -76,6 +76,14 @@ class NodeAgent:
         self.ready = False
         self.on_ready: Callable[[], None] = lambda: None
 
+    async def fresh(self) -> Obj:
+        """The object as the API server has it now; the last one known while that cannot be reached."""
+        try:
+            return await self._client.get(NODES, self._config.node_name)
+        except (Unreachable, ApiError) as problem:
+            log.warning("reading node %s: %s", self._config.node_name, problem)
+            return self.node
+
     def poke(self) -> None:
         """Something changed: compute the status again."""
         self._wake.set()

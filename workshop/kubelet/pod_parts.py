@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from workshop.clock import Clock
 from workshop.kubelet import cri
+from workshop.kubelet.admission import Held
 from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.env import Lookup
 from workshop.kubelet.image_manager import ImageManager
@@ -36,7 +37,8 @@ Event = Callable[[Obj, str, str, str, str], None]  # (pod, type, reason, message
 class Worker:
     """What kubelet remembers of a pod."""
 
-    pod: Obj
+    pod: Obj  # as it is allocated: `api`, with the resources that were granted
+    api: Obj = field(default_factory=dict)  # as the API server has it
     gone: bool = False  # the API server has no such pod any more
     seen: bool = False
     dirty: bool = False
@@ -47,7 +49,13 @@ class Worker:
     start_time: float = 0.0
     hurried: set[asyncio.Task[None]] = field(default_factory=set)
     finished: bool = False
-    since: dict[str, float] = field(default_factory=dict)
+    held: Held | None = None  # once it is admitted
+    refused: bool = False
+    given: dict[str, Any] = field(default_factory=dict)  # container name -> resources that were granted
+    actual: dict[str, Any] = field(default_factory=dict)  # container name -> resources that the runtime was told
+    resize: dict[str, Obj] = field(default_factory=dict)  # type -> condition
+    disrupted: str = ""  # the message of DisruptionTarget, when kubelet ends the pod for another
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass
@@ -70,6 +78,8 @@ class Parts:
     simulated: bool
     runtime_name: str
     annotate: Callable[[Obj, dict[str, str]], None]
+    node: Callable[[], Obj]
+    fresh_node: Callable[[], Awaitable[Obj]]
 
 
 def grace_of(pod: Obj) -> float:

@@ -16,7 +16,8 @@ from typing import Any
 from workshop import trace
 from workshop.api import meta
 from workshop.kubelet import configs, cri, pods, status
-from workshop.kubelet.actions import Health, compute_pod_actions
+from workshop.kubelet.actions import Health, PodActions, compute_pod_actions
+from workshop.kubelet.allocation import Allocation
 from workshop.kubelet.backoff import Backoff
 from workshop.kubelet.container_kill import Killer
 from workshop.kubelet.container_start import Starter, message_file
@@ -27,7 +28,7 @@ from workshop.kubelet.volumes import VolumeError
 
 log = logging.getLogger(__name__)
 
-RETRY = 1.0
+RETRY, RESIZE_RETRY = 1.0, 10.0
 
 
 class PodWorkers:
@@ -40,6 +41,7 @@ class PodWorkers:
         self._starter = Starter(parts, self.backoff, self._observe, self._wake_later)
         self.prober = Prober(parts.runtime, parts.clock, parts.shift, self._unhealthy, self.wake)
         self._killer = Killer(parts, self.prober)
+        self.allocation = Allocation(parts, self.workers, self.end, self.wake)
         self._closing = False
 
     # -- what happens --------------------------------------------------------------------------------------------
@@ -49,8 +51,9 @@ class PodWorkers:
         uid = pod["metadata"]["uid"]
         worker = self.workers.get(uid)
         if worker is None:
-            worker = self.workers[uid] = Worker(pod, start_time=self.parts.clock.now())
-        before, worker.pod = worker.pod, pod
+            worker = self.workers[uid] = Worker(pod, pod, start_time=self.parts.clock.now())
+        before = worker.api
+        self.allocation.update(worker, pod)
         if _same_for_us(before, pod) and worker.seen:
             return
         worker.seen = True
@@ -113,6 +116,7 @@ class PodWorkers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.allocation.close()
         await self.prober.close()
 
     # -- the loop of one pod -------------------------------------------------------------------------------------
@@ -152,18 +156,25 @@ class PodWorkers:
             return
         deleting = worker.gone or bool(pod["metadata"].get("deletionTimestamp"))
         done = pods.is_terminal((pod.get("status") or {}).get("phase"))
+        if worker.refused and not deleting:
+            return
+        if worker.held is None and not (deleting or done):
+            if not await self._admit(worker):
+                return
+            pod = worker.pod
         if not deleting and not worker.killed[0] and not done:
             self._check_deadline(worker)
         if deleting or worker.killed[0] or done:
             await self._terminate(worker, deleting)
             return
         observed = await self._observe(pod)
-        actions = compute_pod_actions(pod, observed, self._health())
+        actions = compute_pod_actions(pod, observed, self._health(worker))
         if actions.kill_pod:
             await self._killer.kill_pod(pod, observed, grace_of(pod))
             observed = await self._observe(pod)
         for kill in actions.kill:
             await self._killer.kill_container(pod, observed, kill, grace_of(pod))
+        await self._resize(worker, actions)
         self._report(worker, observed)
         started = True
         if actions.create_sandbox:
@@ -182,10 +193,42 @@ class PodWorkers:
         if actions.kill or (actions.start and started):
             worker.dirty = True  # look again: the next init container, or one that ended meanwhile
 
-    def _health(self) -> Health:
-        return Health(
-            frozenset(self.prober.liveness_failed), frozenset(self.prober.startup_failed), dict(self.prober.started)
-        )
+    async def _admit(self, worker: Worker) -> bool:
+        refusal = await self.allocation.admit(worker)
+        if refusal is None:
+            return True
+        worker.refused = True
+        self.parts.event(worker.pod, "Warning", refusal.reason, refusal.message, "")
+        told = status.refused(worker.pod, refusal.reason, refusal.message, self.parts.clock.now())
+        self.parts.statuses.set(worker.pod, told)
+        return False
+
+    async def _resize(self, worker: Worker, actions: PodActions) -> None:
+        """Tell the runtime what was granted. Memory is not taken away from under what uses it."""
+        for name, identity in actions.update:
+            container = pods.container_named(worker.pod, name) or {}
+            wanted = configs.resources(worker.pod, container, self.parts.memory)
+            used = (await self.parts.runtime.container_stats(identity)).get("memory_bytes", 0)
+            if wanted.memory_limit and used >= wanted.memory_limit:
+                limit = f"memory limit ({wanted.memory_limit}) below current usage ({used:.0f})"
+                error = f'cannot decrease memory limits: attempting to set container "{name}" {limit}'
+                self.allocation.failed(worker, error)
+                self._wake_later(worker, RESIZE_RETRY)
+                return
+            try:
+                await self.parts.runtime.update_container_resources(identity, wanted)
+            except cri.CriError as problem:
+                self.allocation.failed(worker, str(problem))
+                self._wake_later(worker, RESIZE_RETRY)
+                return
+            worker.actual[name] = container.get("resources") or {}
+        if not actions.kill:
+            self.allocation.done(worker)
+
+    def _health(self, worker: Worker) -> Health:
+        probed = self.prober
+        failed = frozenset(probed.liveness_failed), frozenset(probed.startup_failed)
+        return Health(*failed, dict(probed.started), worker.actual)
 
     def _check_deadline(self, worker: Worker) -> None:
         limit = worker.pod["spec"].get("activeDeadlineSeconds")
@@ -201,10 +244,11 @@ class PodWorkers:
         worker.killed = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
         self.parts.event(worker.pod, "Normal", "DeadlineExceeded", worker.killed[1], "")
 
-    def end(self, uid: str, reason: str, message: str) -> None:
-        """Eviction and the like: kubelet itself ends the pod; its phase becomes Failed."""
+    def end(self, uid: str, reason: str, message: str, disrupted: str) -> None:
+        """Kubelet itself ends the pod; its phase becomes Failed, with a condition that says for whom."""
         if uid in self.workers:
             self.workers[uid].killed = (reason, message)
+            self.workers[uid].disrupted = disrupted
             self.wake(uid)
 
     def _report(self, worker: Worker, observed: Observed, *, stopped: bool = False) -> Obj:
@@ -216,6 +260,9 @@ class PodWorkers:
             start_time=worker.start_time,
             reason=worker.killed[0],
             message=worker.killed[1],
+            disrupted=worker.disrupted,
+            actual=worker.actual,
+            resize=worker.resize,
             stopped=stopped,
             runtime=self.parts.runtime_name,
         )
@@ -225,7 +272,8 @@ class PodWorkers:
             foreign = [c for c in (pod.get("status") or {}).get("conditions") or () if "/" in c["type"]]
             pod = {**pod, "status": {**last, "conditions": [*last["conditions"], *foreign]}}
         new = status.generate(pod, observed, facts, self.parts.clock.now())
-        if not worker.gone:
+        before_us = pods.is_terminal((worker.pod.get("status") or {}).get("phase")) and not observed.sandboxes
+        if not (worker.gone or worker.refused or before_us):
             self.parts.statuses.set(worker.pod, new)
         return new
 
@@ -295,6 +343,8 @@ class PodWorkers:
             await self._killer.kill_pod(pod, observed, grace)
             observed = await self._observe(pod)
         self._report(worker, observed, stopped=True)
+        worker.ended.set()
+        self.allocation.retry()
         if worker.timer:
             worker.timer.cancel()
         if worker.gone:

@@ -102,6 +102,8 @@ class Kubelet:
                 simulated=self.simulated,
                 runtime_name=config.runtime_endpoint.split(":")[0],
                 annotate=self._annotate,
+                node=lambda: self.node.node,
+                fresh_node=self.node.fresh,
             )
         )
         self.static: StaticPods | None = None

@@ -25,6 +25,9 @@ class Facts:
     start_time: float = 0.0
     reason: str = ""  # set when kubelet itself ended the pod (DeadlineExceeded, Evicted, …)
     message: str = ""
+    disrupted: str = ""  # the message of the condition DisruptionTarget
+    actual: Mapping[str, Obj] = field(default_factory=dict)  # container name -> resources in force
+    resize: Mapping[str, Obj] = field(default_factory=dict)  # type -> PodResizePending, PodResizeInProgress
     stopped: bool = False  # all containers are gone for good
     runtime: str = "process"
 
@@ -78,6 +81,11 @@ def container_status(pod: Obj, container: Obj, observed: Observed, facts: Facts)
         "image": latest.image or container.get("image", ""),
         "imageID": latest.image_ref,
     }
+    if not is_ephemeral:
+        allocated = container.get("resources") or {}
+        result["resources"] = facts.actual.get(name, allocated) if latest.state == cri.RUNNING else allocated
+        if allocated.get("requests"):
+            result["allocatedResources"] = allocated["requests"]
     if len(history) > 1 and history[1].state == cri.EXITED:
         result["lastState"] = _terminated(history[1], facts.runtime)
     if latest.state == cri.RUNNING:
@@ -86,10 +94,6 @@ def container_status(pod: Obj, container: Obj, observed: Observed, facts: Facts)
         result["started"] = started
         probed = facts.ready.get(latest.id, not container.get("readinessProbe"))
         result["ready"] = started and probed and not is_ephemeral and (not is_init or pods.is_sidecar(container))
-        if container.get("resources"):
-            result["resources"] = container["resources"]
-            if container["resources"].get("requests"):
-                result["allocatedResources"] = container["resources"]["requests"]
     elif latest.state == cri.EXITED:
         state = _terminated(latest, facts.runtime)
         again = not facts.stopped and not is_ephemeral and pods.should_restart(pod, container, latest)
@@ -236,10 +240,12 @@ def merge_conditions(old: list[Obj], new: list[Obj], now: float, generation: int
     for condition in new:
         kept = before.pop(condition["type"], None)
         same = kept is not None and kept.get("status") == condition["status"]
+        if condition["type"].startswith("PodResize"):
+            same = same and kept is not None and kept.get("reason") == condition.get("reason")
         merged = {**condition, "lastProbeTime": None}
         merged["lastTransitionTime"] = kept["lastTransitionTime"] if same and kept else rfc3339(now)
         if generation is not None:
-            merged["observedGeneration"] = generation
+            merged.setdefault("observedGeneration", generation)
         result.append(merged)
     return result
 
@@ -258,14 +264,14 @@ def generate(pod: Obj, observed: Observed, facts: Facts, now: float) -> Obj:
     sandbox = observed.sandbox()
     sandbox_ready = sandbox is not None and sandbox.state == cri.READY and bool(sandbox.ip)
     generation = pod["metadata"].get("generation")
+    found = conditions(pod, pod_phase, statuses, init_statuses, sandbox_ready)
+    if not pods.is_terminal(pod_phase):
+        found = [*facts.resize.values(), *found]
+    elif facts.disrupted:
+        found.append(_condition("DisruptionTarget", True, "TerminationByKubelet", facts.disrupted))
     result: Obj = {
         "phase": pod_phase,
-        "conditions": merge_conditions(
-            old.get("conditions") or [],
-            conditions(pod, pod_phase, statuses, init_statuses, sandbox_ready),
-            now,
-            generation,
-        ),
+        "conditions": merge_conditions(old.get("conditions") or [], found, now, generation),
         "hostIP": facts.host_ip,
         "hostIPs": [{"ip": facts.host_ip}],
         "startTime": old.get("startTime") or _time(facts.start_time or now),
@@ -289,6 +295,22 @@ def generate(pod: Obj, observed: Observed, facts: Facts, now: float) -> Obj:
     return result
 
 
+def refused(pod: Obj, reason: str, message: str, now: float) -> Obj:
+    """Of a pod that is not admitted. Upstream: `rejectPod`."""
+    old = pod.get("status") or {}
+    generation = pod["metadata"].get("generation")
+    scheduled = [_condition("PodScheduled", True)]
+    return {
+        "phase": "Failed",
+        "reason": reason,
+        "message": f"Pod was rejected: {message}",
+        "conditions": merge_conditions(old.get("conditions") or [], scheduled, now, generation),
+        "startTime": old.get("startTime") or _time(now),
+        "qosClass": old.get("qosClass") or pods.qos_class(pod),
+        **({"observedGeneration": generation} if generation is not None else {}),
+    }
+
+
 def patch(old: Mapping[str, Any], new: Obj, uid: str) -> dict[str, Any]:
     """A strategic merge patch of the status, with the pod's uid so that a namesake is never touched."""
     changed = {key: value for key, value in new.items() if old.get(key) != value}
@@ -304,6 +326,9 @@ def patch(old: Mapping[str, Any], new: Obj, uid: str) -> dict[str, Any]:
                 continue
             gone = {key: None for key in ("reason", "message") if was and key in was and key not in condition}
             conditions_changed.append({**condition, **gone})
+        still = {condition["type"] for condition in new["conditions"]}
+        over = [kind for kind in ("PodResizePending", "PodResizeInProgress") if kind in before and kind not in still]
+        conditions_changed += [{"type": kind, "$patch": "delete"} for kind in over]
         changed["conditions"] = conditions_changed
         changed["$setElementOrder/conditions"] = [{"type": c["type"]} for c in new["conditions"]]
     return {"metadata": {"uid": uid}, "status": changed}

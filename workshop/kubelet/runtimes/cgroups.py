@@ -90,13 +90,12 @@ def remove_all(root_dir: str) -> None:
 
 
 def update(spec: Path, wanted: Resources) -> None:
-    """Change the limits of a container that runs."""
+    """Change the limits of a container that runs. Raises OSError."""
     for directory in _directories(spec):
         controller = directory.removeprefix(ROOT).split("/")[1]
         name = controller if controller in ("memory", "cpu") else ""
         for path, text in limits(name, directory, wanted).items():
-            with contextlib.suppress(OSError):
-                Path(path).write_text(text)
+            Path(path).write_text(text)
 
 
 def stats(spec: Path, pid: int) -> dict[str, float]:

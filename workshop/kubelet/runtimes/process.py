@@ -446,7 +446,15 @@ class ProcessRuntime:
         return self.known(container_id)
 
     async def update_container_resources(self, container_id: str, resources: cri.Resources) -> None:
-        cgroups.update(Path(self.folder(self.known(container_id)), "spec.json"), resources)
+        status = self.known(container_id)
+        made = Path(self.folder(status), "spec.json")
+        try:
+            cgroups.update(made, resources)
+        except OSError as problem:
+            raise CriError(f"failed to update resources: {problem}") from None
+        if not json.loads(made.read_text()).get("oom_files"):
+            limit = resources.memory_limit
+            await shims.ask(self.directory(status.sandbox_id), verb="limit", id=container_id, memory=limit)
 
     async def container_stats(self, container_id: str) -> dict[str, float]:
         status = self.known(container_id)

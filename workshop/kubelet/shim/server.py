@@ -146,6 +146,14 @@ class Shim:
             process.signal(int(request["signal"]))
         connection.answer({})
 
+    def verb_limit(self, connection: Connection, request: dict[str, Any]) -> None:
+        """{"id", "memory"}: from now on so many bytes may be used; 0: as many as there are."""
+        process = self.containers.get(request["id"])
+        if process is not None:
+            process.spec["memory_watch"] = request["memory"]
+            self._watch_memory()
+        connection.answer({})
+
     def verb_exec(self, connection: Connection, request: dict[str, Any]) -> None:
         """{"spec"} runs one more process; frames follow."""
         spec = request["spec"]
