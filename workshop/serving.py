@@ -44,9 +44,38 @@ def _with_peer(app: App, transport: asyncio.BaseTransport) -> App:
     return seen
 
 
+class _Gathering:
+    """A transport that sends what is written in one turn of the loop together: the head of an answer and its body are
+    one TLS record and one segment, and so are the events of a watch that come in a burst."""
+
+    __slots__ = ("_inner", "_loop", "_parts")
+
+    def __init__(self, inner: asyncio.Transport) -> None:
+        self._inner = inner
+        self._loop = asyncio.get_running_loop()
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def _send(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._inner.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def close(self) -> None:
+        self._send()
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class _Http(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
         self.app = _with_peer(self.app, transport)
 
 

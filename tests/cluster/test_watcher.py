@@ -17,12 +17,15 @@ from workshop.cluster.plan import make
 WAIT = 60.0
 
 
-@pytest.fixture
-def sleeper():
+def sleeping():
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     yield process
     process.kill()
     process.wait()
+
+
+sleeper = pytest.fixture(sleeping, name="sleeper")
+successor = pytest.fixture(sleeping, name="successor")
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def layout(tmp_path):
 def container(layout, process):
     """What a shim writes about a container."""
     folder = layout.node("node-1") / "run" / "sandbox-1"
-    (folder / "c" / "one").mkdir(parents=True)
+    (folder / "c" / "one").mkdir(parents=True, exist_ok=True)
     (folder / "sandbox.json").write_text(json.dumps({"status": {"uid": "pod-1", "name": "web"}}))
     state = {"pid": process.pid, "start": procfs.stat(process.pid).start}
     draft = folder / "c" / "one" / ".state"
@@ -73,6 +76,19 @@ async def test_a_container_is_seen_to_come_and_to_end_without_a_look(layout, sle
         assert await watching.next() == {"pod-1": 1}
         sleeper.send_signal(signal.SIGKILL)
         assert await watching.next() == {}
+
+
+async def test_an_end_and_the_start_that_answers_it_are_two_changes_however_close(layout, sleeper, successor):
+    async with Watching(layout) as watching:
+        container(layout, sleeper)
+        assert await watching.next() == {"pod-1": 1}
+        sleeper.kill()
+        sleeper.wait()
+        container(layout, successor)  # before the watcher had a turn, and the files are read before the pidfd is
+        watching.watcher._files()
+        watching.watcher.look()
+        assert [await watching.next(), await watching.next()] == [{}, {"pod-1": 1}]
+        assert watching.watcher.containers[0]["pid"] == successor.pid
 
 
 async def test_proc_is_left_alone_while_nobody_looks(layout, sleeper, monkeypatch):

@@ -58,7 +58,8 @@ def test_logs_of_the_previous_container(k: Kubectl) -> None:
         "pod/twice",
         "--timeout=60s",
     )
-    assert "Back-off restarting failed container" in k("describe", "pod", "twice")
+    # an event is written beside the status, not before it
+    eventually(lambda: "Back-off restarting failed container" in k("describe", "pod", "twice"), 30)
 
 
 def test_exec(shell: Kubectl) -> None:

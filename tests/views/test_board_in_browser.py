@@ -29,7 +29,16 @@ WEB = {
         "selector": {"matchLabels": {"app": "web"}},
         "template": {
             "metadata": {"labels": {"app": "web"}},
-            "spec": {"containers": [{"name": "web", "image": "nginx"}]},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "web",
+                        "image": "nginx",
+                        # unready for longer than two controllers need to say so: they act on levels, not on edges
+                        "readinessProbe": {"httpGet": {"port": 80}, "initialDelaySeconds": 2, "periodSeconds": 1},
+                    }
+                ]
+            },
         },
     },
 }

@@ -87,6 +87,12 @@ class Watcher:
         else:
             containers = self._containers(plan)
             processes = observer.states(plan, list(self._supervised.values()) or None)
+        living = {(row["pid"], row["start"]) for row in containers}
+        survivors = [row for row in self.containers if (row["pid"], row["start"]) in living]
+        if survivors != self.containers and len(containers) > len(survivors):
+            # an end and the start that answers it, seen in one look: they are told one after the other
+            self.containers = survivors
+            self._changed()
         changed = ended or (processes, containers) != (self.processes, self.containers)
         self.processes, self.containers = processes, containers
         if plan is not None and sockets_too:
