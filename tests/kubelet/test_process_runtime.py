@@ -178,6 +178,13 @@ async def test_stop_is_gentle_then_not(node):
     assert node.log("a") == ["up", "bye"]
 
 
+async def test_a_stop_that_comes_before_the_handler_is_there_waits_for_it(node):
+    identity = await node.run("web", "nginx")
+    await node.runtime.stop_container(identity, 30)
+    assert (await node.runtime.container_status(identity)).exit_code == 0
+    assert "gracefully shutting down" in node.log("web")[-1]
+
+
 async def test_exec_with_input_output_and_exit_code(node):
     identity = await node.run("c", "busybox", "sleep", "100")
     done = await node.runtime.exec_sync(identity, ["sh", "-c", "echo out; echo err >&2; exit 3"], 10)
@@ -225,8 +232,7 @@ async def test_attach_sees_what_comes_and_sends_input(node):
 
 
 async def test_a_web_server_answers_and_is_forwarded_to(node):
-    await node.run("web", "nginx")
-    assert b"listening" in await node.said("web")
+    await node.run("web", "nginx")  # and at once, before it can listen:
     reader, writer = await node.runtime.port_forward(node.sandbox, 80)
     writer.write(b"GET /hostname HTTP/1.0\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 60)

@@ -262,6 +262,8 @@ def main():
     given, rest = flags(sys.argv[2:])
     delay = float(given.get("delay-shutdown", 0))
     signal.signal(signal.SIGTERM, lambda *_: (TERMINATED.set(), time.sleep(delay), os._exit(0)))
+    if command not in ("netexec", "serve-hostname"):
+        ready()
     if command == "pause":
         print("Paused", flush=True)
         while True:

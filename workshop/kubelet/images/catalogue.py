@@ -127,6 +127,17 @@ IMAGES: tuple[StandIn, ...] = (
 )
 
 
+TELLING = frozenset({"agnhost", "entrypoint", "nginx", "pause", "redis", "sample_apiserver"})
+"""Scripts that tell when they handle signals. An interpreter takes longer to begin than what it stands for; a signal
+that came before would be lost, as for every first process of a namespace that has no handler."""
+
+
+def tells(standin: StandIn, program: str) -> bool:
+    """Whether `program`, as a container names it, is one of those."""
+    found = (script for path, script in standin.programs if program in (path, path.rpartition("/")[2]))
+    return any(script in TELLING for script in found)
+
+
 class InvalidImageName(ValueError):
     """Not a reference at all (reason InvalidImageName)."""
 

@@ -15,6 +15,8 @@ default = next(
 )
 if not arguments or arguments[0].startswith("-") or "://" in arguments[0]:
     arguments = [default, *arguments]
+if os.path.basename(arguments[0]) not in ("nginx", "redis-server"):
+    ready()
 try:
     os.execvp(arguments[0], arguments)
 except OSError as problem:

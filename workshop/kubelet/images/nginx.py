@@ -157,6 +157,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGWINCH):
         if HTTPD or number != signal.SIGWINCH:
             signal.signal(number, stop)
+    ready()
     server.serve_forever(poll_interval=3600)
     return 0
 

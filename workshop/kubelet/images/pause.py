@@ -6,5 +6,6 @@ import sys
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+ready()
 while True:
     signal.pause()

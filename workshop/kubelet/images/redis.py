@@ -240,6 +240,7 @@ def serve(port):
         signal.SIGTERM,
         lambda *_: (print(f"{os.getpid()}:M * User requested shutdown... bye bye", flush=True), os._exit(0)),
     )
+    ready()
     buffers = {}
     while True:
         for key, _ in choose.select():
@@ -295,6 +296,7 @@ def client(arguments):
 
 
 if "cli" in os.path.basename(sys.argv[0]):
+    ready()
     sys.exit(client(sys.argv[1:]))
 asked = sys.argv[sys.argv.index("--port") + 1] if "--port" in sys.argv else "6379"
 serve(int(asked))

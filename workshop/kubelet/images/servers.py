@@ -103,6 +103,7 @@ def porter(given):
         else:
             continue
         threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
+    ready()
     threading.Event().wait()
 
 

@@ -3,6 +3,7 @@
 
 import http.server
 import os
+import signal
 import socket
 import ssl
 import time
@@ -11,6 +12,7 @@ SHIFT = int(os.environ.get("WORKSHOP_PORT_SHIFT") or 0)
 ADDRESS = os.environ.get("WORKSHOP_POD_IP", "") if os.environ.get("WORKSHOP_ROOTFS") else ""
 HOST = os.environ.get("HOSTNAME") or socket.gethostname()
 STARTED = time.time()
+signal.signal(signal.SIGTERM, lambda *_: os._exit(2))  # as Go's runtime does for a program that asks for nothing else
 
 
 def flags(words):
@@ -60,6 +62,7 @@ def listen(port, handler, cert="", key=""):
     if cert:
         server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.context.load_cert_chain(cert, key)
+    ready()
     return server
 
 

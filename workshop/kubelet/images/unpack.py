@@ -6,6 +6,7 @@ A launcher's first line names the interpreter and the rest is the script itself,
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def launcher(script: str) -> str:
     """A script of this folder, by a bare Python; or `-m workshop.etcd`: a component, by the Python that runs us."""
     module = script.removeprefix("-m ")
     if module == script:
-        return f"#!{interpreter()} -IS\n" + (HERE / f"{script}.py").read_text()
+        return f"#!{interpreter()} -IS\n" + (HERE / "ready.py").read_text() + (HERE / f"{script}.py").read_text()
     package = str(HERE.parents[2])
     return (
         f"#!{sys.executable}\nimport sys\n\nsys.path.insert(0, {package!r})\n"
@@ -37,15 +38,20 @@ def launcher(script: str) -> str:
 
 
 def unpack(standin: StandIn, store: str) -> str:
-    """The image's root directory below `store`; made when it is not there yet. Raises OSError."""
+    """The image's root directory below `store`; made when it is not there, or is another version's. Raises OSError."""
     root = Path(store, f"{standin.name}-{digest(standin)[7:19]}")
-    if (root / ".complete").exists():
+    texts = {path: launcher(script) for path, script in standin.programs}
+    stamp = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
+    complete = root / ".complete"
+    if complete.exists() and complete.read_text() == stamp:
         return str(root)
-    for path, script in standin.programs:
+    for path, text in texts.items():
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(launcher(script))
-        target.chmod(0o755)
+        new = target.with_name(target.name + ".new")
+        new.write_text(text)
+        new.chmod(0o755)
+        new.replace(target)  # whoever runs the one of an earlier version keeps it
     for path, text in standin.files:
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,5 +59,5 @@ def unpack(standin: StandIn, store: str) -> str:
     if standin.working_dir:
         (root / standin.working_dir.lstrip("/")).mkdir(parents=True, exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)
-    (root / ".complete").write_text(interpreter())
+    complete.write_text(stamp)
     return str(root)

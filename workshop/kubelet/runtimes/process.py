@@ -19,7 +19,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -465,9 +465,6 @@ class ProcessRuntime:
     @property
     def namespaced(self) -> bool:
         return self._network.namespaced
-
-    def containers(self) -> Iterable[ContainerStatus]:
-        return self._containers.values()
 
     async def exec_sync(self, container_id: str, command: list[str], timeout: float) -> cri.ExecResult:
         return await self._streams.exec_sync(container_id, command, timeout)

@@ -83,6 +83,7 @@ def container_spec(
         "stdin": config.stdin,
         "log_path": log_path,
         "oom_score_adj": config.resources.oom_score_adj,
+        "tells": catalogue.tells(standin, args[0]),
     }
     for mount in config.mounts:
         _check(mount.container_path)

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from workshop.clock import Clock
 from workshop.kubelet import cri
 from workshop.kubelet.cri import ContainerStatus, CriError, PodSandboxStatus
 from workshop.kubelet.runtimes import shims, spec
 from workshop.kubelet.runtimes.output import collect
 
-WARMING_UP = 2.0
-"""Seconds in which a new container's port may refuse a forwarded connection."""
-
 
 class Containers(Protocol):
     """Of the runtime what is needed here."""
 
-    clock: Clock
-
     @property
     def namespaced(self) -> bool: ...
-
-    def containers(self) -> Iterable[ContainerStatus]: ...
 
     def known(self, container_id: str) -> ContainerStatus: ...
 
@@ -90,17 +81,4 @@ class Streams:
         namespaced = self._runtime.namespaced and not sandbox.host_network
         addresses = ["127.0.0.1", "::1"] if namespaced else [sandbox.ip, "127.0.0.1"]
         number = port if namespaced else self._runtime.port_shift(port)
-        while True:
-            try:
-                return await shims.dial(self._runtime.directory(sandbox_id), addresses, number)
-            except CriError:
-                if not self._just_started(sandbox_id):
-                    raise
-            await self._runtime.clock.sleep(0.05)
-
-    def _just_started(self, sandbox_id: str) -> bool:
-        """A stand-in is an interpreter: it listens a little later than the program it stands for."""
-        began = [
-            c.started_at for c in self._runtime.containers() if c.sandbox_id == sandbox_id and c.state == cri.RUNNING
-        ]
-        return any(self._runtime.clock.now() - moment < WARMING_UP for moment in began)
+        return await shims.dial(self._runtime.directory(sandbox_id), addresses, number)

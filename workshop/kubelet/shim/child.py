@@ -7,6 +7,7 @@ A spec is a plain dict, in the spirit of OCI's config.json:
     mounts                 [{"source", "destination", "readonly"}], in the order in which they are made
     pid_namespace          True: own; a number: that of this process; False: the shim's
     cgroups                [directories] to enter
+    tells                  the program closes the descriptor WORKSHOP_READY once it handles signals
     oom_score_adj, user, group, groups, capabilities (kept ones, None: all), no_new_privs, nofile
 
 Python 3.11 has no `unshare`, `setns` or `mount`, so they are called through the C library.
@@ -88,11 +89,12 @@ def become_subreaper() -> None:
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
-def spawn(spec: dict[str, Any], stdio: tuple[int, int, int] | None) -> tuple[int, int]:
+def spawn(spec: dict[str, Any], stdio: tuple[int, int, int] | None, ready: int = -1) -> tuple[int, int]:
     """Start the process of `spec` on three descriptors, or on a terminal when `stdio` is None. Returns its pid and the
     terminal's master side (-1 without one); raises OSError with the step that failed.
 
-    The terminal is made by the child, so that it is one of the container's own /dev/pts.
+    `ready` is the descriptor of a program that tells. The terminal is made by the child, so that it is one of the
+    container's own /dev/pts.
 
     With a pid namespace there are two forks: the first process enters (or makes) the namespace, which holds for its
     children only; the second one is the container. The first ends at once, and the shim as subreaper inherits the
@@ -108,7 +110,7 @@ def spawn(spec: dict[str, Any], stdio: tuple[int, int, int] | None) -> tuple[int
             if pid:
                 os.write(ready_write, f"pid {pid}\n".encode())
                 os._exit(0)
-            _become(spec, stdio, childs)
+            _become(spec, stdio, childs, ready)
         except BaseException as problem:  # noqa: BLE001  nothing may escape from a forked child
             number = problem.errno if isinstance(problem, OSError) and problem.errno else 0
             text = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
@@ -155,7 +157,7 @@ def _enter(spec: dict[str, Any]) -> int:
     return os.fork()
 
 
-def _become(spec: dict[str, Any], stdio: tuple[int, int, int] | None, console: socket.socket) -> None:
+def _become(spec: dict[str, Any], stdio: tuple[int, int, int] | None, console: socket.socket, ready: int) -> None:
     os.setsid()
     os.umask(0o022)
     for folder in spec.get("cgroups", ()):
@@ -179,6 +181,9 @@ def _become(spec: dict[str, Any], stdio: tuple[int, int, int] | None, console: s
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     env = dict(spec["env"])
+    if ready >= 0:
+        os.set_inheritable(ready, True)
+        env["WORKSHOP_READY"] = str(ready)
     os.chdir(spec.get("cwd") or "/")
     for name in spec["args"][:1]:
         if "/" not in name:

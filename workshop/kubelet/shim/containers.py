@@ -77,6 +77,9 @@ class Process:
         self._paused = False
         self._stdin: Outbox | None = None
         self._master = -1
+        self.ready = True
+        self._held: list[int] = []
+        self._when_ready: list[Callable[[], None]] = []
         # what was said before the first client came, so that `kubectl run -i` misses nothing
         self._early: list[tuple[int, bytes]] | None = [] if self.with_stdin and log else None
 
@@ -92,8 +95,11 @@ class Process:
             ours = [fd for fd in (stdin_write, out_read, err_read) if fd >= 0]
             theirs = [stdin_read, out_write, err_write]
             stdio = (stdin_read, out_write, err_write)
+        told, tell = os.pipe() if self.spec.get("tells") else (-1, -1)
+        if tell >= 0:
+            ours, theirs = [*ours, told], [*theirs, tell]
         try:
-            self.pid, self._master = child.spawn(self.spec, stdio)
+            self.pid, self._master = child.spawn(self.spec, stdio, tell)
         except OSError:
             for fd in ours:
                 os.close(fd)
@@ -104,6 +110,9 @@ class Process:
         self.started_at = time.time()  # noqa: TID251
         for fd in [self._master] if self.tty else ours:
             os.set_blocking(fd, False)
+        if told >= 0:
+            self.ready = False
+            self._loop.watch(told, read=partial(self._told, told))
         if self.tty:
             self._outputs = {self._master: STDOUT}
             self._stdin = Outbox(self._loop, self._master, lambda: None)
@@ -114,6 +123,22 @@ class Process:
             self._outputs = {out_read: STDOUT, err_read: STDERR}
             for fd in self._outputs:
                 self._loop.watch(fd, read=partial(self._readable, fd))
+
+    def _told(self, fd: int) -> None:
+        """The other end is closed: the program handles signals now, or has ended."""
+        self._loop.watch(fd)
+        os.close(fd)
+        self.ready = True
+        held, self._held = self._held, []
+        for number in held:
+            self.signal(number)
+        waiting, self._when_ready = self._when_ready, []
+        for callback in waiting:
+            callback()
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        """Once, at the latest when it has ended."""
+        self._when_ready.append(callback)
 
     def attach(self, client: Client) -> None:
         """One more reader."""
@@ -219,7 +244,10 @@ class Process:
     # -- the end -----------------------------------------------------------------------------------------------
 
     def signal(self, number: int) -> None:
-        """To the process, or for SIGKILL to its whole group."""
+        """To the process, once it can take it; SIGKILL at once, to its whole group."""
+        if not self.ready and number != signal.SIGKILL:
+            self._held.append(number)
+            return
         with contextlib.suppress(ProcessLookupError):
             if number == signal.SIGKILL:
                 with contextlib.suppress(ProcessLookupError):

@@ -216,7 +216,19 @@ class Shim:
         connection.take_frames(frame)
 
     def verb_dial(self, connection: Connection, request: dict[str, Any]) -> None:
-        """{"addresses", "port"}: connects inside the pod's network; the open socket comes with the answer."""
+        """{"addresses", "port"}: connects inside the pod's network; the open socket comes with the answer.
+
+        A refusal is final only when all containers are ready: one that begins may be about to bind the port.
+        """
+        beginning = [process for process in self.containers.values() if not process.ready and process.exit is None]
+        try:
+            self._dial(connection, request)
+        except OSError:
+            if not beginning:
+                raise
+            beginning[0].when_ready(lambda: None if connection.closed else self.request(connection, request))
+
+    def _dial(self, connection: Connection, request: dict[str, Any]) -> None:
         problem: OSError = OSError("no address")
         for address in request["addresses"]:
             sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
