@@ -108,10 +108,10 @@ async def test_exit_code_and_output(node):
 
 
 async def test_the_environment_names_the_pod(node):
-    script = 'echo "$A $HOSTNAME $WORKSHOP_POD_IP"; test "$PWD" = "$WORKSHOP_ROOTFS"'
-    identity = await node.run("c", "busybox", "sh", "-c", script, env=(("A", "1"),))
+    script = 'echo "$A $HOSTNAME $WORKSHOP_POD_IP"; printenv data-1; test "$PWD" = "$WORKSHOP_ROOTFS"'
+    identity = await node.run("c", "busybox", "sh", "-c", script, env=(("A", "1"), ("data-1", "any name")))
     assert (await node.ended(identity)).exit_code == 0
-    assert node.log("c") == ["1 web 127.91.1.2"]
+    assert node.log("c") == ["1 web 127.91.1.2", "any name"]
 
 
 async def test_a_manifest_value_is_never_read_by_a_shell_of_ours(node):

@@ -14,6 +14,7 @@ class StandIn:
     """An image's configuration, in Docker's words.
 
     `programs`: path in the image -> script of this package, or `-m MODULE` for a component of the workshop.
+    `links`: path in the image -> a program of the host, where the host has it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class StandIn:
     stop_signal: str = "SIGTERM"
     programs: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     size: int = field(default=1_000_000)
     aliases: tuple[str, ...] = ()
 
@@ -40,6 +42,8 @@ _WELCOME = """<!DOCTYPE html>
 </html>
 """
 _WORKS = "<html><body><h1>It works!</h1></body></html>\n"
+#: Debian's sh drops environment variables like `data-1`, which busybox' hands on.
+_SHELL = (("/usr/bin/sh", "/usr/bin/bash"),)
 _APPLETS = (("/usr/bin/wget", "wget"), ("/usr/bin/nslookup", "nslookup"), ("/usr/bin/nc", "nc"))
 _AGNHOST = tuple(
     (f"/usr/lib/agnhost/{name}", name.removesuffix(".py")) for name in ("serving.py", "servers", "webhooks")
@@ -72,8 +76,8 @@ IMAGES: tuple[StandIn, ...] = (
         (("/usr/local/apache2/htdocs/index.html", _WORKS),),
         size=58_000_000,
     ),
-    StandIn("busybox", "1.37", (), ("sh",), programs=_APPLETS, size=2_160_000),
-    StandIn("alpine", "3.22", (), ("/bin/sh",), programs=_APPLETS, size=3_800_000),
+    StandIn("busybox", "1.37", (), ("sh",), programs=_APPLETS, links=_SHELL, size=2_160_000),
+    StandIn("alpine", "3.22", (), ("/bin/sh",), programs=_APPLETS, links=_SHELL, size=3_800_000),
     StandIn("debian", "12", (), ("bash",), size=48_000_000, aliases=("ubuntu",)),
     StandIn(
         "redis",

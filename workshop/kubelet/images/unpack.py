@@ -56,6 +56,11 @@ def unpack(standin: StandIn, store: str) -> str:
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
+    for path, program in standin.links:
+        if os.access(program, os.X_OK):
+            target = root / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(program)
     if standin.working_dir:
         (root / standin.working_dir.lstrip("/")).mkdir(parents=True, exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)
