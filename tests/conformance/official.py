@@ -6,7 +6,8 @@
 KUBE_BINARIES must hold upstream's `e2e.test` (and `ginkgo`, to run several tests at a time; and
 `kube-controller-manager` for `--controllers real`). A cluster of its own is brought up and taken down again, unless
 CONFORMANCE_KUBECONFIG names another. With `--write` the results go into PASSING.md beside this file: a test's row is
-changed only by a run of that test, so the list may be made in several runs.
+changed only by a run of that test, so the list may be made in several runs. `--read` takes the reports of a run that
+was, instead of running.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
+
+from tests.conformance.alone import alone
 
 LIST = Path(__file__).with_name("PASSING.md")
 COLUMNS = ("ours", "real")
@@ -115,27 +118,35 @@ def read(text: str) -> dict[str, dict[str, str]]:
     rows = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if len(cells) == 1 + len(COLUMNS) and cells[0].startswith("[sig-"):
-            rows[cells[0]] = dict(zip(COLUMNS, cells[1:], strict=True))
+        if len(cells) == 2 + len(COLUMNS) and cells[0].startswith("[sig-"):
+            rows[cells[0]] = dict(zip(COLUMNS, cells[2:], strict=True))
     return rows
 
 
 def write(rows: dict[str, dict[str, str]]) -> str:
     """PASSING.md anew."""
-    passing = {column: sum(row[column] == "yes" for row in rows.values()) for column in COLUMNS}
-    tried = {column: sum(row[column] != "" for row in rows.values()) for column in COLUMNS}
+    few = {name: row for name, row in rows.items() if alone(name)}
+
+    def passing(column: str) -> str:
+        of = [(sum(row[column] == "yes" for row in some.values()), sum(row[column] != "" for row in some.values()))
+              for some in (rows, few)]  # fmt: skip
+        return f"{of[0][0]} of {of[0][1]} pass; of those that need no container {of[1][0]} of {of[1][1]}"
+
     lines = [
         "# The official conformance suite of Kubernetes 1.36",
         "",
         "Made by `python -m tests.conformance.official --write`, never by hand. The suite has 446 tests; those that were"
-        " run stand here.",
+        " run stand here. Some need nothing but an API server and controllers (`alone.py` says which).",
         "",
-        f"- with our own controllers: {passing['ours']} of {tried['ours']} pass",
-        f"- with the real kube-controller-manager on our API server: {passing['real']} of {tried['real']} pass",
+        f"- with our own controllers: {passing('ours')}",
+        f"- with the real kube-controller-manager on our API server: {passing('real')}",
         "",
-        "| test | our controllers | the real controller manager |",
-        "|---|---|---|",
-        *(f"| {name} | {row['ours']} | {row['real']} |" for name, row in sorted(rows.items())),
+        "| test | containers | our controllers | the real controller manager |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {'' if alone(name) else 'needed'} | {row['ours']} | {row['real']} |"
+            for name, row in sorted(rows.items())
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -150,21 +161,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--procs", type=int, default=4, help="tests at a time")
     parser.add_argument("--minutes", type=int, default=120, help="stop after this long")
     parser.add_argument("--report", help="folder to keep the suite's own output in")
+    parser.add_argument("--read", action="store_true", help="run nothing: take what --report holds")
     parser.add_argument("--write", action="store_true", help="put the results into PASSING.md")
     args = parser.parse_args(argv)
+    if args.read:
+        return conclude(results(Path(args.report)), args.controllers, args.write)
     binaries()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(args.report or folder).resolve()
         report.mkdir(parents=True, exist_ok=True)
         with cluster(args.controllers, args.runtime, args.mode) as kubeconfig:
             found = run(kubeconfig, args.focus, args.skip, args.procs, report, args.minutes)
+    return conclude(found, args.controllers, args.write)
+
+
+def conclude(found: dict[str, str], controllers: str, writing: bool) -> int:
+    """Say what passed, put it into PASSING.md, and judge."""
     for name, result in sorted(found.items()):
         print(f"{result:8}{name}")
     print(f"{sum(r == 'passed' for r in found.values())} of {len(found)} passed")
-    if args.write:
+    if writing:
         rows = read(LIST.read_text()) if LIST.exists() else {}
         for name, result in found.items():
-            rows.setdefault(name, dict.fromkeys(COLUMNS, ""))[args.controllers] = MARKS[result]
+            rows.setdefault(name, dict.fromkeys(COLUMNS, ""))[controllers] = MARKS[result]
         LIST.write_text(write(rows))
     return 0 if found and all(result == "passed" for result in found.values()) else 1
 
