@@ -6,6 +6,7 @@ An ordinary user cannot read root's Python, so the environment is made from the 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import os
 import pwd
@@ -19,8 +20,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_NEEDED = {"jupyterlab", "ipywidgets", "kubernetes", "networkx"}
+NOT_NEEDED = {"anywidget", "ipykernel", "ipywidgets", "jupyterlab", "jupytext", "kubernetes", "nbclient", "networkx"}
 """What the project depends on for labs and judges, and no command of these tests imports."""
+_count = itertools.count()
 
 
 @dataclass
@@ -83,7 +85,7 @@ def make(mode: str, folder: Path) -> Seat:
         return Seat(mode, None, sys.executable, ROOT, folder, {"WORKSHOP_HOME": str(folder)})
     if not shutil.which("useradd") or not shutil.which("runuser") or not os.path.exists("/usr/bin/python3"):
         skip("an ordinary user cannot be made here: useradd, runuser and /usr/bin/python3 are needed")
-    user = f"ws-{mode}-{os.getpid() % 10000}"
+    user = f"ws-{mode}-{os.getpid()}-{next(_count)}"
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", user], check=True, capture_output=True)
     home = Path(pwd.getpwnam(user).pw_dir)
     home.chmod(0o700)

@@ -54,7 +54,7 @@ def modes() -> list[str]:
 MODES = modes()
 
 
-@pytest.fixture(scope="session", params=MODES)
+@pytest.fixture(scope="package", params=MODES)
 def kubeconfig(request: pytest.FixtureRequest) -> Iterator[str]:
     if foreign := os.environ.get("CONFORMANCE_KUBECONFIG"):
         yield foreign

@@ -70,13 +70,13 @@ async def test_three_members_outlive_one_and_it_catches_up(tmp_path: Path) -> No
 
 
 async def test_a_leader_that_is_told_to_end_hands_over_before(tmp_path: Path) -> None:
-    async with members(tmp_path, 3, "--heartbeat-interval=1000", "--election-timeout=30000") as cluster:
+    async with members(tmp_path, 3, "--heartbeat-interval=500", "--election-timeout=10000") as cluster:
         leader = await cluster.leader()
         others = [member for member in cluster.all if member is not leader]
         assert leader.process is not None
         leader.process.terminate()
         assert await leader.ended() == 0
-        await others[0].call("KV/Put", put(b"a"))  # nobody would have lost patience yet
+        await others[0].call("KV/Put", put(b"a"), 9)  # nobody would have lost patience yet
         assert await cluster.leader(others) in others
 
 
