@@ -10,9 +10,10 @@ one fsync made durable, however many entries that were (group commit):
 frame before in the same segment: a chain, so a frame cannot be lost, doubled or swapped without notice. A record is
 its kind, its length, its body.
 
-After a crash the last frame may be torn, in any way: cut short, or with holes where the disk had not come to.
-Nobody was told that it is durable, so it is dropped. But a bad frame with a good one of a later sequence behind it
-was durable once: the later one was only begun after its fsync. That is corruption, and the member must not start.
+After a crash the last frame may be torn: cut short, or with sectors of zeros where the disk had not come to. Nobody
+was told that it is durable, so it is dropped. Anything else that is wrong with a frame, be it the last, is no work of
+a crash: a flipped bit looks like that. And a bad frame with a good one of a later sequence behind it was durable once:
+the later one was only begun after its fsync. Both are corruption, and the member must not start.
 
 Upstream: `server/storage/wal`.
 """
@@ -43,6 +44,8 @@ REMEDY = (
     "empty the directory and add it again (etcdctl member add)"
 )
 
+#: What a disk writes as a whole or not at all: bytes, at multiples of that in a file.
+SECTOR = 512
 #: Bytes after which a new segment is begun.
 SEGMENT_SIZE = 16 << 20
 
@@ -114,6 +117,16 @@ def decode_frame(data: bytes, offset: int, sequence: int | None, previous_check:
     if zlib.crc32(records, previous_check) != check:
         return None
     return Frame(number, check, records, start + length)
+
+
+def is_torn(data: bytes, offset: int) -> bool:
+    """Is the bad frame at `offset`, with which `data` ends, what a crash leaves? It is cut short, or a part of it that
+    lies in one sector is all zeros."""
+    header = _header(data, offset)
+    if header is not None and offset + HEADER.size + header[0] > len(data):
+        return True
+    edges = [offset, *range(offset - offset % SECTOR + SECTOR, len(data), SECTOR), len(data)]
+    return offset + HEADER.size > len(data) or any(not any(data[a:b]) for a, b in pairwise(edges))
 
 
 def later_frame(data: bytes, offset: int, sequence: int) -> int | None:
@@ -236,10 +249,15 @@ class WriteAheadLog:
             raise Corrupt(f"wal: {missing}: {REMEDY}")
 
     def _check_torn(self, rest: list[Path], data: bytes, offset: int, sequence: int | None) -> None:
-        """A bad frame is forgiven only if nothing durable follows, in its segment or in a later one."""
+        """A bad frame is forgiven only if a crash may have torn it, and nothing durable follows, in its segment or in
+        a later one."""
         expected = sequence or 0
         follows = later_frame(data, offset, expected) is not None
-        if follows or any(later_frame(self._disk.read(path), 0, expected) is not None for path in rest[1:]):
+        if (
+            follows
+            or not is_torn(data, offset)
+            or any(later_frame(self._disk.read(path), 0, expected) is not None for path in rest[1:])
+        ):
             raise Corrupt(
                 f"wal: {rest[0]} is damaged at byte {offset}, in a record that had been written completely: {REMEDY}"
             )

@@ -1,19 +1,19 @@
 """A disk that keeps what was synced, and of the rest what chance leaves.
 
 Each file is what is durable and what was written since the last sync. A crash keeps a random part of the latter (a
-prefix, with holes and noise in it: sectors are written in any order) and forgets names of files that were made or
+prefix, or sectors of it, which are written in any order, with zeros between them) and forgets names of files that were made or
 renamed since their folder was synced.
 """
 
 from __future__ import annotations
 
 import errno
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 from workshop.etcd.disk import File
-
-SECTOR = 64
+from workshop.etcd.wal import SECTOR
 
 
 class Crash(Exception):
@@ -85,10 +85,10 @@ class SimulatedDisk:
         self.files = dict(self._durable_names)
         for contents in self.files.values():
             if contents.pending:
-                contents.durable += self._leftover(contents.pending)
+                contents.durable += self._leftover(contents.pending, len(contents.durable))
                 contents.pending = b""
 
-    def _leftover(self, pending: bytes) -> bytes:
+    def _leftover(self, pending: bytes, offset: int) -> bytes:
         kind = self._random.randrange(4)
         if kind == 0:
             return b""
@@ -97,7 +97,8 @@ class SimulatedDisk:
         torn = pending[: self._random.randrange(len(pending) + 1)]
         if kind == 2:
             return torn
-        sectors = [torn[start : start + SECTOR] for start in range(0, len(torn), SECTOR)]
+        edges = [0, *range(SECTOR - offset % SECTOR, len(torn), SECTOR), len(torn)]
+        sectors = [torn[start:end] for start, end in pairwise(edges)]
         return b"".join(s if self._random.random() < 0.7 else bytes(len(s)) for s in sectors)
 
     def corrupt(self, suffix: str) -> str | None:
