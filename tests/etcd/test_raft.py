@@ -38,7 +38,7 @@ class Wired:
                 entries[entry.index] = entry
             self.disk[id] = (ready.hard_state or state, entries)
             self.applied[id] += [entry.data for entry in ready.committed if entry.data]
-            messages += ready.at_once + ready.messages
+            messages += [*ready.at_once, *ready.messages, *ready.notices]
             member.advance(ready)
         return messages
 

@@ -61,7 +61,7 @@ class Wire:
         raft, sent = self.members[id], []
         while ready := raft.ready():
             self.applied[id] += [entry.data for entry in ready.committed if entry.data]
-            sent += ready.at_once + ready.messages
+            sent += [*ready.at_once, *ready.messages, *ready.notices]
             raft.advance(ready)
         return sent
 

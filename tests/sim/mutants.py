@@ -128,7 +128,7 @@ MUTANTS = [
         "etcd/raft/reads.py",
         "LEASE_SHARE = 0.8",
         "LEASE_SHARE = 5.0",
-        606,
+        871,
     ),
     Mutant(
         "stale read: served before the index is applied",
@@ -201,7 +201,7 @@ MUTANTS = [
         "etcd/wal.py",
         "        follows = later_frame(data, offset, expected) is not None\n",
         "        return\n",
-        "tests/etcd/test_wal.py::test_a_flipped_bit_before_the_last_frame_refuses_to_start",
+        "tests/etcd/test_wal.py::test_a_flipped_bit_refuses_to_start_be_it_in_the_very_last_frame",
     ),
     Mutant(
         "lost prev_kv of a put",

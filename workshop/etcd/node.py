@@ -1,11 +1,12 @@
 """A member's loop: what clients propose goes through consensus and disk into the state machine.
 
     clients, peers ──> raft ──> ready ──┬─> peers (what promises nothing)
-                                        ├─> write-ahead log, one fsync for all (in a thread) ──> peers (promises)
+                                        ├─> write-ahead log, one fsync for all ──> peers (promises)
                                         └─> committed ──> state machine ──> answers, watches      meanwhile
 
-While the disk works, proposals of other clients gather, and the next fsync takes them all: the slower the disk, the
-bigger the group. Nobody is answered before the entry is committed, and so on the disks of a majority.
+While the disk works (in a thread, unless it is quick and only one waits for it), proposals of other clients gather,
+and the next fsync takes them all: the slower the disk, the bigger the group. Nobody is answered before the entry is
+committed, and so on the disks of a majority.
 
 A cluster of one does not tick: it has nobody to send a heartbeat to, and sleeps until somebody wants something.
 
@@ -220,8 +221,9 @@ class Node:
                         self._save(ready)
                     else:
                         writing = loop.run_in_executor(self._disk, self._save, ready)
-                if ready.snapshot is None:
-                    self._apply(ready)
+                ours = ready.snapshot is None and self._apply(ready)
+                # A client of this member who has just been answered asks again at once, and takes the mark along.
+                (self.transport.remind if ours else self.transport.send)(ready.notices)
                 if writing is not None:
                     await writing
                 if ready.snapshot is not None:
@@ -232,7 +234,7 @@ class Node:
                 self._notice_leader()
                 self._answer_readers(ready)
                 self._maybe_snapshot()
-                if not ready and not self.waiting.unsent(self.raft):
+                if self.raft.idle and not self.waiting.unsent(self.raft):
                     if self._stopped:
                         return
                     await self._wake.wait()
@@ -255,7 +257,7 @@ class Node:
 
     def _disk_is_quick(self) -> bool:
         """Handing one client's write to a thread and back takes longer than a good disk does; others wait so long."""
-        return self.replica.alone and len(self.waiting) < 2 and self._disk_seconds < QUICK
+        return len(self.waiting) < 2 and self._disk_seconds < QUICK
 
     def _take_in(self) -> None:
         """Everything that gathered while the disk worked."""
@@ -281,23 +283,26 @@ class Node:
                 at_once[place] = message._replace(payload=self.machine.snapshot(message.index, message.log_term))
         self.transport.send(at_once)
 
-    def _apply(self, ready: Ready) -> None:
-        granted = False
+    def _apply(self, ready: Ready) -> bool:
+        """Do what is committed; True if all of it came from clients of this member."""
+        granted, ours = False, bool(ready.committed)
         for entry in ready.committed:
             done = self.replica.apply(entry, self._clock.monotonic(), self.waiting.messages)
             if done is not None:
-                self.waiting.answer(*done)
+                ours = self.waiting.answer(*done) and ours
                 index, size = self._since_snapshot
                 self._since_snapshot = (index, size + len(entry.data))
                 granted = granted or entry.data[0] == state.LEASE_GRANT
             elif not entry.data:
                 self.waiting.settle(entry.term)
+                ours = False
             if entry.change:
                 self._members_changed()
         if granted:
             self.lease_granted.set()
         if ready.committed and (self.leads or self.raft.leader):
             self.ready.set()
+        return ours
 
     def _install(self, message: PeerMessage) -> None:
         log.info("the leader's snapshot of entry %d takes the place of this member's state", message.index)

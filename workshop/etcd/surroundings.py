@@ -34,6 +34,10 @@ class Transport(Protocol):
 
     def send(self, messages: Sequence[PeerMessage]) -> None: ...
 
+    def remind(self, notices: Sequence[PeerMessage]) -> None:
+        """Send them with what else goes to the same member, within a millisecond or two."""
+        ...
+
     def update(self, members: Sequence[membership.Member], removed: set[int]) -> None: ...
 
     def connected_since(self, member: int) -> float | None:
@@ -45,6 +49,9 @@ class Nobody:
     """The transport of a member that is alone."""
 
     def send(self, messages: Sequence[PeerMessage]) -> None:
+        return
+
+    def remind(self, notices: Sequence[PeerMessage]) -> None:
         return
 
     def update(self, members: Sequence[membership.Member], removed: set[int]) -> None:

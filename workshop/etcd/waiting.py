@@ -88,17 +88,19 @@ class Waiting:
         """A snapshot took the place of entries: what they did to the proposals so far, nobody here knows."""
         self._sent.clear()
 
-    def answer(self, id: int, answer: Answer) -> None:
+    def answer(self, id: int, answer: Answer) -> bool:
+        """Tell who waits here for `id`; False if nobody does."""
         self._sent.pop(id, None)
         self.messages.pop(id, None)
         self._changes.pop(id, None)
         future, _ = self._futures.pop(id, (None, 0.0))
         if future is None or future.done():
-            return
+            return False
         if isinstance(answer, errors.EtcdError):
             future.set_exception(answer)
         else:
             future.set_result(answer)
+        return True
 
     def expired(self, now: float) -> Iterator[float]:
         """When the oldest request began, as long as it has waited too long."""

@@ -104,7 +104,7 @@ class SimulatedMember:
             if ready.snapshot is not None:
                 replica.install(ready.snapshot.payload, self.clock(now))
                 self._snapshot_at = ready.snapshot.index
-            for message in ready.messages:
+            for message in (*ready.messages, *ready.notices):
                 observer.sends(message)
             for entry in ready.committed:
                 observer.applied(self, entry, replica.apply(entry, self.clock(now)))

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from workshop.etcd import snapshot
 from workshop.etcd.peer import codec, http
-from workshop.etcd.peer.transport import READ_TIMEOUT, Transport
+from workshop.etcd.peer.stream import READ_TIMEOUT
+from workshop.etcd.peer.transport import Transport
 
 log = logging.getLogger("etcd")
 
@@ -127,23 +128,9 @@ class PeerDoors:
     async def _stream(self, head: http.Head, writer: asyncio.StreamWriter, ours: dict[str, str]) -> None:
         """Send what there is for the member that listens, until it goes away or another stream takes its place."""
         peer = self.transport.peers[self._check_sender(head)]
-        peer.listeners += 1
-        mine = peer.listeners
-        peer.something.set()  # an older stream sees that it was replaced
         headers = {**ours, "Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked"}
         writer.write(http.write_head("HTTP/1.1 200 OK", headers))
-        try:
-            while peer.listeners == mine and self.transport.peers.get(peer.member.id) is peer:
-                writer.write(peer.take())
-                await writer.drain()
-                try:
-                    async with asyncio.timeout(READ_TIMEOUT / 3):
-                        await peer.something.wait()
-                except TimeoutError:
-                    continue
-        finally:
-            if peer.listeners == mine:
-                peer.unheard()
+        await peer.speak(writer)
 
     async def _snapshot(self, head: http.Head, reader: asyncio.StreamReader) -> None:
         """A whole state comes in."""

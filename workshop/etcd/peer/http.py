@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-MAX_HEAD = 16 << 10
+MAX_HEAD, MAX_CHUNK_HEAD = 16 << 10, 20
 #: Seconds for a connection, and for the head of an answer.
 CONNECT_TIMEOUT = 5.0
 
@@ -29,9 +29,14 @@ class Head:
 async def read_head(reader: asyncio.StreamReader) -> Head:
     """Raises BadMessage, IncompleteReadError."""
     try:
-        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        return parse_head(await reader.readuntil(b"\r\n\r\n"))
     except asyncio.LimitOverrunError as error:
         raise BadMessage("head too long") from error
+
+
+def parse_head(data: bytes) -> Head:
+    """Of a head and the empty line behind it. Raises BadMessage."""
+    text = data.decode("latin-1")
     first, *lines = text[:-4].split("\r\n")
     words = first.split(" ", 2)
     if len(words) != 3 or len(text) > MAX_HEAD:
@@ -74,6 +79,26 @@ async def chunks(reader: asyncio.StreamReader, limit: int) -> AsyncIterator[byte
         yield data[:-2]
 
 
+def split_chunks(data: bytes, limit: int) -> tuple[list[bytes], bytes]:
+    """The chunks with which `data` begins, and the rest. Raises BadMessage."""
+    found, offset = [], 0
+    while (end := data.find(b"\r\n", offset)) >= 0:
+        try:
+            size = int(data[offset:end], 16)
+        except ValueError:
+            raise BadMessage("no chunk") from None
+        if not 0 < size <= limit:
+            raise BadMessage(f"a chunk of {size} bytes")
+        after = end + size + 4
+        if after > len(data):
+            break
+        found.append(data[end + 2 : after - 2])
+        offset = after
+    if end < 0 and len(data) - offset > MAX_CHUNK_HEAD:
+        raise BadMessage("no chunk")
+    return found, data[offset:]
+
+
 async def read_body(reader: asyncio.StreamReader, head: Head, limit: int) -> bytes:
     """A whole body. Raises BadMessage, IncompleteReadError."""
     if head.headers.get("transfer-encoding", "").lower() == "chunked":
@@ -96,6 +121,7 @@ async def read_body(reader: asyncio.StreamReader, head: Head, limit: int) -> byt
 async def connect(url: str, tls: ssl.SSLContext | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Raises OSError, TimeoutError."""
     parts = urlsplit(url)
-    context = tls if parts.scheme == "https" else None
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        return await asyncio.open_connection(parts.hostname, parts.port, ssl=context, limit=1 << 20)
+        return await asyncio.open_connection(
+            parts.hostname, parts.port, ssl=tls if parts.scheme == "https" else None, limit=1 << 20
+        )

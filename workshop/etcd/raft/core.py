@@ -65,6 +65,7 @@ class Raft:
         self.votes: dict[int, bool] = {}
         self.ticks = self.elapsed = self.timeout = 0  # since the start; since the leader was heard; patience
         self._messages: list[Message] = []
+        self._notices: dict[int, Message] = {}
         self._snapshot: Message | None = None
         self.reads: list[tuple[int, int]] = []
         self._forget_leadership()
@@ -261,7 +262,19 @@ class Raft:
     def send(self, kind: str, to: int, term: int | None = None, **fields: Any) -> None:
         self._messages.append(Message(kind, self.id, to, self.term if term is None else term, **fields))
 
+    def notify(self, peer: int, **fields: Any) -> None:
+        """Tell a follower how far this leader has committed; the last word counts."""
+        self._notices[peer] = Message("append", self.id, peer, self.term, context=1, **fields)
+
     # What is to be done
+
+    @property
+    def idle(self) -> bool:
+        """Is there nothing that `ready` would bring? (It may err on the side of work.)"""
+        log = self.log
+        nothing_to_say = not (self._messages or self._notices or self.reads or self.round_due)
+        nothing_to_keep = self._snapshot is None and (self.term, self.vote) == self.saved[:2]
+        return nothing_to_say and nothing_to_keep and log.stable == log.last and log.applied >= log.committed
 
     def ready(self) -> Ready:
         """All work that has gathered; `bool(ready)` is False when there is none."""
@@ -269,12 +282,13 @@ class Raft:
             self._send_round()
         hard_state = self._hard_state()
         messages, self._messages = self._messages, []
+        notices, self._notices = list(self._notices.values()), {}
         # What a leader says promises nothing about its disk, unless its very term is not yet there.
         at_once = [] if hard_state else [m for m in messages if m.kind in BEFORE_DISK]
         messages = messages if hard_state else [m for m in messages if m.kind not in BEFORE_DISK]
         reads, self.reads = self.reads, []
         snapshot, self._snapshot = self._snapshot, None
-        return Ready(at_once, snapshot, hard_state, self.log.unstable(), messages, self._to_apply(), reads)
+        return Ready(at_once, snapshot, hard_state, self.log.unstable(), messages, self._to_apply(), reads, notices)
 
     def _send_round(self) -> None:
         self.round_due = False

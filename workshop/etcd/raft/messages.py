@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from workshop.etcd.raft.log import Entry
@@ -30,7 +31,7 @@ class Message(NamedTuple):
     |---|---|
     | pre-vote, vote | `index`, `log_term`: the candidate's last entry; `context` 1: the leader itself asked for it |
     | pre-vote-reply, vote-reply | `reject` |
-    | append | `index`, `log_term`: the entry before `entries`; `commit` |
+    | append | `index`, `log_term`: the entry before `entries`; `commit`; `context` 1: nothing to answer if they fit |
     | append-reply | `index`: the last entry that agrees; with `reject` the one that did not, and a `hint` |
     | heartbeat, heartbeat-reply | `commit`; `context`: the number of the round |
     | snapshot | `index`, `log_term`: what it replaces; `configuration`; `payload`: the state, opaque to the core |
@@ -58,7 +59,8 @@ class Message(NamedTuple):
 class Ready(NamedTuple):
     """Work for the one who drives the core, in the order of doing it.
 
-    `at_once` may be sent before the disk is done, `messages` only after. `snapshot` is a snapshot message that was
+    `at_once` may be sent before the disk is done, `messages` only after, `notices` whenever it suits: they tell how far
+    the leader has committed, which its next append says too. `snapshot` is a snapshot message that was
     accepted: its payload replaces the state machine. `reads`: (request, index): serve it once `index` is applied.
     """
 
@@ -69,6 +71,7 @@ class Ready(NamedTuple):
     messages: list[Message]
     committed: list[Entry]
     reads: list[tuple[int, int]]
+    notices: Sequence[Message] = ()
 
     def __bool__(self) -> bool:
         return any(self)

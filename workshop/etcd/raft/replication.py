@@ -121,8 +121,12 @@ def advance_commit(raft: Raft) -> bool:
 
 
 def broadcast(raft: Raft) -> None:
-    for peer in sorted(raft.progress):
-        send_append(raft, peer)
+    """All get what they lack, and learn the commit mark."""
+    for peer, progress in sorted(raft.progress.items()):
+        if progress.state == REPLICATE and progress.next > raft.log.last:
+            raft.notify(peer, index=raft.log.last, log_term=raft.log.last_term, commit=raft.log.committed)
+        else:
+            send_append(raft, peer)
 
 
 def broadcast_heartbeat(raft: Raft) -> None:
@@ -155,7 +159,8 @@ def on_append(raft: Raft, m: Message) -> None:
         raft.send("append-reply", m.sender, index=m.index, reject=True, hint=hint, log_term=term)
         return
     raft.log.commit(min(m.commit, agreed))
-    raft.send("append-reply", m.sender, index=agreed)
+    if not m.context:
+        raft.send("append-reply", m.sender, index=agreed)
 
 
 class LostEntries(Exception):
