@@ -1,8 +1,8 @@
 """A disk that keeps what was synced, and of the rest what chance leaves.
 
-Each file is what is durable and what was written since the last sync. A crash keeps a random part of the latter (a
-prefix, or sectors of it, which are written in any order, with zeros between them) and forgets names of files that were made or
-renamed since their folder was synced.
+Each file is what is durable and what was written since the last sync. A crash keeps a random part of the latter (its
+beginning, or sectors of that, which are written in any order, with zeros between) and forgets names of files that were
+made or renamed since their folder was synced.
 """
 
 from __future__ import annotations

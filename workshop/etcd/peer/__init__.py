@@ -14,7 +14,8 @@ What the stream carries is our own form (`codec.py`), not upstream's protobuf: m
 do not mix in one cluster. `/members`, `/leases` and `/members/promote` answer as upstream's do.
 
 - `codec.py`: messages as bytes. `http.py`: the little of HTTP/1.1 that is needed.
-- `stream.py`: both ends of a stream. `transport.py`: those to and from every other member. `doors.py`: what this member answers on its peer URLs.
+- `stream.py`: both ends of a stream. `transport.py`: those to and from every other member.
+- `doors.py`: what this member answers on its peer URLs.
 - `join.py`: what a member asks the others before it starts.
 
 Upstream: `server/etcdserver/api/rafthttp`, `server/etcdserver/api/etcdhttp/peer.go`.
