@@ -4,7 +4,8 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 
 - `actions.py`        compute_pod_actions(pod, observed, health): what is to be done. The heart; pure
 - `pod_worker.py`     does it: one worker a pod, woken by changes, events, probes and waiting times;
-                      `container_start.py` and `container_kill.py` are its hands, `pod_parts.py` what they share
+                      `container_start.py` and `container_kill.py` are its hands, `pod_parts.py` what they share,
+                      `termination_message.py` what a container leaves
 - `status.py`         phase, conditions and container statuses; pure. `status_manager.py` writes them
 - `probes.py`         from single results to a verdict; pure. `prober.py` tries, and runs the lifecycle hooks
 - `admission.py`      whether a pod may run here at all; pure. `allocation.py` asks it, and resizes pods in place

@@ -18,7 +18,8 @@ from typing import Any
 
 from workshop.api import meta
 from workshop.api.scheduling import requests
-from workshop.kubelet import admission, pods
+from workshop.kubelet import admission, configs, cri, pods
+from workshop.kubelet.actions import PodActions
 from workshop.kubelet.admission import Held, NoVictims, Refusal
 from workshop.kubelet.pod_parts import Parts, Worker
 from workshop.kubelet.pods import Obj
@@ -26,7 +27,7 @@ from workshop.kubelet.pods import Obj
 log = logging.getLogger(__name__)
 
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
-RETRY = 180.0
+RETRY, RETRY_FAILED = 180.0, 10.0
 PREEMPTED = "Preempted in order to admit critical pod"
 
 Given = dict[str, Any]
@@ -219,8 +220,30 @@ class Allocation:
             self._retry_later()
         self._wake(uid)
 
-    def failed(self, worker: Worker, error: str) -> None:
-        """The runtime could not do it; it is tried again."""
+    async def apply(self, worker: Worker, actions: PodActions) -> float:
+        """Tell the runtime what was granted. Seconds until it is worth another try; 0 when it is done.
+
+        Memory is not taken away from under what uses it.
+        """
+        for name, identity in actions.update:
+            container = pods.container_named(worker.pod, name) or {}
+            wanted = configs.resources(worker.pod, container, self._parts.memory)
+            used = (await self._parts.runtime.container_stats(identity)).get("memory_bytes", 0)
+            try:
+                if wanted.memory_limit and used >= wanted.memory_limit:
+                    limit = f"memory limit ({wanted.memory_limit}) below current usage ({used:.0f})"
+                    said = f'cannot decrease memory limits: attempting to set container "{name}" {limit}'
+                    raise cri.CriError(said)
+                await self._parts.runtime.update_container_resources(identity, wanted)
+            except cri.CriError as problem:
+                self._failed(worker, str(problem))
+                return RETRY_FAILED
+            worker.actual[name] = container.get("resources") or {}
+        if not actions.kill:
+            self._done(worker)
+        return 0
+
+    def _failed(self, worker: Worker, error: str) -> None:
         was = worker.resize.get(IN_PROGRESS) or {}
         generation = was.get("observedGeneration") or worker.api["metadata"].get("generation") or 0
         if (was.get("reason"), was.get("message")) != ("Error", error):
@@ -228,7 +251,7 @@ class Allocation:
             self._parts.event(worker.pod, "Warning", "ResizeError", said, "")
         worker.resize[IN_PROGRESS] = _condition(IN_PROGRESS, "Error", error, generation)
 
-    def done(self, worker: Worker) -> None:
+    def _done(self, worker: Worker) -> None:
         """Allocated and actual are the same again."""
         was = worker.resize.pop(IN_PROGRESS, None)
         if was is not None:

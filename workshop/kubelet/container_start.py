@@ -15,7 +15,8 @@ from workshop.kubelet.images import catalogue
 from workshop.kubelet.pod_parts import Parts, Worker, grace_of
 from workshop.kubelet.pods import Obj, Observed
 from workshop.kubelet.prober import run_hook
-from workshop.kubelet.volumes import VolumeError, Volumes, mounts
+from workshop.kubelet.termination_message import message_file
+from workshop.kubelet.volumes import VolumeError, mounts
 
 SHIFTED = "workshop/shifted-ports"
 RETRY = 1.0
@@ -209,8 +210,3 @@ def default_ports(image: str) -> tuple[int, ...]:
     except catalogue.InvalidImageName:
         return ()
     return standin.ports if standin else ()
-
-
-def message_file(volumes: Volumes, pod: Obj, name: str, attempt: int) -> str:
-    """Where a container's attempt leaves its termination message."""
-    return os.path.join(volumes.directory(pod["metadata"]["uid"]), "containers", name, str(attempt))

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from dataclasses import replace
 from typing import Any
 
 from workshop import trace
 from workshop.api import meta
-from workshop.kubelet import configs, cri, pods, status
-from workshop.kubelet.actions import Health, PodActions, compute_pod_actions
+from workshop.clock import parse_rfc3339
+from workshop.kubelet import cri, pods, status
+from workshop.kubelet.actions import Health, compute_pod_actions
 from workshop.kubelet.allocation import Allocation
 from workshop.kubelet.backoff import Backoff
 from workshop.kubelet.container_kill import Killer
-from workshop.kubelet.container_start import Starter, message_file
+from workshop.kubelet.container_start import Starter
 from workshop.kubelet.pod_parts import Parts, Worker, grace_of
 from workshop.kubelet.pods import Obj, Observed
 from workshop.kubelet.prober import Prober
+from workshop.kubelet.termination_message import with_message
 from workshop.kubelet.volumes import VolumeError
 
 log = logging.getLogger(__name__)
 
-RETRY, RESIZE_RETRY = 1.0, 10.0
+RETRY = 1.0
 
 
 class PodWorkers:
@@ -145,7 +145,7 @@ class PodWorkers:
         sandboxes = await self.parts.runtime.list_pod_sandbox(uid)
         containers = await self.parts.runtime.list_containers(uid)
         if not self.parts.simulated:
-            containers = [self._with_message(pod, c) for c in containers]
+            containers = [with_message(self.parts.volumes, pod, c) for c in containers]
         return Observed(tuple(sandboxes), tuple(containers))
 
     async def _sync(self, worker: Worker) -> None:
@@ -174,7 +174,8 @@ class PodWorkers:
             observed = await self._observe(pod)
         for kill in actions.kill:
             await self._killer.kill_container(pod, observed, kill, grace_of(pod))
-        await self._resize(worker, actions)
+        if retry := await self.allocation.apply(worker, actions):
+            self._wake_later(worker, retry)
         self._report(worker, observed)
         started = True
         if actions.create_sandbox:
@@ -203,28 +204,6 @@ class PodWorkers:
         self.parts.statuses.set(worker.pod, told)
         return False
 
-    async def _resize(self, worker: Worker, actions: PodActions) -> None:
-        """Tell the runtime what was granted. Memory is not taken away from under what uses it."""
-        for name, identity in actions.update:
-            container = pods.container_named(worker.pod, name) or {}
-            wanted = configs.resources(worker.pod, container, self.parts.memory)
-            used = (await self.parts.runtime.container_stats(identity)).get("memory_bytes", 0)
-            if wanted.memory_limit and used >= wanted.memory_limit:
-                limit = f"memory limit ({wanted.memory_limit}) below current usage ({used:.0f})"
-                error = f'cannot decrease memory limits: attempting to set container "{name}" {limit}'
-                self.allocation.failed(worker, error)
-                self._wake_later(worker, RESIZE_RETRY)
-                return
-            try:
-                await self.parts.runtime.update_container_resources(identity, wanted)
-            except cri.CriError as problem:
-                self.allocation.failed(worker, str(problem))
-                self._wake_later(worker, RESIZE_RETRY)
-                return
-            worker.actual[name] = container.get("resources") or {}
-        if not actions.kill:
-            self.allocation.done(worker)
-
     def _health(self, worker: Worker) -> Health:
         probed = self.prober
         failed = frozenset(probed.liveness_failed), frozenset(probed.startup_failed)
@@ -235,8 +214,6 @@ class PodWorkers:
         begun = (worker.pod.get("status") or {}).get("startTime")
         if limit is None or not begun:
             return
-        from workshop.clock import parse_rfc3339
-
         left = parse_rfc3339(begun) + limit - self.parts.clock.now()
         if left > 0:
             self._wake_later(worker, left)
@@ -276,23 +253,6 @@ class PodWorkers:
         if not (worker.gone or worker.refused or before_us):
             self.parts.statuses.set(worker.pod, new)
         return new
-
-    def _with_message(self, pod: Obj, container: cri.ContainerStatus) -> cri.ContainerStatus:
-        """The termination message: what the container wrote for it, or the end of its log."""
-        if container.state != cri.EXITED or container.message:
-            return container
-        path = message_file(self.parts.volumes, pod, container.name, container.attempt)
-        text = ""
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                text = file.read(4096).decode(errors="replace")
-        fallback = container.annotations.get(configs.MESSAGE_POLICY) == "FallbackToLogsOnError"
-        if not text and fallback and container.exit_code and os.path.isfile(container.log_path):
-            with open(container.log_path, "rb") as file:
-                file.seek(max(0, os.path.getsize(container.log_path) - 8192))
-                lines = file.read().decode(errors="replace").splitlines()[-80:]
-            text = "\n".join(line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3)[-2048:]
-        return replace(container, message=text)
 
     async def refresh_volumes(self, uid: str) -> None:
         """A ConfigMap, Secret or token that the pod has mounted is newer."""

@@ -1,7 +1,8 @@
 """Runtimes behind `cri.py`, chosen by `--container-runtime-endpoint`.
 
-- `process`     real processes under a shim (`shims.py`, `spec.py`, `cgroups.py`, `streams.py`, `standins.py`)
-- `docker`      containers of a Docker Engine under dockershim's names (`docker_objects.py`, `docker_streams.py`)
+- `process`     real processes under a shim: `process.py` has the pods, `process_containers.py` what runs in them
+                (`shims.py`, `spec.py`, `cgroups.py`, `streams.py`, `standins.py`)
+- `docker`      containers of a Docker Engine under dockershim's names (`docker_calls.py`, `docker_objects.py`, …)
 - `simulated`   statuses only, for scale (`simulated_journal.py`: they outlive kubelet)
 - `networking.py` is the pod network that the first two share
 """

@@ -2,8 +2,8 @@
 
 A pod's sandbox is a container that only pauses; its containers join its network and IPC namespaces. The engine is the
 only memory: a new kubelet lists what carries its label and goes on. `docker_objects.py` (pure) translates,
-`docker_streams.py` and `docker_logs.py` hold what does not end with an answer; plain calls go through the `docker`
-package, in threads (`docker_engine.py` reaches the engine).
+`docker_calls.py` asks the engine (by the `docker` package, in threads; `docker_engine.py` reaches it),
+`docker_streams.py` and `docker_logs.py` hold what does not end with an answer.
 
 Network: with CNI type `bridge` (mode root) Docker gives the sandbox none and our plugin wires its namespace to the
 node's bridge, as dockershim had it done: pods reach Services. With type `loopback` (mode plain) the sandbox is on
@@ -20,10 +20,8 @@ import contextlib
 import json
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import docker.errors
 
@@ -35,66 +33,34 @@ from workshop.kubelet.network import NetworkError
 from workshop.kubelet.runtimes import docker_logs
 from workshop.kubelet.runtimes import docker_objects as objects
 from workshop.kubelet.runtimes import docker_streams as streams
+from workshop.kubelet.runtimes.docker_calls import DockerCalls
 from workshop.kubelet.runtimes.docker_engine import (
-    FAILURES,
-    connect,
     dial_inside,
     is_here,
     may_lower_oom,
     reference,
-    refusal,
 )
-from workshop.kubelet.runtimes.networking import NodeNetwork
 from workshop.kubelet.runtimes.output import collect
 
 log = logging.getLogger(__name__)
 
 DRAIN = 5.0  # seconds an ended container's log may take to arrive
 SANDBOX_GRACE = 2.0
-T = TypeVar("T")
 
 
-class DockerRuntime:
+class DockerRuntime(DockerCalls):
     """cri.Runtime on a Docker Engine."""
 
     def __init__(
         self, url: str, root_dir: str, cni_conf_dir: str, node_ip: str, *, pause_image: str = "", clock: Clock = SYSTEM
     ) -> None:
-        self.url, self._owner, self._node_ip, self._clock = url, root_dir, node_ip, clock
+        super().__init__(url, root_dir, cni_conf_dir, node_ip, clock)
         self._pause = pause_image or os.environ.get("WORKSHOP_PAUSE_IMAGE", "") or objects.PAUSE_IMAGE
-        self._checkpoints = Path(root_dir, "docker")
-        self._network = NodeNetwork(cni_conf_dir)
         self._may_lower_oom = may_lower_oom()
-        self._engine: Any = None
-        self._streams: streams.Endpoint | None = None
-        self._version = ""
         self._ended: dict[str, ContainerStatus] = {}
         self._image_facts: dict[str, dict[str, Any]] = {}
-        self._logs: dict[str, asyncio.Task[None]] = {}
-        self._events: asyncio.Queue[cri.ContainerEvent] = asyncio.Queue()
-        self._follower: asyncio.Task[None] | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Find what ran before. An engine that does not answer makes the node NotReady; it is tried again."""
-        self._checkpoints.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._network.load()
-        try:
-            await self._connect()
-        except CriError as problem:
-            log.error("%s", problem)
-
-    async def _connect(self) -> streams.Endpoint:
-        if self._streams is None:
-            try:
-                engine, self._version = await asyncio.to_thread(connect, self.url)
-            except FAILURES as problem:
-                raise refusal(self.url, problem) from None
-            self._engine, self._streams = engine, streams.Endpoint(self.url, engine.api_version)
-            self._follower = self._spawn(self._follow_events())
-            await self._take_up()
-        return self._streams
 
     async def _take_up(self) -> None:
         """Addresses of our sandboxes and logs of our containers, from where an earlier kubelet left them."""
@@ -105,23 +71,6 @@ class DockerRuntime:
         for found in await self._inspected(objects.CONTAINER):
             self._follow_log(found)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work)
-
-    async def close(self) -> None:
-        tasks = [*self._logs.values(), *([self._follower] if self._follower else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._engine is not None:
-            await asyncio.to_thread(self._engine.close)
-
-    async def _call(self, function: Callable[..., T], *args: Any, **more: Any) -> T:
-        try:
-            return await asyncio.to_thread(function, *args, **more)
-        except FAILURES as problem:
-            raise refusal(self.url, problem) from None
-
     async def status(self) -> cri.RuntimeStatus:
         ready = cri.RuntimeCondition("RuntimeReady", True)
         try:
@@ -131,61 +80,9 @@ class DockerRuntime:
             ready = cri.RuntimeCondition("RuntimeReady", False, "DockerDaemonNotReady", f"docker: {problem}")
         return cri.RuntimeStatus("docker", self._version, (ready, await self._network.condition()))
 
-    async def set_pod_cidr(self, cidr: str) -> None:
-        await self._network.start(cidr)
-
-    async def set_routes(self, nodes: dict[str, str]) -> None:
-        await self._network.routes(nodes)
-
-    def routed(self) -> str | None:
-        """See ProcessRuntime.routed."""
-        return self._network.kubeconfig if self._network.namespaced else None
-
     def port_shift(self, port: int) -> int:
         """A container has a network of its own: every port may be bound."""
         return port
-
-    async def _follow_events(self) -> None:
-        """The engine's events of our containers; after a lost connection everything is looked at again."""
-        kinds = ["start", "die", "oom", "destroy", "pause", "unpause"]
-        query = {"filters": json.dumps({"type": ["container"], "label": [self._label], "event": kinds})}
-        while True:
-            endpoint = self._streams
-            assert endpoint is not None
-            with contextlib.suppress(CriError, OSError, ValueError):
-                async for event in endpoint.lines("/events", query):
-                    uid = event["Actor"]["Attributes"].get(cri.POD_UID, "")
-                    stopped = event["Action"] in ("die", "destroy")
-                    kind = "CONTAINER_STOPPED_EVENT" if stopped else "CONTAINER_STARTED_EVENT"
-                    self._events.put_nowait(cri.ContainerEvent(event["Actor"]["ID"], kind, uid))
-            await self._clock.sleep(1.0)
-            for uid in await self._known_pods():
-                self._events.put_nowait(cri.ContainerEvent("", "CONTAINER_STOPPED_EVENT", uid))
-
-    async def _known_pods(self) -> set[str]:
-        try:
-            return {sandbox.uid for sandbox in await self.list_pod_sandbox()}
-        except CriError:
-            return set()
-
-    @property
-    def _label(self) -> str:
-        return f"{objects.OWNER}={self._owner}"
-
-    async def _inspected(self, kind: str, pod_uid: str | None = None) -> list[dict[str, Any]]:
-        """`docker inspect` of all of ours of one kind, the oldest first."""
-        await self._connect()
-        wanted = [self._label, f"{objects.TYPE}={kind}", *([f"{cri.POD_UID}={pod_uid}"] if pod_uid else [])]
-        listed = await self._call(self._engine.containers, all=True, filters={"label": wanted})
-        found = await asyncio.gather(*(self._inspect(entry["Id"]) for entry in reversed(listed)))
-        return [one for one in found if one is not None]
-
-    async def _inspect(self, identity: str) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = await self._call(self._engine.inspect_container, identity)
-        except NotFound:
-            return None
-        return found
 
     # -- sandboxes -----------------------------------------------------------------------------------------------
 
@@ -231,21 +128,6 @@ class DockerRuntime:
             await self._remove(identity)
             raise CriError(f'failed to start sandbox container for pod "{config.name}": {problem}') from None
         return identity
-
-    async def _create(self, body: dict[str, Any], name: str) -> str:
-        """Create; a container of that name which a crash left behind gives way."""
-        try:
-            made = await self._call(self._engine.create_container_from_config, body, name)
-        except CriError as problem:
-            if "is already in use by container" not in str(problem):
-                raise
-            await self._remove(name)
-            made = await self._call(self._engine.create_container_from_config, body, name)
-        return str(made["Id"])
-
-    async def _remove(self, identity: str) -> None:
-        with contextlib.suppress(NotFound):
-            await self._call(self._engine.remove_container, identity, v=True, force=True)
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         await self._connect()
@@ -315,28 +197,6 @@ class DockerRuntime:
         await self._connect()
         found = await self._call(self._engine.inspect_container, container_id)
         await self._stop(container_id, timeout, found["Config"].get("StopSignal") or "SIGTERM")
-
-    async def _stop(self, identity: str, timeout: float, stop_signal: str) -> None:
-        endpoint = await self._connect()
-        if timeout > 0:
-            await self._signal(identity, stop_signal)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(endpoint.read("POST", f"/containers/{identity}/wait"), timeout)
-                return
-        await self._signal(identity, "SIGKILL")
-        try:
-            await asyncio.wait_for(endpoint.read("POST", f"/containers/{identity}/wait"), 10)
-        except TimeoutError:
-            raise CriError(f"container {identity} did not end") from None
-
-    async def _signal(self, identity: str, name: str) -> None:
-        """Harmless when it does not run any more."""
-        number = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
-        try:
-            await self._call(self._engine.kill, identity, int(number) if number else name)
-        except CriError as problem:
-            if "is not running" not in str(problem):
-                raise
 
     async def remove_container(self, container_id: str) -> None:
         await self._connect()
@@ -417,7 +277,7 @@ class DockerRuntime:
                 code = (await self._call(self._engine.exec_inspect, identity))["ExitCode"]
                 if code is not None:
                     return int(code)
-                await self._clock.sleep(0.05)
+                await self.clock.sleep(0.05)
             return 137
 
         async def resized(width: int, height: int) -> None:
@@ -494,7 +354,3 @@ class DockerRuntime:
         await self._connect()
         with contextlib.suppress(NotFound):
             await self._call(self._engine.remove_image, image)
-
-    async def events(self) -> AsyncIterator[cri.ContainerEvent]:
-        while True:
-            yield await self._events.get()

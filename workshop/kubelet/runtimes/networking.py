@@ -6,8 +6,11 @@ The process runtime and the Docker runtime have one each. Not ready until there 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
 
+from workshop.clock import Clock
 from workshop.kubelet import cri
 from workshop.kubelet.network import NetworkConfig, NetworkError, PodNetwork, load
 from workshop.kubelet.network.bridge import Bridge
@@ -92,3 +95,30 @@ class NodeNetwork:
         if self.plugin is not None:
             message = self._start_problem or f"{PLUGIN}the node has no podCIDR yet"
         return cri.RuntimeCondition("NetworkReady", False, "NetworkPluginNotReady", message)
+
+
+class OnNodeNetwork:
+    """What every runtime with real containers does alike: CRI's verbs about the network, and the stream of events."""
+
+    def __init__(self, cni_conf_dir: str, node_ip: str, clock: Clock) -> None:
+        self._network = NodeNetwork(cni_conf_dir)
+        self._node_ip, self.clock = node_ip, clock
+        self._events: asyncio.Queue[cri.ContainerEvent] = asyncio.Queue()
+
+    @property
+    def namespaced(self) -> bool:
+        return self._network.namespaced
+
+    async def set_pod_cidr(self, cidr: str) -> None:
+        await self._network.start(cidr)
+
+    async def set_routes(self, nodes: dict[str, str]) -> None:
+        await self._network.routes(nodes)
+
+    def routed(self) -> str | None:
+        """Whose kubeconfig may watch all Nodes ("": our own), where pods are reached by routes. None: no routes."""
+        return self._network.kubeconfig if self._network.namespaced else None
+
+    async def events(self) -> AsyncIterator[cri.ContainerEvent]:
+        while True:
+            yield await self._events.get()
