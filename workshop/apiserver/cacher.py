@@ -49,6 +49,8 @@ CONSISTENT_READ_TIMEOUT = 3.0
 BARRIER = "workshop/barrier"
 ASK_AGAIN = 0.1
 """Seconds after which progress is asked for anew: the question is lost with the connection that it was asked on."""
+LAST = "\U0010ffff"
+"""What sorts after all that a key may go on with."""
 _decode = msgspec.json.Decoder().decode
 _METADATA = b'"metadata":{'
 
@@ -112,18 +114,15 @@ def unreadable(key: str) -> errors.ApiError:
 class Change:
     """`old` is None for a creation; `new` is, for a deletion, the last state under the deletion's revision."""
 
-    __slots__ = ("_line", "new", "old", "revision", "type")
+    __slots__ = ("new", "old", "revision", "type")
 
     def __init__(self, revision: int, type: str, new: Stored, old: Stored | None) -> None:
         self.revision, self.type, self.new, self.old = revision, type, new, old
-        self._line: bytes | None = None
 
     @property
     def line(self) -> bytes:
-        """The event as a watch sends it; encoded once for all watchers that see it as what it is."""
-        if self._line is None:
-            self._line = event_line(self.type, self.new.raw)
-        return self._line
+        """The event as a watch sends it. The object's bytes are the cache's own: nothing is encoded."""
+        return event_line(self.type, self.new.raw)
 
 
 def event_line(type: str, raw: bytes) -> bytes:
@@ -185,11 +184,17 @@ class Shelf:
         for watcher in list(self.watchers):
             watcher.push(change)
 
-    def under(self, prefix: str) -> Iterator[Stored]:
-        """The objects whose key begins with `prefix`."""
-        if prefix == self.prefix:
+    def under(self, prefix: str, after: str = "") -> Iterator[Stored]:
+        """The objects whose key begins with `prefix`, those that come after the key `after`."""
+        if prefix == self.prefix and not after:
             return iter(self.items.values())
-        return (self.items[key] for key in self.items.irange(prefix, prefix + "\U0010ffff"))
+        keys = self.items.irange(after or prefix, prefix + LAST, inclusive=(not after, True))
+        return map(self.items.__getitem__, keys)
+
+    def count_after(self, prefix: str, after: str) -> int:
+        """How many of them there are after a key."""
+        found: int = self.items.bisect_left(prefix + LAST) - self.items.bisect_right(after)
+        return found
 
     def since(self, revision: int) -> list[Change]:
         """The changes after `revision`. Raises ApiError 410 when they are forgotten."""

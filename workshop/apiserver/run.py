@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import SystemRandom
@@ -26,6 +27,7 @@ from .storage.compaction import compact_loop
 from .storage.encrypted import EncryptedStorage
 from .storage.etcd3 import Etcd3Storage
 from .storage.interface import Storage, StorageError
+from .storage.kms import Kms
 
 logger = logging.getLogger(__name__)
 RETRY_FIRST, RETRY_MOST = 0.02, 1.0
@@ -41,8 +43,10 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     sockets += [socket.socket(fileno=number) for number in inherited_sockets()]
     etcd = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
     storage: Storage = etcd
+    plugins: Sequence[Kms] = ()
     if flags.encryption_provider_config:
-        storage = EncryptedStorage(etcd, encryption.load(Path(flags.encryption_provider_config).read_bytes()))
+        wanted = encryption.load(Path(flags.encryption_provider_config).read_bytes())
+        storage, plugins = EncryptedStorage(etcd, wanted), wanted.plugins
     settings = Settings(
         event_ttl=int(flags.event_ttl),
         min_request_timeout=flags.min_request_timeout,
@@ -59,6 +63,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     audit = (policy, log.write) if log and policy else None
     server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom(), audit)
     background: set[asyncio.Task[None]] = set()
+    if isinstance(storage, EncryptedStorage):
+        server.health.live["kms-providers"] = storage.plugins_well
+        background |= {asyncio.create_task(each.probe(storage.recovered)) for each in plugins}
     try:
         async with AsyncExitStack() as stack:
             background.add(asyncio.create_task(server.follow()))

@@ -44,8 +44,9 @@ class RpcError(Exception):
 class Channel:
     """Calls to one server. Make it inside a running loop."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._host, self._port, self._tls = host, port, tls
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None, path: str = "") -> None:
+        """With `path` the server is behind that Unix socket, and `host` only what it is called."""
+        self._host, self._port, self._tls, self._path = host, port, tls, path
         self._connection: Connection | None = None
         self._connecting: asyncio.Lock = asyncio.Lock()
         self._closed = False
@@ -89,8 +90,9 @@ class Channel:
         block = self._blocks.get((path, metadata))
         if block is None:
             scheme = "http" if self._tls is None else "https"
+            authority = self._host if self._path else f"{self._host}:{self._port}"
             fields = [
-                (":method", "POST"), (":scheme", scheme), (":path", path), (":authority", f"{self._host}:{self._port}"),
+                (":method", "POST"), (":scheme", scheme), (":path", path), (":authority", authority),
                 ("te", "trailers"), ("content-type", "application/grpc"), *metadata,
             ]  # fmt: skip
             block = self._blocks[path, metadata] = hpack.encode(fields)
@@ -109,16 +111,22 @@ class Channel:
                 if (connection := self._alive()) is not None:
                     return connection
                 try:
-                    _, self._connection = await asyncio.get_running_loop().create_connection(
-                        Connection, self._host, self._port, ssl=self._tls,
-                        server_hostname=self._host if self._tls else None,
-                    )  # fmt: skip
+                    self._connection = await self._connect()
                     return self._connection
                 except OSError as error:
                     if not wait:
                         raise RpcError(UNAVAILABLE, f"connection error: {error}") from error
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_MOST)
+
+    async def _connect(self) -> Connection:
+        """Raises OSError."""
+        loop = asyncio.get_running_loop()
+        name = self._host if self._tls else None
+        if self._path:
+            return (await loop.create_unix_connection(Connection, self._path, ssl=self._tls, server_hostname=name))[1]
+        made = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls, server_hostname=name)
+        return made[1]
 
     async def close(self) -> None:
         """End all calls and the connection."""

@@ -119,7 +119,8 @@ def _object(response: Response, record: Record) -> Any:
     wanted = failed or record.verdict.level >= Level.REQUEST_RESPONSE
     if not wanted or response.stream is not None or not response.content_type.startswith("application/json"):
         return None
-    return codec.loads(response.body) if response.body else None
+    body = response.whole()
+    return codec.loads(body) if body else None
 
 
 def _attempted(request: Request) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -168,19 +168,17 @@ class Reader:
 
     async def _from_cache(self, selection: Selection, options: ListOptions, start: str | None) -> Page:
         shelf = self._cacher.shelf(selection.resource.storage_key())
-        candidates: Iterable[Stored] = shelf.under(selection.prefix)
-        if start is not None:
-            candidates = (s for s in candidates if s.key > start)
+        candidates: Iterable[Stored] = shelf.under(selection.prefix, start or "")
         revision = self._cacher.revision
         if selection.resource.definition is not None:
             candidates = await self._presenter.served(selection.resource, candidates)
-        matching: Iterator[Stored] = (s for s in candidates if selection.matches(s))
+        matching = iter(candidates) if selection.everything else (s for s in candidates if selection.matches(s))
         if not options.limit:
             return Page(list(matching), revision)
         items = list(islice(matching, options.limit + 1))
         if len(items) <= options.limit:
             return Page(items, revision)
-        rest = 1 + sum(1 for _ in matching) if selection.everything else None
+        rest = shelf.count_after(selection.prefix, items[-2].key) if selection.everything else None
         return Page(items[:-1], revision, _encode_token(revision, items[-2].key, selection.prefix), rest)
 
     async def _at(self, selection: Selection, options: ListOptions, revision: int, start: str | None) -> Page:

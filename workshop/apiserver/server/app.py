@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import gzip
 import logging
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from workshop import trace
@@ -23,6 +24,8 @@ from .http import Request, Response, Served, error_response
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
 GZIP_FROM = 128 * 1024
+TURN = 4
+"""Pieces of a body that are sent at a time."""
 
 
 class Application:
@@ -41,7 +44,7 @@ class Application:
     async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
         with trace.step("apiserver.answer", method=request.method, path=request.path) as told:
             response = await self._answer(request)
-            told["code"], told["bytes"] = response.status, len(response.body)
+            told["code"], told["bytes"] = response.status, response.length or len(response.body)
             if response.status >= 400 and trace.enabled():
                 told["message"] = response.body.decode("utf-8", "replace")[:2000]
         if isinstance(response, Served):
@@ -52,6 +55,8 @@ class Application:
             await _refuse(response, send)
         elif response.stream is not None:
             await _stream(response, receive, send)
+        elif response.pieces is not None:
+            await _in_pieces(request, response, response.pieces, send)
         else:
             await _whole(request, response, send)
 
@@ -99,6 +104,27 @@ async def _whole(request: Request, response: Response, send: Send) -> None:
     more.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": _head(response, *more)})
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+
+async def _in_pieces(request: Request, response: Response, pieces: Iterator[bytes], send: Send) -> None:
+    """One piece at a time is in memory; between some of them others have their turn."""
+    more = [(b"content-length", str(response.length).encode())]
+    if response.length > GZIP_FROM and "gzip" in request.header("accept-encoding"):
+        pieces, more = _compressed(pieces), [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    await send({"type": "http.response.start", "status": response.status, "headers": _head(response, *more)})
+    for number, piece in enumerate(pieces):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if number % TURN == TURN - 1:
+            await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(1, wbits=31)
+    for piece in pieces:
+        if found := compressor.compress(piece):
+            yield found
+    yield compressor.flush()
 
 
 async def _stream(response: Response, receive: Receive, send: Send) -> None:

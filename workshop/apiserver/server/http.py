@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -134,13 +134,21 @@ def _unzipped(data: bytes, limit: int) -> bytes:
 
 @dataclass
 class Response:
-    """An answer: whole, or a stream of chunks."""
+    """An answer: whole, or `length` bytes in pieces that are made as they leave, or a stream of chunks."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     headers: list[tuple[str, str]] = field(default_factory=list)
     stream: AsyncIterator[bytes] | None = None
+    pieces: Iterator[bytes] | None = None
+    length: int = 0
+
+    def whole(self) -> bytes:
+        """The body, for who must see all of it."""
+        if self.pieces is not None:
+            self.body, self.pieces = b"".join(self.pieces), None
+        return self.body
 
 
 async def followed(stream: AsyncIterator[bytes], over: Callable[[], None]) -> AsyncIterator[bytes]:

@@ -15,7 +15,8 @@ from contextlib import aclosing
 from workshop.api import errors
 
 from .encryption import Encryption, Providers, Unreadable
-from .interface import Batch, Conflict, Event, KeyValue, ListResult, Storage, StorageStatus
+from .interface import Batch, Compacted, Conflict, Event, KeyValue, ListResult, Storage, StorageError, StorageStatus
+from .kms import Kms, Unwell
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,27 @@ class EncryptedStorage:
         self._by_prefix = encryption.by_prefix()
         #: etcd key → revision of values that would be written otherwise now; a write that changes nothing renews them.
         self._stale: dict[str, int] = {}
+        #: etcd key → revision, plugin and its key where a plugin keeps the key: it may take another one at any time.
+        self._kept: dict[str, tuple[int, Kms, tuple[str, int]]] = {}
+        #: etcd keys whose plugin did not answer.
+        self._closed: set[str] = set()
+        self._read_again = False
 
     def stale(self, key: str, revision: int) -> bool:
-        return self._stale.get(key) == revision
+        kept = self._kept.get(key)
+        return self._stale.get(key) == revision or (kept is not None and kept[0] == revision and kept[1].stale(kept[2]))
+
+    async def plugins_well(self) -> str:
+        """The check `kms-providers` of health."""
+        problems = [problem for each in self._encryption.plugins if (problem := await each.health())]
+        return problems[0] if len(problems) < 2 and problems else f"[{', '.join(problems)}]" if problems else ""
+
+    async def recovered(self) -> None:
+        """A plugin answers again: what it could not open meanwhile is read anew, and whoever watches begins anew."""
+        if self._closed:
+            self._closed.clear()
+            self._read_again = True
+            await self._inner.request_progress()  # so that the watch hears of it
 
     def _providers(self, key: str) -> Providers | None:
         """By the longest prefix of the key that some resource has; custom resources by group and plural."""
@@ -50,7 +69,24 @@ class EncryptedStorage:
 
     def _seal(self, key: str, value: bytes) -> bytes:
         providers = self._providers(key)
-        return providers.seal(value, key.encode()) if providers else value
+        try:
+            return providers.seal(value, key.encode()) if providers else value
+        except Unwell as error:
+            raise StorageError(str(error)) from None
+
+    async def _fetch(self, key: str, value: bytes | None) -> None:
+        """Ask the plugin that keeps a value's key, if there is one that has not told it yet."""
+        providers = self._providers(key) if value is not None else None
+        found = providers.plugin(value) if providers is not None and value is not None else None
+        if found is None or not found[0].lacks(found[1]):
+            return
+        try:
+            await found[0].fetch(found[1])
+        except Unwell as error:
+            self._closed.add(key)
+            logger.error("unable to transform key %s: failed to decrypt DEK, error: %s", errors.quote(key), error)
+        except Unreadable as error:
+            logger.error("unable to transform key %s: %s", errors.quote(key), error)
 
     def _plain(self, key: str, value: bytes) -> tuple[bytes, bool]:
         """The value, and whether it is stale."""
@@ -65,13 +101,19 @@ class EncryptedStorage:
 
     def _open(self, key: str, value: bytes, revision: int) -> bytes:
         plain, stale = self._plain(key, value)
+        self._forget(key)
         if stale:
             self._stale[key] = revision
-        else:
-            self._stale.pop(key, None)
+        elif (providers := self._providers(key)) and (found := providers.plugin(value)):
+            self._kept[key] = (revision, found[0], found[0].told(found[1]))
         return plain
 
-    def _opened(self, kv: KeyValue) -> KeyValue:
+    def _forget(self, key: str) -> None:
+        self._stale.pop(key, None)
+        self._kept.pop(key, None)
+
+    async def _opened(self, kv: KeyValue) -> KeyValue:
+        await self._fetch(kv.key, kv.value)
         return KeyValue(kv.key, self._open(kv.key, kv.value, kv.mod_revision), kv.mod_revision)
 
     async def create(self, key: str, value: bytes, lease_ttl: int = 0) -> int:
@@ -79,11 +121,11 @@ class EncryptedStorage:
 
     async def get(self, key: str, revision: int = 0, serializable: bool = False) -> KeyValue | None:
         found = await self._inner.get(key, revision, serializable)
-        return self._opened(found) if found else None
+        return await self._opened(found) if found else None
 
     async def list(self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None) -> ListResult:
         page = await self._inner.list(prefix, revision, limit, start_after)
-        return page._replace(items=[self._opened(kv) for kv in page.items])
+        return page._replace(items=[await self._opened(kv) for kv in page.items])
 
     async def count(self, prefix: str) -> int:
         return await self._inner.count(prefix)
@@ -92,35 +134,40 @@ class EncryptedStorage:
         try:
             return await self._inner.update(key, self._seal(key, value), expected_revision, lease_ttl)
         except Conflict as conflict:
-            raise self._conflict(conflict) from conflict
+            raise await self._conflict(conflict) from conflict
 
     async def delete(self, key: str, expected_revision: int) -> KeyValue:
         try:
             gone = await self._inner.delete(key, expected_revision)
         except Conflict as conflict:
-            raise self._conflict(conflict) from conflict
-        opened = self._opened(gone)
-        self._stale.pop(key, None)
+            raise await self._conflict(conflict) from conflict
+        opened = await self._opened(gone)
+        self._forget(key)
         return opened
 
-    def _conflict(self, conflict: Conflict) -> Conflict:
-        return Conflict(conflict.key, self._opened(conflict.current) if conflict.current else None)
+    async def _conflict(self, conflict: Conflict) -> Conflict:
+        return Conflict(conflict.key, await self._opened(conflict.current) if conflict.current else None)
 
     async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
         async with aclosing(self._inner.watch(prefix, start_revision)) as batches:  # type: ignore[type-var]
             async for batch in batches:
-                yield [self._event(event) for event in batch] if isinstance(batch, list) else batch
+                if self._read_again:
+                    self._read_again = False
+                    raise Compacted
+                yield [await self._event(event) for event in batch] if isinstance(batch, list) else batch
 
-    def _event(self, event: Event) -> Event:
+    async def _event(self, event: Event) -> Event:
         if self._providers(event.key) is None:
             return event
         if event.type == "delete":
-            self._stale.pop(event.key, None)
+            self._forget(event.key)
             value = event.value
         else:
+            await self._fetch(event.key, event.value)
             value = self._open(event.key, event.value, event.revision)
         before = event.prev_value
         if before is not None:
+            await self._fetch(event.key, before)
             before, _ = self._plain(event.key, before)
         return event._replace(value=value, prev_value=before)
 
@@ -137,4 +184,6 @@ class EncryptedStorage:
         return await self._inner.status()
 
     async def close(self) -> None:
+        for plugin in self._encryption.plugins:
+            await plugin.plugin.close()
         await self._inner.close()

@@ -11,7 +11,8 @@
 The first provider (and its first key) writes; each of them reads. So a key is rotated by putting a new one in front,
 writing everything anew, and taking the old one out. In etcd such a value reads `k8s:enc:aesgcm:v1:key1:` and bytes.
 
-Left out: KMS plugins. Upstream: `apiserver/pkg/server/options/encryptionconfig`, `pkg/storage/value/encrypt`.
+Keys that a plugin keeps stand in `kms.py`. Upstream: `apiserver/pkg/server/options/encryptionconfig`,
+`pkg/storage/value/encrypt`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ import binascii
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from workshop.api import codec
 from workshop.api.resources import all_resources
+from workshop.component import parse_duration
+
+if TYPE_CHECKING:
+    from .kms import Kms
 
 MARK = b"k8s:enc:"
 """What every encrypted value begins with."""
@@ -163,12 +169,22 @@ class Providers:
                     problem = str(unreadable)
         raise Unreadable(problem)
 
+    def plugin(self, stored: bytes) -> tuple[Kms, bytes] | None:
+        """The plugin that keeps the key of a stored value, and the value as that plugin's provider knows it."""
+        from .kms import Kms
+
+        for provider in self._providers:
+            if isinstance(provider, Kms) and stored.startswith(provider.prefix):
+                return provider, stored[len(provider.prefix) :]
+        return None
+
 
 @dataclass(frozen=True)
 class Encryption:
     """Providers by group-resource as the file names them (`secrets`, `*.apps`, `*.*`); the first list counts."""
 
     by_resource: Mapping[str, Providers]
+    plugins: Sequence[Kms] = ()
 
     def of(self, group: str, plural: str) -> Providers | None:
         for name in (f"{plural}.{group}" if group else plural, f"*.{group}", "*.*"):
@@ -205,18 +221,19 @@ def load(text: bytes) -> Encryption:
                          "apiserver.config.k8s.io/v1")  # fmt: skip
     problems: list[str] = []
     found: dict[str, Providers] = {}
+    plugins: list[Kms] = []
     if not read.get("resources"):
         problems.append("resources: Required value: at least one resources is required")
     for number, entry in enumerate(read.get("resources") or []):
         at = f"resources[{number}]"
         names = entry.get("resources") or []
         problems += _name_problems(names, f"{at}.resources")
-        providers = _providers(entry.get("providers") or [], f"{at}.providers", problems)
+        providers = _providers(entry.get("providers") or [], f"{at}.providers", problems, plugins)
         for name in names:
             found.setdefault(name, Providers(providers))
     if problems:
         raise ValueError(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
-    return Encryption(found)
+    return Encryption(found, plugins)
 
 
 _NO_SUCH_RESOURCE = {
@@ -263,7 +280,7 @@ def _masked(name: str, names: Sequence[str]) -> bool:
     )
 
 
-def _providers(entries: Sequence[dict[str, Any]], at: str, problems: list[str]) -> list[Provider]:
+def _providers(entries: Sequence[dict[str, Any]], at: str, problems: list[str], plugins: list[Kms]) -> list[Provider]:
     if not entries:
         problems.append(f"{at}: Required value: at least one {at} is required")
     made: list[Provider] = []
@@ -288,7 +305,10 @@ def _providers(entries: Sequence[dict[str, Any]], at: str, problems: list[str]) 
                 )
             ]
         elif kind == "kms":
-            problems.append(f"{at}[{number}].kms: Forbidden: this server has no KMS plugins")
+            plugin = _plugin(settings or {}, f"{at}[{number}].kms", problems, {each.name for each in plugins})
+            if plugin is not None:
+                plugins.append(plugin)
+                made.append(plugin)
         else:
             why = "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
             problems.append(f"{at}[{number}]: Invalid value: {why}")
@@ -320,3 +340,40 @@ def _keys(
             continue
         good.append((key.get("name", ""), secret))
     return good
+
+
+def _plugin(settings: dict[str, Any], at: str, problems: list[str], known: set[str]) -> Kms | None:
+    """The provider of a plugin; None where the problems say why not."""
+    from .kms import Kms
+
+    name, endpoint, version = (settings.get(field) or "" for field in ("name", "endpoint", "apiVersion"))
+    found = []
+    if not name:
+        found.append(f"{at}.name: Required value: name is a mandatory field for a provider")
+    if ":" in name:
+        found.append(f"{at}.name: Invalid value: \"{name}\": invalid KMS provider name {name}, must not contain ':'")
+    if name in known:
+        found.append(f'{at}.name: Invalid value: "{name}": duplicate KMS provider name {name}, names must be unique')
+    try:
+        timeout = parse_duration(str(settings.get("timeout", "3s")))
+    except ValueError as error:
+        timeout = 3.0
+        found.append(f"{at}.timeout: {error}")
+    if timeout <= 0:
+        found.append(f'{at}.timeout: Invalid value: "{settings["timeout"]}": timeout should be a positive value')
+    scheme = urlsplit(endpoint).scheme
+    if not endpoint:
+        found.append(f'{at}.endpoint: Invalid value: "": endpoint is a mandatory field for a kms')
+    elif scheme != "unix":
+        why = f'unsupported scheme "{scheme}" for KMS provider, only unix is supported'
+        found.append(f'{at}.endpoint: Invalid value: "{endpoint}": {why}')
+    if settings.get("cachesize") is not None:
+        found.append(f"{at}.cachesize: Invalid value: {settings['cachesize']}: cachesize is not supported in v2")
+    if version in ("", "v1"):
+        found.append("KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead.  "
+                     "Set --feature-gates=KMSv1=true to use the deprecated KMSv1 feature.")  # fmt: skip
+    elif version != "v2":
+        why = "unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported"
+        found.append(f'{at}.apiVersion: Invalid value: "{version}": {why}')
+    problems += found
+    return None if found else Kms(name, endpoint.removeprefix("unix://"), timeout)

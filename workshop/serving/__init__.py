@@ -1,11 +1,8 @@
-"""HTTPS and WebSocket for every component that serves: uvicorn's protocols under a loop of our own.
+"""HTTPS and WebSocket for every component that serves.
 
 `serve` runs an ASGI app on sockets or an address. ASGI servers do not hand client certificates to the app; here
-the peer's certificate (DER bytes) stands in `scope["extensions"]["tls"]["client_cert"]`, or None. Upstream:
-`staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`.
-
-uvicorn's own `Server` wakes ten times a second to see whether it should end. Ten idle components would spend more
-on that than on their work, so the accept loop is asyncio's.
+the peer's certificate (DER bytes) stands in `scope["extensions"]["tls"]["client_cert"]`, or None. `http1.py` is the
+protocol, WebSockets are uvicorn's. Upstream: `staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`.
 """
 
 from __future__ import annotations
@@ -15,22 +12,19 @@ import ctypes
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from uvicorn.server import ServerState
 
 from workshop import component
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .asgi import App, Message, Receive, Scope, Send
+from .http1 import Connection, Open
+
+__all__ = ["App", "Message", "Receive", "Scope", "Send", "listen", "serve", "server_tls"]
 
 
 def _with_peer(app: App, transport: asyncio.BaseTransport) -> App:
@@ -42,41 +36,6 @@ def _with_peer(app: App, transport: asyncio.BaseTransport) -> App:
         await app(scope, receive, send)
 
     return seen
-
-
-class _Gathering:
-    """A transport that sends what is written in one turn of the loop together: the head of an answer and its body are
-    one TLS record and one segment, and so are the events of a watch that come in a burst."""
-
-    __slots__ = ("_inner", "_loop", "_parts")
-
-    def __init__(self, inner: asyncio.Transport) -> None:
-        self._inner = inner
-        self._loop = asyncio.get_running_loop()
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._send)
-        self._parts.append(data)
-
-    def _send(self) -> None:
-        if self._parts:
-            parts, self._parts = self._parts, []
-            self._inner.write(parts[0] if len(parts) == 1 else b"".join(parts))
-
-    def close(self) -> None:
-        self._send()
-        self._inner.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class _Http(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
-        self.app = _with_peer(self.app, transport)
 
 
 class _WebSocket(WSProtocol):
@@ -161,40 +120,40 @@ async def serve(
     their connections are cut (a watch never ends by itself).
     """
     config = Config(
-        app,
-        http=_Http,
-        ws=_WebSocket,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=3600,
-        ws_ping_interval=None,
-    )
+        app, http=Connection, ws=_WebSocket, lifespan="off", log_config=None, access_log=False, server_header=False,
+        proxy_headers=False, ws_ping_interval=None,
+    )  # fmt: skip
     config.load()
-    state = ServerState()
+    opened = Open()
+    sockets_of_web = ServerState()
+    sockets_of_web.tasks = opened.tasks
     loop = asyncio.get_running_loop()
 
-    def protocol() -> asyncio.Protocol:
-        kind = config.http_protocol_class
-        return kind(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+    def upgrade(connection: Connection, head: bytes) -> None:
+        web = _WebSocket(config=config, server_state=sockets_of_web, app_state={})
+        web.connection_made(connection.transport)
+        web.data_received(head)
+        connection.transport.set_protocol(web)
 
-    servers = [await loop.create_server(protocol, sock=sock, ssl=tls, backlog=1024) for sock in sockets]
+    servers = [
+        await loop.create_server(lambda: Connection(app, opened, upgrade), sock=sock, ssl=tls, backlog=1024)
+        for sock in sockets
+    ]
     try:
         yield
     finally:
         for server in servers:
             server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=grace)
-        for task in list(state.tasks):
+        for connection in list(opened.connections):
+            connection.close_when_answered()
+        for web in list(sockets_of_web.connections):
+            web.shutdown()
+        if opened.tasks:
+            await asyncio.wait(opened.tasks, timeout=grace)
+        for task in list(opened.tasks):
             task.cancel()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=grace)
-        for connection in list(state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
+        if opened.tasks:
+            await asyncio.wait(opened.tasks, timeout=grace)
+        for connection in [*opened.connections, *sockets_of_web.connections]:
+            if connection.transport is not None:
+                connection.transport.abort()

@@ -1,0 +1,364 @@
+"""HTTP/1.1 for an ASGI app: one connection, on which requests are answered one after the other.
+
+A head and the body that comes with it leave in one write. A large body goes out piece by piece, each when the one
+before has been taken, so a client that reads slowly costs one piece and not a copy of the whole answer; a body that
+comes in is read no further than the app asks. What is no HTTP gets 400, a head that is too large 431, and one that
+takes too long to come ends the connection, as Go's server does it.
+
+Upgrades to WebSocket go on in uvicorn's protocol. Upstream: Go's `net/http/server.go`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+
+from .asgi import App, Message, Scope
+
+logger = logging.getLogger(__name__)
+
+PIECE = 64 * 1024
+"""Bytes of a body that are written, or read ahead, at a time."""
+HEAD_LIMIT = (1 << 20) + 4096
+HEAD_PATIENCE = 32.0
+"""Seconds from the first byte of a request to the end of its head."""
+_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_NO_BODY = (204, 304)
+Upgrade = Callable[["Connection", bytes], None]
+
+
+class Open:
+    """What is open at a server: connections, and the tasks that answer."""
+
+    def __init__(self) -> None:
+        self.connections: set[Any] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+
+class Connection(asyncio.Protocol):
+    """`upgrade` takes the connection over from a request that asks for WebSocket; it gets the head's bytes."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, app: App, opened: Open, upgrade: Upgrade) -> None:
+        self._app, self._open, self._upgrade = app, opened, upgrade
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what comes after the last is ignored
+        self._waiting: deque[Exchange] = deque()
+        self._reading: Exchange | None = None  # whose body is coming
+        self._answering: Exchange | None = None
+        self._url, self._headers = b"", list[tuple[bytes, bytes]]()
+        self._in_head, self._head_size = False, 0
+        self._impatient: asyncio.TimerHandle | None = None
+        self._reads, self._writes = True, asyncio.Event()
+        self._writes.set()
+        self.gone = False
+
+    # --- from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=PIECE)
+        self._open.connections.add(self)
+        tls = transport.get_extra_info("ssl_object")
+        self._fixed: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "server": _address(transport.get_extra_info("sockname")),
+            "client": _address(transport.get_extra_info("peername")),
+            "scheme": "http" if tls is None else "https",
+            "root_path": "",
+        }
+        self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.gone = True
+        self._open.connections.discard(self)
+        self._patient()
+        self._writes.set()
+        for exchange in (self._reading, self._answering, *self._waiting):
+            if exchange is not None:
+                exchange.wake()
+        self._waiting.clear()
+        self._parser = None
+
+    def pause_writing(self) -> None:
+        self._writes.clear()
+
+    def resume_writing(self) -> None:
+        self._writes.set()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if _wants_websocket(self._headers):
+                self._hand_over()
+        except httptools.HttpParserError:
+            self._refuse(b"400 Bad Request")
+        else:
+            if self._in_head:
+                self._more_head(len(data))
+
+    def _more_head(self, size: int) -> None:
+        """A head that did not come at once: it may take some time and some memory, not more."""
+        self._head_size += size
+        if self._head_size > HEAD_LIMIT:
+            self._refuse(b"431 Request Header Fields Too Large")
+        elif self._impatient is None:
+            self._impatient = asyncio.get_running_loop().call_later(HEAD_PATIENCE, self.transport.abort)
+
+    def _refuse(self, status: bytes) -> None:
+        """What is no HTTP. An answer that is under way is cut off."""
+        head = b"HTTP/1.1 %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" % status
+        if self._answering is None:
+            self.transport.write(head + status)
+        self.transport.close()
+
+    def _hand_over(self) -> None:
+        self._patient()
+        self._open.connections.discard(self)
+        lines = [b"%b: %b\r\n" % header for header in self._headers]
+        method = self._parser.get_method()
+        self._upgrade(self, b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self._url, b"".join(lines)))
+
+    def close_when_answered(self) -> None:
+        """No more requests here."""
+        if self._answering is None:
+            self.transport.close()
+        else:
+            self._answering.keep_alive = False
+
+    # --- from the parser
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers = b"", []
+        self._in_head, self._head_size = True, 0
+
+    def _patient(self) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
+            self._impatient = None
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._patient()
+        parser = self._parser
+        if parser.should_upgrade() and _wants_websocket(self._headers):
+            return
+        url = httptools.parse_url(self._url)  # raises HttpParserError
+        path = url.path.decode("ascii")
+        version = parser.get_http_version()
+        scope = {
+            **self._fixed,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self._headers,
+            "extensions": {"tls": {"client_cert": self._certificate}},
+            "state": {},
+        }
+        exchange = Exchange(self, scope, version != "1.0" and parser.should_keep_alive())
+        self._reading = exchange
+        if self._answering is None:
+            self._begin(exchange)
+        else:
+            self._waiting.append(exchange)
+            self.read(False)
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._reading
+        if exchange is not None and not exchange.done:
+            exchange.take(body)
+
+    def on_message_complete(self) -> None:
+        exchange, self._reading = self._reading, None
+        if exchange is not None:
+            exchange.complete = True
+            exchange.wake()
+
+    # --- for its exchanges
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._answering = exchange
+        task = asyncio.get_running_loop().create_task(exchange.run(self._app))
+        self._open.tasks.add(task)
+        task.add_done_callback(self._open.tasks.discard)
+
+    def ended(self, exchange: Exchange) -> None:
+        """The answer is on its way; the next request is served, if there is one. A body that nobody read runs dry."""
+        self._answering = None
+        if self.gone or self.transport.is_closing():
+            return
+        if not exchange.keep_alive or exchange.expects:  # who waited for a word to go on need not send his body
+            self.transport.close()
+        elif self._waiting:
+            self._begin(self._waiting.popleft())
+        else:
+            self.read(True)
+
+    def read(self, on: bool) -> None:
+        if on != self._reads and not self.gone:
+            self._reads = on
+            if on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Returns when there is room for more."""
+        self.transport.write(data)
+        if not self._writes.is_set():
+            await self._writes.wait()
+
+
+class Exchange:
+    """A request and its answer: ASGI's `receive` and `send`."""
+
+    def __init__(self, connection: Connection, scope: Scope, keep_alive: bool) -> None:
+        self._connection, self._scope, self.keep_alive = connection, scope, keep_alive
+        self._body = bytearray()
+        self._news: asyncio.Future[None] | None = None
+        self._head = b""
+        self._told = self._started = self._chunked = False
+        self._left = 0  # bytes of the body that the head has promised
+        self.expects = any(n == b"expect" and v.lower() == b"100-continue" for n, v in scope["headers"])
+        self.complete = False
+        """All of the request has come."""
+        self.done = False
+        """All of the answer has gone."""
+
+    async def run(self, app: App) -> None:
+        try:
+            await app(self._scope, self.receive, self.send)
+            if not self.done and not self._connection.gone:
+                raise RuntimeError("the app has not answered")
+        except Exception:
+            logger.exception("%s %s", self._scope["method"], self._scope["path"])
+            await self._failed()
+
+    async def _failed(self) -> None:
+        if self._started:
+            self._connection.transport.close()
+            return
+        self.keep_alive = False
+        why = b"Internal Server Error"
+        length = (b"content-length", b"%d" % len(why))
+        await self.send({"type": "http.response.start", "status": 500, "headers": [length]})
+        await self.send({"type": "http.response.body", "body": why})
+
+    # --- the request
+
+    def take(self, body: bytes) -> None:
+        self._body += body
+        if len(self._body) > PIECE:
+            self._connection.read(False)
+        self.wake()
+
+    def wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def receive(self) -> Message:
+        connection = self._connection
+        if self.expects and not self.complete and not connection.gone:
+            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.expects = False
+        while not connection.gone and not self.done and (self._told or not (self._body or self.complete)):
+            connection.read(True)
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        if connection.gone or self.done:
+            return {"type": "http.disconnect"}
+        body, self._body, self._told = bytes(self._body), bytearray(), self.complete
+        return {"type": "http.request", "body": body, "more_body": not self.complete}
+
+    # --- the answer
+
+    async def send(self, message: Message) -> None:
+        if self._connection.gone:
+            return
+        if not self._started:
+            self._started = True
+            self._head = self._begun(message["status"], message.get("headers", ()))
+            if self._chunked:
+                await self._connection.write(self._head)
+                self._head = b""
+            return
+        if self.done:
+            raise RuntimeError("the answer is over")
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._scope["method"] == "HEAD":
+            body, self._left = b"", 0
+        if self._chunked:
+            end = b"" if more else b"0\r\n\r\n"
+            await self._write(b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end)
+        else:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError(f"the body is not as long as its head says: {-self._left} bytes more")
+            await self._write(body)
+        if not more:
+            self.done = True
+            self.wake()
+            self._connection.ended(self)
+
+    def _begun(self, status: int, headers: Any) -> bytes:
+        """The head's bytes."""
+        lines, length = [_STATUS[status]], None
+        for name, value in headers:
+            if b"\n" in value or b"\r" in value:
+                raise RuntimeError(f"a header's value has a line break: {name!r}")
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
+                continue
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        if length is not None:
+            self._left = length
+        elif status not in _NO_BODY and self._scope["method"] != "HEAD":
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    async def _write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        if len(data) <= PIECE:
+            await self._connection.write(data)
+            return
+        whole = memoryview(data)
+        for start in range(0, len(data), PIECE):
+            if self._connection.gone:
+                return
+            await self._connection.write(whole[start : start + PIECE])
+
+
+def _wants_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
+    found = dict(headers)
+    tokens = [token.strip() for token in found.get(b"connection", b"").lower().split(b",")]
+    return b"upgrade" in tokens and found.get(b"upgrade", b"").lower() == b"websocket"
+
+
+def _address(found: Any) -> tuple[str, int] | None:
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) and len(found) > 1 else None
