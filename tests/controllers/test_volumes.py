@@ -1,9 +1,19 @@
 """Claims and volumes: which fits, who is held."""
 
+import asyncio
+from random import Random
 from typing import Any
 
-from workshop.api.meta import name
-from workshop.controllers import volumebinder, volumeprotection
+from tests import api_server
+from tests.controllers.test_custom_objects import gone
+from workshop.api.meta import Key, name
+from workshop.client.asgi import AsgiTransport
+from workshop.client.events import Recorder
+from workshop.client.informer import InformerFactory
+from workshop.client.rest import Client
+from workshop.clock import SYSTEM
+from workshop.controllers import options, volumebinder, volumeprotection
+from workshop.controllers.base import Context
 
 
 def volume(name: str, size: str, **spec: Any) -> dict[str, Any]:
@@ -52,3 +62,37 @@ def test_who_holds_a_claim() -> None:
     assert volumeprotection.uses(pod)
     pod["status"]["phase"] = "Succeeded"
     assert not volumeprotection.uses(pod)
+
+
+async def test_a_class_of_attributes_goes_when_nobody_names_it() -> None:
+    classes, claims = volumeprotection.CLASSES, volumeprotection.CLAIMS
+    async with api_server.running() as server:
+        client = Client(AsgiTransport(server.app))
+        informers = InformerFactory(client)
+        context = Context(client, informers, SYSTEM, Random(1), options.parse([]), lambda name: Recorder(client, name))
+        controller = volumeprotection.ClassProtection(context)
+        informers.start()
+        task = asyncio.create_task(controller.run())
+        for named in ("used", "free"):
+            await client.create(classes, {"metadata": {"name": named}, "driverName": "d", "parameters": {"iops": "1"}})
+        await client.create(claims, claim("1Gi", volumeAttributesClassName="used"), "default")
+
+        async def seen() -> bool:
+            return context.informer("persistentvolumeclaims").store.get(Key("default", "c")) is not None
+
+        async def none_left() -> bool:
+            return not (await client.list(classes))["items"]
+
+        await api_server.until(seen)
+        await client.delete(classes, "used")
+        await client.delete(classes, "free")
+        await gone(client, classes, "free")
+        held = await client.get(classes, "used")
+        assert held["metadata"]["finalizers"] == [volumeprotection.CLASS_FINALIZER]
+        live = await client.get(claims, "c", "default")
+        await client.update(claims, {**live, "metadata": {**live["metadata"], "finalizers": []}})
+        await client.delete(claims, "c", "default")
+        await api_server.until(none_left)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await informers.stop()

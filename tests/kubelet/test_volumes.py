@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from tests.kubelet.builders import container, pod
-from workshop.kubelet import volumes
+from workshop.kubelet import tmpfs, volumes
 from workshop.kubelet.env import ConfigError
 from workshop.kubelet.volumes import VolumeError, Volumes
 
@@ -51,6 +52,22 @@ async def test_a_missing_secret_is_told(tmp_path):
     text = 'MountVolume.SetUp failed for volume "s" : secret "nope" not found'
     with pytest.raises(VolumeError, match=text):
         await store(tmp_path, {}).prepare(spec, {}, "t")
+
+
+async def test_a_volume_in_memory(tmp_path):
+    """In mode plain it is a directory like others; either way nothing is left of it."""
+    spec = pod(volumes=[{"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
+    made = store(tmp_path, {})
+    path = (await made.prepare(spec, {}, "t"))["m"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o777
+    (tmp_path / "other").mkdir()
+    allowed = tmpfs.mount(str(tmp_path / "other"), None)
+    tmpfs.unmount_below(str(tmp_path))
+    assert os.path.ismount(path) == allowed
+    if allowed:
+        assert os.statvfs(path).f_blocks * os.statvfs(path).f_frsize == 1 << 20
+    made.remove("u1")
+    assert not os.path.exists(path)
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a\0b"])

@@ -96,6 +96,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "persistentvolumeclaim-protection-controller", volumeprotection.ClaimProtection, "pvc-protection-controller"
     ),
     Descriptor("persistentvolume-protection-controller", volumeprotection.VolumeProtection, "pv-protection-controller"),
+    Descriptor(
+        "volumeattributesclass-protection-controller",
+        volumeprotection.ClassProtection,
+        "volumeattributesclass-protection-controller",
+    ),
     Descriptor("pod-garbage-collector-controller", podgc.PodGarbageCollector, "pod-garbage-collector"),
     Descriptor("garbage-collector-controller", garbagecollector.GarbageCollector, "generic-garbage-collector"),
 )
@@ -117,7 +122,6 @@ NOT_YET = (
     "resourcepoolstatusrequest-controller",
     "legacy-serviceaccount-token-cleaner-controller",
     "validatingadmissionpolicy-status-controller",
-    "volumeattributesclass-protection-controller",
     "service-cidr-controller",
     "storage-version-migrator-controller",
     "selinux-warning-controller",

@@ -1,6 +1,7 @@
-"""Claims in use and volumes bound must not vanish: a finalizer holds them, and is taken when nobody needs them.
+"""Claims in use, volumes bound and classes of attributes that somebody names must not vanish: a finalizer holds them,
+and is taken when nobody needs them.
 
-Upstream: `pkg/controller/volume/pvcprotection`, `pkg/controller/volume/pvprotection`. Admission puts the finalizers on
+Upstream: `pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`. Admission puts the finalizers on
 (StorageObjectInUseProtection); without these controllers nothing would ever take them off.
 """
 
@@ -17,8 +18,10 @@ from .base import Context
 
 CLAIMS = resource("persistentvolumeclaims")
 VOLUMES = resource("persistentvolumes")
+CLASSES = resource("volumeattributesclasses.storage.k8s.io")
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def claims_of(pod: Obj) -> list[str]:
@@ -116,3 +119,50 @@ class VolumeProtection:
             await set_finalizer(self._client, VOLUMES, volume, VOLUME_FINALIZER, True)
         elif dying and has and not bound:
             await set_finalizer(self._client, VOLUMES, volume, VOLUME_FINALIZER, False)
+
+
+def attribute_classes(obj: Obj) -> list[str]:
+    """The VolumeAttributesClasses that a claim wants, has or is about to get, or that a volume has."""
+    spec, status = obj["spec"], obj.get("status") or {}
+    changing = (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName")
+    names = (spec.get("volumeAttributesClassName"), status.get("currentVolumeAttributesClassName"), changing)
+    return sorted({name for name in names if name})
+
+
+class ClassProtection:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._client = context.client
+        self._queue = context.queue()
+        self._classes = context.informer("volumeattributesclasses.storage.k8s.io")
+        self._classes.add_handler(self._seen, lambda old, new: self._seen(new))
+        self._users = [context.informer(name) for name in ("persistentvolumeclaims", "persistentvolumes")]
+        for users in self._users:
+            users.store.add_index("attributes class", attribute_classes)
+            users.add_handler(None, self._changed, self._gone)
+
+    def _seen(self, found: Obj) -> None:
+        has = CLASS_FINALIZER in meta.finalizers(found)
+        if ("deletionTimestamp" in found["metadata"]) == has:
+            self._queue.add(key_of(found))
+
+    def _changed(self, old: Obj, new: Obj) -> None:
+        for name in set(attribute_classes(old)) - set(attribute_classes(new)):
+            self._queue.add(Key("", name))
+
+    def _gone(self, user: Obj) -> None:
+        for name in attribute_classes(user):
+            self._queue.add(Key("", name))
+
+    async def run(self) -> None:
+        await self._context.controller(self._queue, self.sync, 1).run()
+
+    async def sync(self, key: Key) -> None:
+        found = self._classes.store.get(key)
+        if found is None:
+            return
+        has, dying = CLASS_FINALIZER in meta.finalizers(found), "deletionTimestamp" in found["metadata"]
+        if not dying and not has:
+            await set_finalizer(self._client, CLASSES, found, CLASS_FINALIZER, True)
+        elif dying and has and not any(users.store.by_index("attributes class", key.name) for users in self._users):
+            await set_finalizer(self._client, CLASSES, found, CLASS_FINALIZER, False)

@@ -5,8 +5,8 @@
                                                         /key -> ..data/key
 
 Upstream: `pkg/volume/*`, `pkg/volume/util/atomic_writer.go`. Supported: emptyDir, configMap, secret, projected,
-downwardAPI, hostPath, and persistentVolumeClaim of a hostPath or local volume. Left out: memory-backed emptyDir is a
-plain directory; size limits; CSI.
+downwardAPI, hostPath, and persistentVolumeClaim of a hostPath or local volume. Left out: size limits of what is on
+disk; CSI.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import stat
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from workshop.kubelet import cri, env
+from workshop.api import quantity
+from workshop.kubelet import cri, env, tmpfs
 from workshop.kubelet.env import ConfigError, Lookup
 from workshop.kubelet.pods import Obj
 
@@ -193,6 +194,9 @@ class Volumes:
         if kind == "emptyDir":
             if not os.path.isdir(path):
                 os.mkdir(path)
+                if source.get("medium") == "Memory":
+                    limit = source.get("sizeLimit")
+                    tmpfs.mount(path, quantity.parse(limit).value() if limit else None)
                 if group is not None and os.geteuid() == 0:
                     os.chown(path, -1, group)
                 os.chmod(path, 0o2777 if group is not None else 0o777)
@@ -237,6 +241,7 @@ class Volumes:
 
     def remove(self, uid: str) -> None:
         """All of the pod's directory; hostPaths are never touched."""
+        tmpfs.unmount_below(os.path.join(self.directory(uid), "volumes", "kubernetes.io~empty-dir"))
         shutil.rmtree(self.directory(uid), ignore_errors=True)
 
 
