@@ -104,3 +104,13 @@ def test_what_a_pod_names():
     app = container(envFrom=[{"secretRef": {"name": "s"}}])
     spec = pod(app, volumes=[{"name": "v", "projected": {"sources": [{"configMap": {"name": "c"}}]}}])
     assert volumes.names_used(spec) == {("Secret", "s"), ("ConfigMap", "c")}
+
+
+def test_when_a_pod_sees_that_its_labels_changed():
+    items = [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
+    seeing = pod(volumes=[{"name": "p", "projected": {"sources": [{"downwardAPI": {"items": items}}]}}])
+    labelled = {**seeing, "metadata": {**seeing["metadata"], "labels": {"a": "1"}}}
+    assert volumes.shown_changed(seeing, labelled)
+    assert not volumes.shown_changed(labelled, labelled)
+    blind = pod(volumes=[{"name": "e", "emptyDir": {}}])
+    assert not volumes.shown_changed(blind, {**blind, "metadata": labelled["metadata"]})

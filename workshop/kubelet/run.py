@@ -17,7 +17,7 @@ from workshop.client.informer import Informer
 from workshop.client.rest import Client
 from workshop.client.transport import Unreachable
 from workshop.clock import SYSTEM, Clock
-from workshop.kubelet import node_status, pods
+from workshop.kubelet import node_status, pods, volumes
 from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.image_manager import ImageManager
 from workshop.kubelet.node import NodeAgent, machine
@@ -171,7 +171,7 @@ class Kubelet:
         self.node.on_ready = self._on_ready
         if self.static:
             self.static.load()  # before orphans are looked for
-        self.pod_informer.add_handler(self._updated, lambda _, new: self._updated(new), self._removed)
+        self.pod_informer.add_handler(self._updated, self._changed, self._removed)
         self._tasks = [create(self.recorder.run()), create(self.node.run()), create(self.node.renew_lease())]
         self._tasks += [create(self.pod_informer.run()), create(self._follow_runtime()), create(self._first_list())]
         if self.static:
@@ -189,6 +189,11 @@ class Kubelet:
     def _updated(self, pod: Obj) -> None:
         if not is_mirror(pod):
             self.workers.update(pod)
+
+    def _changed(self, old: Obj, new: Obj) -> None:
+        self._updated(new)
+        if volumes.shown_changed(old, new):
+            self._refresh(new["metadata"]["uid"])
 
     def _removed(self, pod: Obj) -> None:
         if is_mirror(pod):

@@ -245,6 +245,15 @@ class Volumes:
         shutil.rmtree(self.directory(uid), ignore_errors=True)
 
 
+def shown_changed(old: Obj, new: Obj) -> bool:
+    """Whether labels or annotations are others now, and the pod sees its own in a volume."""
+    shown = [*(new["spec"].get("volumes") or ())]
+    shown += [part for volume in shown for part in (volume.get("projected") or {}).get("sources") or ()]
+    return any("downwardAPI" in source for source in shown) and any(
+        (old["metadata"].get(field) or {}) != (new["metadata"].get(field) or {}) for field in ("labels", "annotations")
+    )
+
+
 def names_used(pod: Obj) -> set[tuple[str, str]]:
     """The objects that a pod's volumes and environment name: {(kind, name)}."""
     found: set[tuple[str, str]] = set()
