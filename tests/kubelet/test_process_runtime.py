@@ -114,6 +114,18 @@ async def test_the_environment_names_the_pod(node):
     assert node.log("c") == ["1 web 127.91.1.2", "any name"]
 
 
+async def test_an_image_as_a_volume(node):
+    there = cri.Mount("/data", "", readonly=True, image="nautilus:1.8")
+    below = cri.Mount("/only", "", readonly=True, image="nautilus", sub_path="data.json")
+    script = 'cat "$WORKSHOP_ROOTFS/data/data.json" "$WORKSHOP_ROOTFS/only"'
+    identity = await node.run("c", "busybox", "sh", "-c", script, mounts=(there, below))
+    assert (await node.ended(identity)).exit_code == 0
+    assert node.log("c").count('  "image": "nautilus.jpg"') == 2
+    with pytest.raises(cri.CriError, match="does not exist in image"):
+        outside = cri.Mount("/x", "", readonly=True, image="nautilus", sub_path="../pulled.json")
+        await node.run("d", "busybox", "true", mounts=(outside,))
+
+
 async def test_a_manifest_value_is_never_read_by_a_shell_of_ours(node):
     identity = await node.run("c", "busybox", "echo", "$(id) `id` ; id | cat")
     await node.ended(identity)

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from workshop.kubelet import configs, cri, pods
 from workshop.kubelet.backoff import Backoff, go_duration
 from workshop.kubelet.env import ConfigError, container_environment
+from workshop.kubelet.image_manager import Problem
 from workshop.kubelet.images import catalogue
 from workshop.kubelet.pod_parts import Parts, Worker, grace_of
 from workshop.kubelet.pods import Obj, Observed
 from workshop.kubelet.prober import run_hook
 from workshop.kubelet.termination_message import message_file
-from workshop.kubelet.volumes import VolumeError, mounts
+from workshop.kubelet.volumes import VolumeError, images, mounts
 
 SHIFTED = "workshop/shifted-ports"
 RETRY = 1.0
@@ -112,7 +113,7 @@ class Starter:
                 self._wake_later(worker, left)
                 return False
             self._backoff.next(key, latest.finished_at, now)
-        problem = await self._parts.images.ensure(pod, container)
+        problem = await self._parts.images.ensure(pod, container) or await self._ensure_volumes(pod, container)
         if problem is not None:
             worker.waiting[name] = (problem.reason, problem.message)
             if problem.retry_after:
@@ -123,6 +124,19 @@ class Starter:
             attempt = latest.attempt
             await self._parts.runtime.remove_container(latest.id)
         return await self._create_and_start(worker, container, attempt, observed, sandbox)
+
+    async def _ensure_volumes(self, pod: Obj, container: Obj) -> Problem | None:
+        """The images that are the pod's volumes are there, too."""
+        for volume in () if self._parts.simulated else images(pod).values():
+            wanted = {
+                "image": volume["reference"],
+                "imagePullPolicy": volume.get("pullPolicy"),
+                "name": container["name"],
+            }
+            problem = await self._parts.images.ensure(pod, wanted)
+            if problem is not None:
+                return problem
+        return None
 
     async def _create_and_start(
         self, worker: Worker, container: Obj, attempt: int, observed: Observed, sandbox: cri.PodSandboxStatus
@@ -173,7 +187,7 @@ class Starter:
             status=self.addresses(observed),
             allocatable=self._parts.allocatable,
         )
-        found = mounts(container, paths, values)
+        found = mounts(container, paths, values, images(pod))
         message = message_file(self._parts.volumes, pod, name, attempt)
         os.makedirs(os.path.dirname(message), mode=0o711, exist_ok=True)
         with open(message, "wb"):

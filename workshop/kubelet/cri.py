@@ -89,12 +89,15 @@ class PodSandboxStatus:
 
 @dataclass(frozen=True)
 class Mount:
-    """A file or directory of the host, seen at `container_path`."""
+    """A file or directory of the host, or the files of an image, seen at `container_path`."""
 
     container_path: str
     host_path: str
     readonly: bool = False
     propagation: str = "None"
+    image: str = ""
+    sub_path: str = ""
+    """In the image."""
 
 
 @dataclass(frozen=True)

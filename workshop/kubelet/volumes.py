@@ -5,8 +5,8 @@
                                                         /key -> ..data/key
 
 Upstream: `pkg/volume/*`, `pkg/volume/util/atomic_writer.go`. Supported: emptyDir, configMap, secret, projected,
-downwardAPI, hostPath, and persistentVolumeClaim of a hostPath or local volume. Left out: size limits of what is on
-disk; CSI.
+downwardAPI, hostPath, image, and persistentVolumeClaim of a hostPath or local volume. Left out: size limits of what
+is on disk; CSI.
 """
 
 from __future__ import annotations
@@ -183,6 +183,8 @@ class Volumes:
         if kind == "hostPath":
             check_host_path(source["path"], source.get("type") or "")
             return str(source["path"])
+        if kind == "image":
+            return ""  # the runtime has it
         if kind == "persistentVolumeClaim":
             return self._claim(pod, source["claimName"])
         if kind not in PLUGINS:
@@ -286,7 +288,14 @@ def names_used(pod: Obj) -> set[tuple[str, str]]:
     return found
 
 
-def mounts(container: Obj, paths: Mapping[str, str], values: Mapping[str, str]) -> list[cri.Mount]:
+def images(pod: Obj) -> dict[str, Obj]:
+    """Volumes that are images: {name: {"reference": …, "pullPolicy": …}}."""
+    return {volume["name"]: volume["image"] for volume in pod["spec"].get("volumes") or () if "image" in volume}
+
+
+def mounts(
+    container: Obj, paths: Mapping[str, str], values: Mapping[str, str], images: Mapping[str, Obj]
+) -> list[cri.Mount]:
     """The container's volumeMounts. Raises ConfigError for a subPath that leads out of its volume."""
     found = []
     for entry in container.get("volumeMounts") or ():
@@ -296,6 +305,10 @@ def mounts(container: Obj, paths: Mapping[str, str], values: Mapping[str, str]) 
         sub = entry.get("subPath") or ""
         if entry.get("subPathExpr"):
             sub = env.expand(entry["subPathExpr"], values)
+        if entry["name"] in images:
+            reference = images[entry["name"]].get("reference", "")
+            found.append(cri.Mount(entry["mountPath"], "", readonly=True, image=reference, sub_path=sub))
+            continue
         if sub:
             host = inside(host, sub)
         found.append(cri.Mount(entry["mountPath"], host, bool(entry.get("readOnly"))))

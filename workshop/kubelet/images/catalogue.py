@@ -114,7 +114,11 @@ IMAGES: tuple[StandIn, ...] = (
             ("test-webserver",),
             ports=(80,),
             programs=(("/agnhost", "agnhost"), *_AGNHOST),
-            files=(("/data.json", f'{{\n  "image": "{name}.jpg"\n}}\n'), (f"/{name}.jpg", f"(a {name})\n")),
+            files=(
+                ("/data.json", f'{{\n  "image": "{name}.jpg"\n}}\n'),
+                (f"/{name}.jpg", f"(a {name})\n"),
+                ("/etc/os-release", 'NAME="Alpine Linux"\nID=alpine\n'),
+            ),
             size=50_000_000,
         )
         for name in ("nautilus", "kitten")

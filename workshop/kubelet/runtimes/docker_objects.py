@@ -138,6 +138,14 @@ def container_body(
         "SecurityOpt": ["no-new-privileges"] if security.no_new_privs else [],
         "Mounts": [
             {
+                "Type": "image",
+                "Source": mount.image,
+                "Target": mount.container_path,
+                "ReadOnly": True,
+                "ImageOptions": {"Subpath": mount.sub_path},
+            }
+            if mount.image
+            else {
                 "Type": "bind",
                 "Source": mount.host_path,
                 "Target": mount.container_path,

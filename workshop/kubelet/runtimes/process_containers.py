@@ -19,7 +19,7 @@ from workshop.kubelet.images.unpack import unpack
 from workshop.kubelet.runtimes import cgroups, shims, spec
 from workshop.kubelet.runtimes.files import new_id, remove_tree, write
 from workshop.kubelet.runtimes.networking import OnNodeNetwork
-from workshop.kubelet.runtimes.standins import image_ref
+from workshop.kubelet.runtimes.standins import image_ref, placed
 
 KILLED_WITHOUT_SHIM = 137
 
@@ -86,7 +86,7 @@ class ProcessContainers(OnNodeNetwork):
         try:
             made = spec.container_spec(
                 identity,
-                config,
+                replace(config, mounts=tuple(placed(m, self.image_dir) if m.image else m for m in config.mounts)),
                 sandbox,
                 known,
                 standin,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from workshop.kubelet import cri
@@ -59,6 +60,18 @@ class StandIns:
     async def remove(self, image: str) -> None:
         if self._pulled.pop(catalogue.canonical(image), None):
             write(os.path.join(self._folder, "pulled.json"), self._pulled)
+
+
+def placed(mount: cri.Mount, folder: str) -> cri.Mount:
+    """A mount of an image, as one of the directory that it is unpacked in. Raises ValueError for what is not in it."""
+    standin = catalogue.find(mount.image)
+    if standin is None:
+        raise NotFound(catalogue.not_found(mount.image))
+    root = os.path.realpath(unpack(standin, folder))
+    path = os.path.realpath(os.path.join(root, mount.sub_path))
+    if os.path.commonpath((root, path)) != root or not os.path.exists(path):
+        raise ValueError(f"mount point {mount.sub_path!r} does not exist in image {mount.image!r}")
+    return replace(mount, host_path=path)
 
 
 def image_ref(image: str, standin: catalogue.StandIn) -> str:
