@@ -55,8 +55,18 @@ class EtcdProcess:
         flags = [f"{name}={value}" for name, value in usual.items() if name not in given]
         return [*command(self.kind), *flags, *self.flags]
 
-    async def start(self, patience: float = 60.0) -> None:
+    def spawn(self) -> None:
         self.process = subprocess.Popen(self.arguments(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    async def appears(self, path: Path, patience: float = 60.0) -> bytes:
+        """What is in a file that the process writes, once it is there."""
+        async with asyncio.timeout(patience):
+            while not (path.exists() and path.read_bytes().endswith(b"-\n")):
+                await asyncio.sleep(0.02)
+        return path.read_bytes()
+
+    async def start(self, patience: float = 60.0) -> None:
+        self.spawn()
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
         async with grpc.aio.insecure_channel(self.endpoint, options=options) as channel:
             await asyncio.wait_for(channel.channel_ready(), patience)

@@ -144,12 +144,12 @@ def test_a_store_comes_back_from_both_its_forms(admin: Admin) -> None:
 
 def test_tokens_live_as_long_as_they_are_shown() -> None:
     tokens = Tokens(ttl=10)
-    tokens.assign("x.1", "ann", 0.0)
-    assert tokens.user("x.1", 9.0) == "ann" and tokens.user("x.1", 18.0) == "ann"
-    assert tokens.user("x.1", 28.0) is None and tokens.user("y", 0.0) is None
-    tokens.assign("x.2", "ann", 30.0)
+    assert tokens.assign("x", 1, "ann", 3, 0.0) == "x.1"
+    assert tokens.find("x.1", 3, 9.0) == ("ann", 3) and tokens.find("x.1", 4, 18.0) == ("ann", 4)
+    assert tokens.find("x.1", 4, 28.0) is None and tokens.find("y", 4, 0.0) is None
+    tokens.assign("x", 2, "ann", 4, 30.0)
     tokens.forget("ann")
-    assert tokens.user("x.2", 30.0) is None
+    assert tokens.find("x.2", 4, 30.0) is None
 
 
 @given(st.integers(1, 127), st.integers(0, 2**64 - 1), st.binary(), st.text(max_size=20), st.integers(0, 2**64 - 1))

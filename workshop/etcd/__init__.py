@@ -11,13 +11,13 @@ Read in this order:
 - `replica.py`: consensus and state machine as one. `node.py`: the loop around it, group commit;
   `waiting.py`, `surroundings.py`, `lease_expiry.py`.
 - `peer/`: how members reach each other. `peers.py`: what they ask of each other: leases, joining, voting, leading.
-- `bootstrap.py`, `config.py`: from flags and a data directory to a member, or the reason why not.
+- `bootstrap.py`, `config.py`, `self_signed.py`: from flags and a data directory to a member, or the reason why not.
 - `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.
 - `rpc/`: gRPC itself, frame by frame, with HTTP/1 on the same port.
 - `auth/`: users, roles and what they may. `backup.py`, `bolt.py`, `restore.py`: snapshots that upstream's tools read.
 - `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`: forgetting, in slices. `corruption.py`: do
   the members hold the same data? `http.py`, `health.py`, `metrics.py`: what is told without gRPC.
 
-Left out: tokens in JWT's form, the JSON gateway, discovery, going back to an older version's storage.
+Left out: the JSON gateway, discovery, going back to an older version's storage.
 Upstream: https://github.com/etcd-io/etcd, `server/`.
 """

@@ -10,14 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 from workshop.component import FlagParser, setup_logging
 from workshop.etcd.compactor import parse_retention
-from workshop.etcd.config import Config, Fatal, Limits, Tls, parse_initial_cluster
+from workshop.etcd.config import Config, Fatal, Limits, Tls, parse_auth_token, parse_initial_cluster
 from workshop.etcd.run import failure, serve
 from workshop.etcd.services.base import VERSION
 
 #: Real flags that change nothing here: their effect belongs to what is not built, or is always so.
 # fmt: off
 ACCEPTED = [
-    "wal-dir", "max-snapshots", "max-wals", "discovery", "discovery-srv", "log-level", "logger",
+    "max-snapshots", "max-wals", "discovery", "discovery-srv", "log-level", "logger",
     "log-outputs", "log-format", "grpc-keepalive-min-time",
     "grpc-keepalive-interval", "grpc-keepalive-timeout", "client-crl-file", "peer-crl-file", "host-whitelist", "cors",
     "cipher-suites", "tls-min-version", "tls-max-version",
@@ -30,19 +30,15 @@ ACCEPTED = [
     "experimental-bootstrap-defrag-threshold-megabytes",
 ]
 # fmt: on
-SWITCHES = [
-    "auto-tls",
-    "peer-auto-tls",
-    "enable-v2",
-    "enable-grpc-gateway",
-    "force-new-cluster",
-]
+SWITCHES = ["enable-v2", "enable-grpc-gateway"]
 
 
 def parser() -> FlagParser:
     flags = FlagParser("etcd", "A key-value store that several members keep consistent.")
     flags.add_argument("--name", default="default", help="human-readable name of this member")
     flags.add_argument("--data-dir", default="", help="where this member keeps its data; ${name}.etcd by default")
+    flags.add_argument("--wal-dir", default="", help="where the log is; in the data directory by default")
+    flags.boolean("--force-new-cluster", False, "a cluster of this member alone, out of what it holds of another one")
     flags.strings("--listen-client-urls", "URLs to listen on for clients", ["http://localhost:2379"])
     flags.strings("--advertise-client-urls", "URLs to tell other members and clients", ["http://localhost:2379"])
     flags.strings("--listen-peer-urls", "URLs to listen on for other members", ["http://localhost:2380"])
@@ -60,6 +56,9 @@ def parser() -> FlagParser:
     flags.boolean("--peer-client-cert-auth", False, "other members must show a certificate")
     flags.add_argument("--peer-trusted-ca-file", default="", help="authority of other members' certificates")
     flags.add_argument("--peer-cert-allowed-cn", default="", help="name that other members' certificates must carry")
+    flags.boolean("--auto-tls", False, "for clients, a certificate that is made here and vouches for itself")
+    flags.boolean("--peer-auto-tls", False, "the same between members")
+    flags.add_argument("--self-signed-cert-validity", type=int, default=1, help="years that such a certificate lasts")
     flags.add_argument("--snapshot-count", type=int, default=10_000, help="entries between two snapshots")
     for name in ("--snapshot-catchup-entries", "--experimental-snapshot-catchup-entries"):
         flags.add_argument(name, type=int, default=5_000, help="entries kept after a snapshot for slow followers")
@@ -79,7 +78,9 @@ def parser() -> FlagParser:
     flags.boolean("--experimental-initial-corrupt-check", False, "compare data with the others before serving")
     for name in ("--corrupt-check-time", "--experimental-corrupt-check-time"):
         flags.duration(name, 0.0, "how often the leader compares the members' data; 0: never")
-    flags.add_argument("--auth-token", default="simple", help="how clients show who they are; simple")
+    flags.add_argument(
+        "--auth-token", default="simple", help="how clients show who they are: simple, or jwt with pub-key, …"
+    )
     flags.add_argument("--auth-token-ttl", type=int, default=300, help="seconds that a token lives")
     flags.add_argument("--bcrypt-cost", type=int, default=10, help="cost of hashing passwords")
     flags.add_argument("--version", action="store_true", help="print the version and exit")
@@ -109,13 +110,14 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
         parse_retention(f.auto_compaction_mode, f.auto_compaction_retention)
     except ValueError as error:
         raise Fatal(f"--auto-compaction-retention: {error}") from error
-    if f.auth_token != "simple":
-        raise Fatal(f"--auth-token={f.auth_token}: simple tokens are the only ones here")
+    parse_auth_token(f.auth_token)
     limits = Limits(f.max_request_bytes, f.max_txn_ops, f.quota_backend_bytes if f.quota_backend_bytes > 0 else 2 << 30)
     interval = min(f.watch_progress_notify_interval, f.experimental_watch_progress_notify_interval)
     return Config(
         name=f.name,
         data_dir=f.data_dir or f"{f.name}.etcd",
+        wal_dir=f.wal_dir,
+        force_new_cluster=f.force_new_cluster,
         listen_client_urls=f.listen_client_urls,
         advertise_client_urls=f.advertise_client_urls,
         initial_advertise_peer_urls=f.initial_advertise_peer_urls,
@@ -143,6 +145,10 @@ def config_from(argv: Sequence[str], environment: Mapping[str, str] | None = Non
         max_learners=f.max_learners,
         initial_corrupt_check=f.experimental_initial_corrupt_check,
         corrupt_check_time=max(f.corrupt_check_time, f.experimental_corrupt_check_time),
+        client_auto_tls=f.auto_tls,
+        peer_auto_tls=f.peer_auto_tls,
+        self_signed_years=f.self_signed_cert_validity,
+        auth_token=f.auth_token,
         auth_token_ttl=f.auth_token_ttl,
         bcrypt_cost=f.bcrypt_cost if 4 <= f.bcrypt_cost <= 31 else 10,
         auto_compaction_mode=f.auto_compaction_mode,

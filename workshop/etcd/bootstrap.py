@@ -29,7 +29,7 @@ from workshop.etcd.peer import join
 from workshop.etcd.raft import Options
 from workshop.etcd.replica import Replica
 from workshop.etcd.snapshot import Snapshot
-from workshop.etcd.storage import Storage, found, raft_from
+from workshop.etcd.storage import Storage, force_alone, found, raft_from
 from workshop.etcd.wal import REMEDY, Replay
 
 log = logging.getLogger("etcd")
@@ -87,12 +87,17 @@ def start(config: Config, clock: Clock, random: Random, tls: ssl.SSLContext | No
         return IDENTITY.pack(cluster_id, own)
 
     folder = Path(config.data_dir) / "member"
-    storage, metadata, taken, replay = Storage.open(folder, new, disk)
+    wal_folder = Path(config.wal_dir) if config.wal_dir else None
+    storage, metadata, taken, replay = Storage.open(folder, new, disk, wal_folder)
     cluster_id, own = IDENTITY.unpack(metadata)
     machine = state.StateMachine(own, Lessor(min_ttl=max(1, -int(-1.5 * config.election_timeout // 1))))
     machine.cluster.max_learners = config.max_learners
     machine.restore(taken, clock.monotonic())
-    _check_own_directory(config, _known_members(taken, replay), own)
+    if config.force_new_cluster and replay is not None:
+        last = replay.entries[-1].index if replay.entries else taken.index
+        replay = force_alone(storage, own, _known_members(taken, replay, last), replay, last)
+        log.info("forcing restart member %x alone, in cluster %x", own, cluster_id)
+    _check_own_directory(config, _known_members(taken, replay, replay.state.commit if replay else 0), own)
     if replay is None and config.initial_cluster_state == "new":
         replay = found(storage, membership.founders(config.members, config.initial_cluster_token))
     elif replay is None:
@@ -144,13 +149,12 @@ def _check_own_directory(config: Config, cluster: membership.Cluster, own: int) 
             )
 
 
-def _known_members(taken: Snapshot, replay: Replay | None) -> membership.Cluster:
-    """Who belonged to the cluster when the log was last written, as far as it is known to be committed."""
+def _known_members(taken: Snapshot, replay: Replay | None, commit: int) -> membership.Cluster:
+    """Who belongs to the cluster when the log is done up to entry `commit`."""
     cluster = membership.Cluster()
     machine = state.StateMachine(0, Lessor())
     machine.cluster = cluster
     cluster.restore(taken.cluster)
-    commit = replay.state.commit if replay else 0
     for entry in replay.entries if replay else ():
         if entry.data and entry.index <= commit:
             kind, _, payload, _ = state.decode_command(entry.data)

@@ -26,6 +26,7 @@ class Tls:
     trusted_ca_file: str = ""
     client_cert_auth: bool = False
     allowed_cn: str = ""
+    self_signed: bool = False  # the other end has nothing by which it could check the certificate
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Config:
 
     name: str = "default"
     data_dir: str = ""
+    wal_dir: str = ""
+    force_new_cluster: bool = False
     listen_client_urls: list[str] = field(default_factory=lambda: ["http://localhost:2379"])
     advertise_client_urls: list[str] = field(default_factory=lambda: ["http://localhost:2379"])
     listen_peer_urls: list[str] = field(default_factory=lambda: ["http://localhost:2380"])
@@ -44,6 +47,9 @@ class Config:
     listen_metrics_urls: list[str] = field(default_factory=list)
     client_tls: Tls = field(default_factory=Tls)
     peer_tls: Tls = field(default_factory=Tls)
+    client_auto_tls: bool = False
+    peer_auto_tls: bool = False
+    self_signed_years: int = 1
     limits: Limits = field(default_factory=Limits)
     snapshot_count: int = 10_000
     snapshot_catchup_entries: int = 5_000
@@ -56,6 +62,7 @@ class Config:
     auto_compaction_mode: str = "periodic"
     auto_compaction_retention: str = "0"
     watch_progress_notify_interval: float = 600.0
+    auth_token: str = "simple"
     auth_token_ttl: float = 300.0
     initial_corrupt_check: bool = False
     corrupt_check_time: float = 0.0
@@ -95,6 +102,20 @@ class Config:
 
     def named(self) -> str:
         return ",".join(f"{name}={url}" for name, urls in sorted(self.members.items()) for url in urls)
+
+
+def parse_auth_token(text: str) -> tuple[str, dict[str, str]]:
+    """(kind of token, its options) of `jwt,sign-method=HS256,…`. Raises Fatal."""
+    kind, *pairs = text.split(",")
+    options: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or "=" in value or name in options:
+            raise Fatal("auth: invalid auth options")
+        options[name] = value
+    if kind not in ("simple", "jwt"):
+        raise Fatal("auth: invalid auth options")
+    return kind, options
 
 
 def parse_initial_cluster(parts: list[str]) -> dict[str, list[str]]:

@@ -158,6 +158,10 @@ class InvalidAuthToken(EtcdError):
     code, text = UNAUTHENTICATED, "etcdserver: invalid auth token"
 
 
+class VerifyOnly(EtcdError):
+    text = "auth: token signing attempted with verify-only key"
+
+
 class InvalidAuthManagement(EtcdError):
     code, text = INVALID_ARGUMENT, "etcdserver: invalid auth management"
 

@@ -14,14 +14,17 @@ import random
 import signal
 import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 from workshop import trace
 from workshop.clock import SYSTEM, Clock
 from workshop.etcd import encode, errors, state
+from workshop.etcd.auth.jwt import tokens_from
+from workshop.etcd.auth.tokens import TokenProvider, Tokens
 from workshop.etcd.bootstrap import Start, lock_directory, start
 from workshop.etcd.compactor import Scrubber, compact_periodically
-from workshop.etcd.config import Config, Fatal, Tls, address
+from workshop.etcd.config import Config, Fatal, Tls, address, parse_auth_token
 from workshop.etcd.corruption import CorruptionCheck
 from workshop.etcd.lease_expiry import expire_leases
 from workshop.etcd.mvcc.watch import WatchHub
@@ -32,6 +35,7 @@ from workshop.etcd.peer.transport import Transport
 from workshop.etcd.peers import Peers
 from workshop.etcd.raft import LostEntries
 from workshop.etcd.rpc.door import Door, bind, tls_context
+from workshop.etcd.self_signed import self_signed
 from workshop.etcd.services.base import VERSION, Member
 from workshop.etcd.services.server import client_door, metrics_door
 from workshop.etcd.surroundings import Removed, Timing
@@ -79,6 +83,23 @@ async def open_door(door: Door, sockets: list[tuple[socket.socket, bool]], conte
         await door.open(listening, context if secure else None)
 
 
+def _sign_for_itself(config: Config, clock: Clock) -> None:
+    """Certificates where the flags ask for such. Raises Fatal."""
+    fixtures, years, now = Path(config.data_dir) / "fixtures", config.self_signed_years, clock.now()
+    if config.client_auto_tls:
+        urls = config.listen_client_urls
+        config.client_tls = self_signed(config.client_tls, fixtures / "client", urls, years, now)
+    if config.peer_auto_tls:
+        urls = config.listen_peer_urls
+        config.peer_tls = self_signed(config.peer_tls, fixtures / "peer", urls, years, now)
+
+
+def _tokens(config: Config, clock: Clock) -> TokenProvider:
+    """How clients show who they are. Raises Fatal."""
+    kind, options = parse_auth_token(config.auth_token)
+    return tokens_from(options, clock.now) if kind == "jwt" else Tokens(config.auth_token_ttl)
+
+
 async def serve(config: Config, clock: Clock = SYSTEM) -> None:
     """Run a member until SIGTERM or SIGINT. Raises Fatal, Removed, and Corrupt or OSError of the disk."""
     lock = lock_directory(config)
@@ -97,6 +118,7 @@ async def _run(config: Config, clock: Clock) -> None:
     async with contextlib.AsyncExitStack() as stack:
         urls = (config.listen_client_urls, config.listen_metrics_urls, config.listen_peer_urls)
         client_sockets, metrics_sockets, peer_sockets = map(listen, urls)
+        _sign_for_itself(config, clock)
         tls = (
             client_context(config.client_tls) if any(secure for _, secure in client_sockets + metrics_sockets) else None
         )
@@ -177,7 +199,7 @@ def _member(config: Config, begun: Start, node: Node, peers: Peers, clock: Clock
     node.machine.on_change, node.machine.on_replace = hub.notify, hub.resync
     scrubber = Scrubber(node.machine.store)
     node.machine.on_compact = scrubber.wake
-    node.machine.auth.tokens.ttl = config.auth_token_ttl
+    node.machine.auth.tokens = _tokens(config, clock)
     return Member(
         begun.member_id,
         config.name,

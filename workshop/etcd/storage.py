@@ -1,6 +1,6 @@
 """A member's files, log and snapshots together: what is written when, and what it all says after a crash.
 
-    DATA/member/wal/     the write-ahead log
+    DATA/member/wal/     the write-ahead log, unless `--wal-dir` says another place
     DATA/member/snap/    snapshots
 
 Upstream: `server/storage/storage.go`, `server/etcdserver/bootstrap.go`.
@@ -14,7 +14,7 @@ from random import Random
 
 from workshop.etcd import snapshot, state
 from workshop.etcd.disk import SYSTEM_DISK, Disk
-from workshop.etcd.membership import Member
+from workshop.etcd.membership import Cluster, Member
 from workshop.etcd.raft import Configuration, Entry, HardState, Log, Options, Raft, Ready, Rules
 from workshop.etcd.snapshot import Snapshot
 from workshop.etcd.wal import REMEDY, Corrupt, Replay, WriteAheadLog
@@ -29,14 +29,15 @@ class Storage:
 
     @classmethod
     def open(
-        cls, folder: Path, metadata: Callable[[], bytes], disk: Disk = SYSTEM_DISK
+        cls, folder: Path, metadata: Callable[[], bytes], disk: Disk = SYSTEM_DISK, wal_folder: Path | None = None
     ) -> tuple[Storage, bytes, Snapshot, Replay | None]:
         """The files in `folder`; whose they are, the newest snapshot and what the log says after it (None: a new
         directory, whose it is being told by `metadata()`). Raises Corrupt, ValueError."""
         taken = snapshot.load(folder / "snap", disk)
-        wal, replay = WriteAheadLog.open(folder / "wal", metadata, taken.index, taken.term, disk)
+        wal_folder = wal_folder or folder / "wal"
+        wal, replay = WriteAheadLog.open(wal_folder, metadata, taken.index, taken.term, disk)
         if replay is None and taken.index:
-            missing = f"wal: no log in {folder}/wal that continues the snapshot in {folder}/snap"
+            missing = f"wal: no log in {wal_folder} that continues the snapshot in {folder}/snap"
             raise Corrupt(f"{missing}: {REMEDY}")
         return cls(folder, wal, disk), wal.metadata, taken, replay
 
@@ -70,6 +71,31 @@ def found(storage: Storage, founders: Sequence[Member]) -> Replay:
     hard_state = HardState(1, 0, len(entries))
     storage.save(Ready([], None, hard_state, entries, [], [], []))
     return Replay(b"", hard_state, entries)
+
+
+def force_alone(storage: Storage, own: int, cluster: Cluster, replay: Replay, last: int) -> Replay:
+    """Go on without the others: all that this log holds, up to entry `last`, counts as committed, and behind it that
+    they leave. `cluster` is who belongs to it after all that.
+
+    (Upstream drops what it does not know to be committed, and its store knows what is. Here only the log is there to
+    say it, and the mark in it may be behind what was acknowledged.)
+    """
+    commands = [
+        (state.MEMBER_REMOVE, pb.MemberRemoveRequest(ID=other).SerializeToString())
+        for other in sorted(cluster.members)
+        if other != own
+    ]
+    if own not in cluster.members:
+        commands.append((state.MEMBER_ADD, pb.Member(ID=own, peerURLs=["http://localhost:2380"]).SerializeToString()))
+    elif cluster.members[own].is_learner:
+        commands.append((state.MEMBER_PROMOTE, pb.MemberPromoteRequest(ID=own).SerializeToString()))
+    entries = [
+        Entry(replay.state.term, last + place, state.encode_command(kind, 0, payload), True)
+        for place, (kind, payload) in enumerate(commands, 1)
+    ]
+    hard_state = HardState(replay.state.term, own, last + len(entries))
+    storage.save(Ready([], None, hard_state, entries, [], [], []))
+    return Replay(replay.metadata, hard_state, replay.entries + entries)
 
 
 def _added(member: Member) -> bytes:

@@ -9,7 +9,8 @@ A client shows a token that it got for its password, or a certificate whose comm
   checked under an older one is refused when its turn comes, and the client tries again.
 - `permissions.py`: which ranges a user's roles add up to, and what each request needs.
 - `tokens.py`: what a client shows in the place of its password. Each member knows them all, and forgets them.
+- `jwt.py`: tokens that need not be known, because they are signed.
 
-Pure; passwords are hashed before they enter the log (`services/auth.py`). Left out: tokens in JWT's form.
+Passwords are hashed before they enter the log (`services/auth.py`).
 Upstream: `server/auth`, `server/etcdserver/apply/apply_auth.go`.
 """

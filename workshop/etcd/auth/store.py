@@ -10,7 +10,7 @@ from typing import NamedTuple
 from workshop.etcd import encode, errors
 from workshop.etcd.auth import permissions
 from workshop.etcd.auth.permissions import Need, Ranges
-from workshop.etcd.auth.tokens import Tokens
+from workshop.etcd.auth.tokens import TokenProvider, Tokens
 from workshop.etcd.mvcc.operations import Message
 from workshop.wire import etcd_pb2 as pb
 
@@ -56,7 +56,7 @@ class AuthStore:
         self.revision = 1
         self.users: dict[str, Message] = {}
         self.roles: dict[str, Message] = {}
-        self.tokens = Tokens()
+        self.tokens: TokenProvider = Tokens()
         self._ranges: dict[str, dict[int, Ranges]] = {}  # user -> kind -> what its roles add up to
         self._commands: dict[int, Callable[[Message, int, float], bytes]] = {
             ENABLE: self._enable,
@@ -170,8 +170,7 @@ class AuthStore:
         user = self.users.get(message.name)
         if user is None or user.options.no_password:
             raise errors.AuthFailed
-        token = f"{message.simple_token}.{index}"
-        self.tokens.assign(token, message.name, now)
+        token = self.tokens.assign(message.simple_token, index, message.name, self.revision, now)
         return encode.data(2, token.encode())
 
     def _user_add(self, message: Message, index: int, now: float) -> bytes:

@@ -69,10 +69,10 @@ class Member:
             return ANYONE
         token = call.metadata.get("token") or call.metadata.get("authorization")
         if token:
-            name = auth.tokens.user(token, self.clock.monotonic())
-            if name is None:
+            found = auth.tokens.find(token, auth.revision, self.clock.monotonic())
+            if found is None:
                 raise errors.InvalidAuthToken
-            return Identity(name, auth.revision)
+            return Identity(*found)
         return Identity(call.common_name, auth.revision) if self.client_cert_auth and call.common_name else ANYONE
 
     async def write(self, kind: int, request: Message, call: Call, data: bytes | None = None) -> bytes:
