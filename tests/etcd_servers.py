@@ -61,7 +61,7 @@ class EtcdProcess:
     async def appears(self, path: Path, patience: float = 60.0) -> bytes:
         """What is in a file that the process writes, once it is there."""
         async with asyncio.timeout(patience):
-            while not (path.exists() and path.read_bytes().endswith(b"-\n")):
+            while not (path.exists() and path.read_bytes().endswith(b"-\n")):  # noqa: ASYNC110  another process writes
                 await asyncio.sleep(0.02)
         return path.read_bytes()
 
