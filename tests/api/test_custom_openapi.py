@@ -48,4 +48,9 @@ def test_version_2_leaves_out_what_it_cannot_say():
     document = openapi.swagger(definition.resources_of(crd()), "v1.36.2")
     own = {name: each for name, each in document["definitions"].items() if name.startswith("com.")}
     assert own == RECORDED["v2"]
-    assert "definitions" not in openapi.swagger([], "v1.36.2")
+
+
+def test_the_paths_of_a_custom_kind_are_named_as_upstream_names_them():
+    paths = openapi.swagger(definition.resources_of(crd()), "v1.36.2")["paths"]
+    names = {op["operationId"] for path in paths.values() for key, op in path.items() if key != "parameters"}
+    assert {"listOaExampleComV1NamespacedOaget", "patchOaExampleComV1NamespacedOaget"} <= names

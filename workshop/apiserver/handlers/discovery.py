@@ -7,12 +7,15 @@ kube-openapi/pkg/handler3.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from workshop.api import errors, openapi
 from workshop.api.meta import Obj
+from workshop.api.openapi import wire
 from workshop.api.resources import Registry, Resource, group_versions
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import media_types
@@ -199,31 +202,40 @@ class Discovery:
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2]) if len(parts) == 3 else ("", "")
         if version not in self._versions.get(group, ()):
             raise errors.no_such_path()
-        key = f"openapi/{path}"
-        if key not in self._documents:
-            self._documents[key] = encode(openapi.document(group, version, self._of(group, version)))
-        answer = json_response(self._documents[key])
+        members = self._of(group, version)
+        answer = self._document(request, path, "v3", lambda: openapi.document(group, version, members))
         if "hash" in request.query:
-            answer.headers += [("Cache-Control", "public, immutable"), ("Vary", "Accept-Encoding")]
+            answer.headers += [("Cache-Control", "public, immutable")]
         return answer
 
     def _openapi_v2(self, request: Request) -> Response:
-        """As JSON, or as the message `openapi.v2.Document` (swagger = 1, info = 2, paths = 8), which tells no kinds."""
-        if any(kind == _V2_PROTOBUF for kind, _ in media_types(request.header("accept"))):
-            info = _field(1, b"Kubernetes") + _field(2, VERSION.encode())
-            body = _field(1, b"2.0") + _field(2, info) + _field(8, b"")
-            return Response(200, body, _V2_PROTOBUF.replace("@", "."))  # Go's mime package refuses an @
-        if "openapi/v2" not in self._documents:
-            self._documents["openapi/v2"] = encode(openapi.swagger(self._served, VERSION))
-        return json_response(self._documents["openapi/v2"])
+        return self._document(request, "", "v2", lambda: openapi.swagger(self._served, VERSION))
 
-
-_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-
-
-def _field(number: int, data: bytes) -> bytes:
-    """A length-delimited field of a protobuf message; `data` is shorter than 128 bytes."""
-    return bytes([number << 3 | 2, len(data)]) + data
+    def _document(self, request: Request, path: str, version: str, make: Callable[[], Obj]) -> Response:
+        """As JSON or as a protobuf message, whichever the client names first; 406 for anything else."""
+        protobuf = f"application/com.github.proto-openapi.spec.{version}.v1.0+protobuf"
+        offered = {
+            "application/json": "application/json",
+            protobuf: protobuf,
+            protobuf.replace(".v1.0", "@v1.0"): protobuf,
+        }
+        accept = request.header("accept") or "*/*"
+        kinds = (each for kind, _ in media_types(accept) for each in offered if fnmatchcase(each, kind))
+        if (kind := next(kinds, None)) is None:
+            return Response(406, headers=[("Vary", "Accept")])
+        key = f"openapi/{version}/{path}"
+        if key not in self._documents:
+            self._documents[key] = encode(make())
+        body, etag = self._documents[key], hashlib.sha512(self._documents[key]).hexdigest().upper()
+        headers = [("ETag", f'"{etag}"'), ("Vary", "Accept")]
+        if request.header("if-none-match").strip('"') == etag:
+            return Response(304, headers=headers)
+        if offered[kind] == protobuf:
+            key += "/protobuf"
+            if key not in self._documents:
+                self._documents[key] = wire.encode(msgspec.json.decode(body), getattr(wire, version.upper()))
+            body = self._documents[key]
+        return Response(200, body, offered[kind], headers)
 
 
 def _aggregated(r: Resource) -> Obj:
