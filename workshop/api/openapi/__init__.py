@@ -4,8 +4,8 @@
 - `swagger(resources, version)` is version 2, one document of all that is served here
 - `wire.encode` makes protobuf messages of both, which client-go asks for
 
-Read in this order: `schemas.py` (a kind as a schema), `paths.py` (a resource as operations), `version2.py` (what version
-2 says otherwise), `wire.py`.
+Read in this order: `schemas.py` (a kind as a schema), `paths.py` (a resource as operations), `version2.py` (what
+that version says otherwise), `wire.py`.
 
 What clients take from them: kubectl sees that PATCH knows `fieldValidation` (so it leaves checking to the server),
 `kubectl explain` reads schemas and descriptions, apply and diff read list types and merge keys.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from workshop.api import schema
@@ -80,8 +80,10 @@ def swagger(resources: Iterable[Resource], version: str) -> dict[str, Any]:
     return swagger_of(version, found, definitions, own, _SECURITY)
 
 
-def _paths(group: str, version: str, members: Iterable[Resource]) -> dict[str, Any]:
-    made = paths.of_group(group, version)
+def _paths(group: str, version: str, members: Sequence[Resource]) -> dict[str, Any]:
+    """A group of custom kinds does not tell the path that lists them."""
+    custom_only = bool(members) and all(each.definition is not None for each in members)
+    made = {} if custom_only else paths.of_group(group, version)
     for each in members:
         made |= paths.of(each)
     return dict(sorted(made.items()))
