@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from workshop.api.meta import Obj
 from workshop.api.resources import Registry
 from workshop.clock import Clock
 
@@ -21,6 +20,7 @@ from .aggregator.strategy import APIServices
 from .audit.link import Audit, Sink
 from .audit.policy import Policy
 from .cacher import Cacher
+from .components import ComponentStatuses
 from .dispatch import Dispatch
 from .extensions.controller import DefinitionController
 from .extensions.presenting import Presenter
@@ -120,7 +120,7 @@ class ApiServer:
             writer=writer,
             definitions=self.definitions,
             aggregator=self.aggregator,
-            components=self._components,
+            components=ComponentStatuses(options.advertise_address, self._etcd_answers).list,
             clock=clock,
         )
         recorder = Audit(*audit, clock, chain.attributes_of) if audit else None
@@ -196,13 +196,6 @@ class ApiServer:
         if status.consistent_progress:
             return ""
         return f"note: etcd {status.version} tells no trustworthy progress, consistent lists read etcd directly"
-
-    async def _components(self) -> list[Obj]:
-        problem = await self._etcd_answers()
-        condition = {"type": "Healthy", "status": "False" if problem else "True", "message": problem or "ok"}
-        return [
-            {"kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": "etcd-0"}, "conditions": [condition]}
-        ]
 
     async def start(self) -> None:
         """Bring the store to what a cluster holds; cache and indexes have seen it then.

@@ -66,7 +66,7 @@ def apply(
     changed = merged != base
     if me in after:
         previous = managed.get(me)
-        time = rfc3339(now) if changed or previous is None else previous.time
+        time = rfc3339(now) if changed else previous.time if previous else ""
         after[me] = Entry(after[me].fields, version, time)
     return mf.with_entries(merged, mf.encode(after))
 

@@ -41,8 +41,13 @@ def scale_of(kind: CustomKind, obj: Obj) -> Obj:
 
 def scaled(kind: CustomKind, obj: Obj, replicas: int) -> Obj:
     """The object with another number of replicas."""
+    return _with(obj, list(path_of(kind)), replicas)
+
+
+def path_of(kind: CustomKind) -> tuple[str, ...]:
+    """Where the replicas stand."""
     assert kind.scale is not None
-    return _with(obj, kind.scale["specReplicasPath"].removeprefix(".").split("."), replicas)
+    return tuple(kind.scale["specReplicasPath"].removeprefix(".").split("."))
 
 
 def _with(obj: Obj, path: list[str], value: int) -> Obj:

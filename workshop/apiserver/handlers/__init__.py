@@ -4,7 +4,7 @@
 - `watch.py`         streams of changes
 - `forms.py`         how objects are shown: whole, as a Table, as metadata only
 - `patches.py`       the four kinds of PATCH
-- `subresources.py`  status, scale, binding, eviction, token, approval, finalize, ephemeralcontainers, resize
+- `subresources.py`  status, binding, eviction, token, approval, finalize, ephemeralcontainers, resize; `scale.py`
 - `node_proxy.py`    log, exec, attach, portforward, proxy: passed on to a kubelet or a pod
 - `discovery.py`     which groups, versions and resources there are; OpenAPI
 - `health.py`        /healthz, /livez, /readyz, /version, /metrics

@@ -1,7 +1,7 @@
 """Subresources: a second door to an object, with rights of its own.
 
     status                 the same object, but only its status changes
-    scale                  the number of replicas of any workload, in one form (autoscaling/v1 Scale)
+    scale                  the number of replicas of any workload, in one form (autoscaling/v1 Scale): scale.py
     binding                the scheduler's word: this pod goes to that node
     eviction               a deletion that a PodDisruptionBudget may refuse (429)
     approval, finalize, ephemeralcontainers, resize    a part of the object each
@@ -12,30 +12,24 @@ Upstream: pkg/registry/core/pod/storage/{storage,eviction}.go, pkg/registry/apps
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
-from workshop.api import conditions, errors, labels, schema
+from workshop.api import conditions, errors, labels
 from workshop.api.meta import Obj, copy
-from workshop.api.patch import merge
-from workshop.api.patch import request as patch_request
-from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.cacher import Cacher
-from workshop.apiserver.extensions import scale as custom_scale
 from workshop.apiserver.interfaces import AdmissionRequest
 from workshop.apiserver.registry.options import DeleteOptions, WriteOptions, write_options
 from workshop.apiserver.registry.reader import Selection, served_obj
 from workshop.apiserver.server.http import Request, Response, json_response
-from workshop.apiserver.server.negotiate import accepted
 from workshop.clock import rfc3339
 
-from . import forms, patches
 from .resources import Resources, read_body
+from .scale import Scales
 
 WHOLE_OBJECT = ("status", "approval", "finalize", "ephemeralcontainers", "resize")
 BUDGETS = resource("poddisruptionbudgets.policy")
 PODS = resource("pods")
+MAX_DISRUPTED = 2000
 
 
 class Subresources:
@@ -43,6 +37,7 @@ class Subresources:
 
     def __init__(self, resources: Resources, cacher: Cacher) -> None:
         self._resources, self._cacher = resources, cacher
+        self._scales = Scales(resources)
 
     async def handle(self, request: Request, res: Resource) -> Response:
         name, verb = request.info.subresource, request.info.verb
@@ -61,64 +56,12 @@ class Subresources:
                     return await self._resources.patch(request, res, name)
         match name:
             case "scale":
-                return await self._scale(request, res)
+                return await self._scales.handle(request, res)
             case "binding":
                 return await self.bind(request, res)
             case "eviction":
                 return await self._evict(request, res)
         raise errors.method_not_supported(res, verb)
-
-    # --- scale
-
-    async def _scale(self, request: Request, res: Resource) -> Response:
-        info, form = request.info, accepted(request.header("accept"))
-        kind = res.definition
-        shown = scale_of if kind is None else partial(custom_scale.scale_of, kind)
-        if info.verb == "get":
-            stored = await self._resources.reader.get(res, info.namespace, info.name, request.option("resourceVersion"))
-            if kind is not None:
-                custom_scale.check(kind, stored.obj)
-            return forms.one(request, res, shown(served_obj(res, stored)), form, self._resources.clock.now())
-        options = write_options(request)
-        body, header = await request.body(), request.header("content-type")
-        if info.verb == "update":
-            given, warnings = read_body(body, header, "autoscaling/v1", "Scale", options.field_validation)
-            request.warnings.extend(warnings)
-            name = given.get("metadata", {}).get("name")
-            if not name:
-                raise errors.bad_request(errors.unnamed(info.name))
-            if name != info.name:
-                raise errors.bad_request(
-                    f"the name of the object ({name}) does not match the name on the URL ({info.name})"
-                )
-
-            def scaled(current: Obj) -> Obj:
-                return given
-        else:
-            patch = patch_request.read(header, body, custom=res.custom, field_validation=options.field_validation)
-
-            def scaled(current: Obj) -> Obj:
-                return _patched_scale(patch, current, options)
-
-        async def change(old: Obj | None) -> Obj:
-            if old is None:
-                raise errors.not_found(res, info.name)
-            new = scaled(shown(old))
-            replicas = new.get("spec", {}).get("replicas", 0)
-            if replicas < 0:
-                text = f"Invalid value: {replicas}: must be greater than or equal to 0"
-                raise errors.invalid(
-                    "Scale.autoscaling", info.name, [errors.cause("FieldValueInvalid", text, "spec.replicas")]
-                )
-            version = new.get("metadata", {}).get("resourceVersion")
-            if version and version != old["metadata"]["resourceVersion"]:
-                raise errors.conflict(res, info.name)
-            if kind is not None:
-                return custom_scale.scaled(kind, old, replicas)
-            return {**old, "spec": {**old["spec"], "replicas": replicas}}
-
-        written = await self._resources.writer.update(res, info.namespace, info.name, change, options, "scale")
-        return forms.one(request, res, shown(written.obj), form, self._resources.clock.now())
 
     # --- binding
 
@@ -227,30 +170,6 @@ class Subresources:
         )
 
 
-def scale_of(obj: Obj) -> Obj:
-    """A workload as a Scale. A ReplicationController's selector is a plain map, the others' is a LabelSelector."""
-    metadata, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
-    selector: Any = spec.get("selector")
-    if obj["kind"] == "ReplicationController":
-        selector = {"matchLabels": selector or {}}
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {field: metadata[field] for field in kept if field in metadata},
-        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
-        "status": {"replicas": status.get("replicas", 0), "selector": str(labels.from_selector(selector))},
-    }
-
-
-def _patched_scale(patch: Patch, current: Obj, options: WriteOptions) -> Obj:
-    if patch.kind == "apply":  # of a Scale only the replicas can be meant
-        new = merge.apply(current, patch.body)
-    else:
-        new = patch_request.change(patch, current, schema.for_kind("autoscaling/v1", "Scale"))
-    return patches.read(patch, new, "autoscaling/v1", "Scale", options)
-
-
 def bound(pod: Obj, binding: Obj, now: float) -> Obj:
     """The pod on its node. Raises ApiError 409 if it is on one already, is going away, or is held by a gate."""
     metadata, spec, node = pod["metadata"], pod["spec"], binding["target"]["name"]
@@ -288,22 +207,37 @@ def _has_enough(budget: Obj) -> bool:
 
 
 def one_less(budget: Obj, pod: str, now: float) -> Obj:
-    """The budget after one disruption. Raises ApiError 429 in upstream's words."""
+    """The budget after one disruption. Raises ApiError 403 and 429 in upstream's words (`checkAndDecrement`)."""
     metadata, status = budget["metadata"], budget.get("status", {})
     name, allowed = metadata["name"], status.get("disruptionsAllowed", 0)
+    refused = "Cannot evict pod as it would violate the pod's disruption budget."
     if status.get("observedGeneration", 0) < metadata.get("generation", 0):
-        raise errors.too_many_requests(
-            "Cannot evict pod as it would violate the pod's disruption budget.", 10,
-            [errors.cause("DisruptionBudget", f"The disruption budget {name} is still being processed by the server.")],
-        )  # fmt: skip
-    if allowed <= 0:
-        text = (
-            f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has "
-            f"{status.get('currentHealthy', 0)} currently"
-        )
-        raise errors.too_many_requests(
-            "Cannot evict pod as it would violate the pod's disruption budget.", 0,
-            [errors.cause("DisruptionBudget", text)],
-        )  # fmt: skip
-    disrupted = {**(status.get("disruptedPods") or {}), pod: rfc3339(now)}
-    return {**budget, "status": {**status, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}}
+        told = f"The disruption budget {name} is still being processed by the server."
+        raise errors.too_many_requests(refused, 10, [errors.cause("DisruptionBudget", told)])
+    if allowed < 0:
+        raise errors.forbidden("poddisruptionbudget.policy", name, "pdb disruptions allowed is negative")
+    if len(status.get("disruptedPods") or {}) > MAX_DISRUPTED:
+        why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        raise errors.forbidden("poddisruptionbudget.policy", name, why)
+    if allowed == 0:
+        raise errors.too_many_requests(refused, 0, [errors.cause("DisruptionBudget", _why_not(name, status))])
+    left = {**status, "disruptionsAllowed": allowed - 1}
+    if allowed == 1:
+        none = {"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": ""}
+        none["observedGeneration"] = status.get("observedGeneration", 0)
+        left["conditions"] = conditions.set(status.get("conditions") or [], none, now)
+    left["disruptedPods"] = {**(status.get("disruptedPods") or {}), pod: rfc3339(now)}
+    return {**budget, "status": left}
+
+
+def _why_not(name: str, status: Obj) -> str:
+    needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    condition = conditions.get({"status": status}, "DisruptionAllowed") or {}
+    said = condition.get("message") if condition.get("status") == "False" else ""
+    if said and condition.get("reason") == "SyncFailed":
+        return f"The disruption budget {name} does not allow evicting pods currently because it failed sync: {said}"
+    if has <= needs:
+        return f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+    if said:
+        return f"The disruption budget {name} does not allow evicting pods currently ({condition['reason']}): {said}"
+    return f"The disruption budget {name} does not allow evicting pods currently"
