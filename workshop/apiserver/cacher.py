@@ -43,8 +43,9 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 2_000
 """Events kept a shelf, so that a client may resume a watch after a broken connection."""
-WATCHER_BACKLOG = 10_000
-"""Events that a slow watcher may fall behind before it is cut off; it resumes from its last version or gets 410."""
+WATCHER_BACKLOG, WATCHER_BYTES = 10_000, 16 << 20
+"""Events, and bytes, that a slow watcher may fall behind before it is cut off; it resumes from its last version or gets
+410."""
 CONSISTENT_READ_TIMEOUT = 3.0
 BARRIER = "workshop/barrier"
 ASK_AGAIN = 0.1
@@ -129,37 +130,68 @@ def event_line(type: str, raw: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type.encode(), raw)
 
 
-class Watcher:
-    """A queue of changes of one shelf. `cut` tells a reader that fell too far behind, or whose cache was rebuilt."""
+Sees = Callable[[Change], bool]
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+
+class Watcher:
+    """A queue of changes of one shelf. `cut` tells a reader that fell too far behind, or whose cache was rebuilt.
+
+    It hears of the keys that begin with `scope` (or of one key, where `alone`), and of changes that it `sees`.
+    """
+
+    def __init__(self, shelf: Shelf, scope: str = "", alone: bool = False, sees: Sees | None = None) -> None:
+        self._shelf, self.scope, self.alone, self.sees = shelf, scope, alone, sees
         self._changes: deque[Change] = deque()
-        self._wake = asyncio.Event()
+        self._bytes = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.cut = False
+        self.on_overflow: Callable[[], None] | None = None
+        """Called when the reader has fallen too far behind: it may be stuck in a write and not come back for more."""
 
     def push(self, change: Change) -> None:
-        if len(self._changes) >= WATCHER_BACKLOG:
+        self._bytes += len(change.new.raw)
+        if len(self._changes) >= WATCHER_BACKLOG or self._bytes > WATCHER_BYTES:
             self.close()
+            if self.on_overflow is not None:
+                self.on_overflow()
         else:
             self._changes.append(change)
-        self._wake.set()
+        self._rouse()
 
     def close(self) -> None:
         self.cut = True
         self._changes.clear()
-        self._shelf.watchers.discard(self)
-        self._wake.set()
+        self._shelf.leave(self)
+        self._rouse()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     async def next(self, timeout: float | None) -> list[Change]:
-        """All changes that have come, at least one; [] after `timeout` seconds or when the watcher was cut off."""
+        """All changes that have come, at least one; [] after `timeout` seconds at most, or when it was cut off.
+
+        A timer is set once and runs on over the calls that follow: each change would have to set one and take it back.
+        """
         if not self._changes and not self.cut:
-            self._wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._wake.wait()
+            loop = asyncio.get_running_loop()
+            if timeout is not None:
+                due = loop.time() + timeout
+                if self._timer is None or self._timer.cancelled() or not loop.time() < self._timer.when() <= due + 0.01:
+                    if self._timer is not None:
+                        self._timer.cancel()
+                    self._timer = loop.call_at(due, self._rouse)
+            self._wake = loop.create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
         changes = list(self._changes)
         self._changes.clear()
+        self._bytes = 0
         return changes
 
 
@@ -172,6 +204,20 @@ class Shelf:
         self.window: deque[Change] = deque(maxlen=WINDOW)
         self.oldest = 0  # a watch may begin at this revision or later
         self.watchers: set[Watcher] = set()
+        self._alone: dict[str, set[Watcher]] = {}  # those of one key
+
+    def enter(self, watcher: Watcher) -> None:
+        (self._alone.setdefault(watcher.scope, set()) if watcher.alone else self.watchers).add(watcher)
+
+    def leave(self, watcher: Watcher) -> None:
+        self.watchers.discard(watcher)
+        if watcher.alone and (others := self._alone.get(watcher.scope)) is not None:
+            others.discard(watcher)
+            if not others:
+                del self._alone[watcher.scope]
+
+    def everybody(self) -> list[Watcher]:
+        return [*self.watchers, *(watcher for alone in self._alone.values() for watcher in alone)]
 
     def put(self, change: Change) -> None:
         if change.type == "DELETED":
@@ -181,8 +227,10 @@ class Shelf:
         if len(self.window) == WINDOW:
             self.oldest = self.window[0].revision
         self.window.append(change)
-        for watcher in list(self.watchers):
-            watcher.push(change)
+        key = change.new.key
+        for watcher in (*self.watchers, *self._alone.get(key, ())):
+            if key.startswith(watcher.scope) and (watcher.sees is None or watcher.sees(change)):
+                watcher.push(change)
 
     def under(self, prefix: str, after: str = "") -> Iterator[Stored]:
         """The objects whose key begins with `prefix`, those that come after the key `after`."""
@@ -230,7 +278,7 @@ class Cacher:
     def drop(self, prefix: str) -> None:
         """Let go of the last changes of a kind that is served no more. One of that name later begins anew."""
         shelf = self._shelves.get(prefix)
-        if shelf is not None and not shelf.items and not shelf.watchers:
+        if shelf is not None and not shelf.items and not shelf.everybody():
             del self._shelves[prefix]
 
     async def run(self) -> None:
@@ -259,7 +307,7 @@ class Cacher:
 
     def _cut_watchers(self) -> None:
         for shelf in self._shelves.values():
-            for watcher in list(shelf.watchers):
+            for watcher in shelf.everybody():
                 watcher.close()
 
     async def _fill(self) -> int:
@@ -379,22 +427,27 @@ class Cacher:
                 if faster.current is not None:  # somebody wrote it since we looked: that does as well
                     return faster.current.mod_revision
 
-    def watch(self, prefix: str, revision: int) -> tuple[list[Change], Watcher]:
-        """The changes after `revision` that are known, and a watcher for those to come. Raises ApiError 410."""
+    def watch(
+        self, prefix: str, revision: int, scope: str = "", alone: bool = False, sees: Sees | None = None
+    ) -> tuple[list[Change], Watcher]:
+        """The changes of the shelf after `revision` that are known, and a watcher for those to come, of which it hears
+        what is in its scope. Raises ApiError 410."""
         shelf = self.shelf(prefix)
         past = shelf.since(revision)
-        watcher = Watcher(shelf)
-        shelf.watchers.add(watcher)
+        watcher = Watcher(shelf, scope, alone, sees)
+        shelf.enter(watcher)
         return past, watcher
 
-    async def watch_from(self, prefix: str, revision: int) -> tuple[list[Change], Watcher]:
+    async def watch_from(
+        self, prefix: str, revision: int, scope: str = "", alone: bool = False, sees: Sees | None = None
+    ) -> tuple[list[Change], Watcher]:
         """`watch`, also from before the window: what the cache has forgotten etcd still knows, until it is compacted.
 
         So a client's resourceVersion outlives this server. Raises ApiError 410.
         """
         if revision >= self.shelf(prefix).oldest:
-            return self.watch(prefix, revision)
-        now, watcher = self.watch(prefix, self.revision)
+            return self.watch(prefix, revision, scope, alone, sees)
+        now, watcher = self.watch(prefix, self.revision, scope, alone, sees)
         try:
             return await self._history(prefix, revision, self.revision) + now, watcher
         except Compacted:

@@ -31,7 +31,7 @@ from workshop.clock import Clock
 
 from .handlers.metrics import Metrics, is_long
 from .server.app import Handler
-from .server.http import Request, Response, followed
+from .server.http import Request, Response
 
 Link = Callable[[Handler], Handler]
 
@@ -60,7 +60,7 @@ def counted(metrics: Metrics, clock: Clock) -> Link:
                 metrics.end(info, code, clock.monotonic() - begun)
                 if is_long(info):
                     if response is not None and response.stream is not None:
-                        response.stream = followed(response.stream, lambda: metrics.over(info))
+                        response.when_over.append(lambda: metrics.over(info))
                     else:
                         metrics.over(info)
 

@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._writes.set()
         for exchange in (self._reading, self._answering, *self._waiting):
             if exchange is not None:
-                exchange.wake()
+                exchange.lost()
         self._waiting.clear()
         self._parser = None
 
@@ -175,6 +175,7 @@ class Connection(asyncio.Protocol):
             "state": {},
         }
         exchange = Exchange(self, scope, version != "1.0" and parser.should_keep_alive())
+        scope["extensions"]["connection"] = exchange
         self._reading = exchange
         if self._answering is None:
             self._begin(exchange)
@@ -229,12 +230,13 @@ class Connection(asyncio.Protocol):
 
 
 class Exchange:
-    """A request and its answer: ASGI's `receive` and `send`."""
+    """A request and its answer: ASGI's `receive` and `send`. It stands in the scope as the extension `connection`."""
 
     def __init__(self, connection: Connection, scope: Scope, keep_alive: bool) -> None:
         self._connection, self._scope, self.keep_alive = connection, scope, keep_alive
         self._body = bytearray()
         self._news: asyncio.Future[None] | None = None
+        self._gone: Callable[[], None] | None = None
         self._head = b""
         self._told = self._started = self._chunked = False
         self._left = 0  # bytes of the body that the head has promised
@@ -270,6 +272,23 @@ class Exchange:
         if len(self._body) > PIECE:
             self._connection.read(False)
         self.wake()
+
+    def lost(self) -> None:
+        self.wake()
+        if self._gone is not None:
+            self._gone()
+
+    def when_gone(self, call: Callable[[], None] | None) -> None:
+        """Call this when the client goes away while its answer is being sent: cheaper than a task that receives."""
+        self._gone = call
+        if self._connection.gone and call is not None:
+            call()
+        elif call is not None:
+            self._connection.read(True)  # or nothing would tell
+
+    def abort(self) -> None:
+        """Cut the connection off, whatever is still on its way."""
+        self._connection.transport.abort()
 
     def wake(self) -> None:
         if self._news is not None and not self._news.done():

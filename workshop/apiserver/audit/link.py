@@ -16,7 +16,7 @@ from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
 from workshop.apiserver.interfaces import Attributes
 from workshop.apiserver.server.app import Handler
-from workshop.apiserver.server.http import Request, Response, Served, followed
+from workshop.apiserver.server.http import Request, Response, Served
 from workshop.clock import Clock
 
 from .event import Record
@@ -64,7 +64,7 @@ class Audit:
             if long:
                 self._write(request, record, "ResponseStarted")
             if response.stream is not None:
-                response.stream = followed(response.stream, lambda: self._write(request, record, "ResponseComplete"))
+                response.when_over.append(lambda: self._write(request, record, "ResponseComplete"))
             else:
                 self._write(request, record, "ResponseComplete")
             return response

@@ -87,7 +87,7 @@ class DefinitionController:
         if not is_true(crd, "Established"):
             return
         prefix = resource_of(crd, crd["spec"]["versions"][0]).storage_key()
-        for watcher in list(self._cacher.shelf(prefix).watchers):
+        for watcher in self._cacher.shelf(prefix).everybody():
             watcher.close()
         if for_good:
             self._cacher.drop(prefix)

@@ -8,7 +8,7 @@ Upstream: apiserver/pkg/endpoints/handlers/watch.go, apiserver/pkg/storage/cache
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from random import Random
 
 import msgspec
@@ -20,10 +20,11 @@ from workshop.apiserver.cacher import Cacher, Change, Stored, event_line
 from workshop.apiserver.extensions.presenting import Presenter
 from workshop.apiserver.registry.convert import same_store
 from workshop.apiserver.registry.options import list_options
-from workshop.apiserver.registry.reader import Selection, served, served_obj, version_number
+from workshop.apiserver.registry.reader import Selection, candidates_of, served, served_obj, version_number
 from workshop.apiserver.server.http import Request, Response
 from workshop.apiserver.server.negotiate import Accepted
 from workshop.clock import Clock
+from workshop.serving.http1 import PIECE
 
 from . import forms
 
@@ -78,24 +79,26 @@ class Watches:
         timeout: float,
     ) -> AsyncIterator[bytes]:
         encoder = _Encoder(request, selection, form, self._clock)
-        prefix = selection.resource.storage_key()
+        prefix, key = selection.resource.storage_key(), selection.only_key
+        scope = (key or selection.prefix, key is not None, encoder.sees)
         try:
             if list_first:  # from here on to `existing` nothing may be awaited: a list and what comes after it
                 start = self._cacher.revision
-                past, watcher = self._cacher.watch(prefix, start)
+                past, watcher = self._cacher.watch(prefix, start, *scope)
             else:
-                past, watcher = await self._cacher.watch_from(prefix, start)
+                past, watcher = await self._cacher.watch_from(prefix, start, *scope)
                 encoder.after = start
         except errors.ApiError as error:
             yield event_line("ERROR", encode(error.status))
             return
+        if request.connection is not None:
+            watcher.on_overflow = request.connection.abort
         try:
             if list_first:
-                shelf = self._cacher.shelf(prefix)
-                items = await self._presenter.served(selection.resource, list(shelf.under(selection.prefix)))
-                existing = [s for s in items if selection.matches(s)]
-                for stored in existing:
-                    yield encoder.line("ADDED", stored)
+                existing = candidates_of(self._cacher.shelf(prefix), selection)
+                for some in encoder.all_of(await self._presenter.served(selection.resource, existing)):
+                    yield some
+                del existing  # a watch may last for hours
                 if mark_end:
                     yield encoder.bookmark(start, {INITIAL_EVENTS_END: "true"})
             if past:
@@ -103,6 +106,7 @@ class Watches:
                 lines = [line for change in past if (line := encoder.change(change))]
                 if lines:
                     yield b"".join(lines)
+            del past
             end = self._clock.monotonic() + timeout
             mark = self._clock.monotonic() + BOOKMARK_EVERY
             while (left := end - self._clock.monotonic()) > 0:
@@ -120,6 +124,7 @@ class Watches:
                     lines += [encoder.bookmark(revision)] if bookmarks else []
                 if lines:
                     yield b"".join(lines)
+                del changes, lines
         finally:
             watcher.close()
 
@@ -168,6 +173,30 @@ class _Encoder:
         self._columns_told = False
         self.after = 0
         """Nothing up to this revision is told: a client may name one that this server has not come to."""
+
+    @property
+    def sees(self) -> Callable[[Change], bool] | None:
+        """Whether this client sees a change at all, asked before anybody wakes; None where all are seen, or where it
+        cannot be said yet: a custom resource is converted first."""
+        selection = self._selection
+        if selection.everything or selection.resource.definition is not None:
+            return None
+        return lambda change: (
+            selection.matches(change.new) or (change.old is not None and selection.matches(change.old))
+        )
+
+    def all_of(self, items: list[Stored]) -> Iterator[bytes]:
+        """The objects that are there, some lines at a time."""
+        lines: list[bytes] = []
+        size = 0
+        for stored in filter(self._selection.matches, items):
+            lines.append(self.line("ADDED", stored))
+            size += len(lines[-1])
+            if size >= PIECE:
+                yield b"".join(lines)
+                lines, size = [], 0
+        if lines:
+            yield b"".join(lines)
 
     def change(self, change: Change) -> bytes:
         """The line of a change, or b"" if this client does not see it."""

@@ -21,7 +21,7 @@ from typing import Protocol
 from workshop.api import errors, fields, json_syntax, labels
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Cacher, Stored, unreadable
+from workshop.apiserver.cacher import Cacher, Shelf, Stored, unreadable
 from workshop.apiserver.storage.encryption import MARK
 from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
 
@@ -53,6 +53,14 @@ class Selection:
         return self.resource.storage_key(self.namespace or None)
 
     @property
+    def only_key(self) -> str | None:
+        """The key of the one object that can match, where the selector names it."""
+        name = self.fields.exact("metadata.name")
+        if not name or (self.resource.namespaced and not self.namespace):
+            return None
+        return self.resource.storage_key(self.namespace or None, name)
+
+    @property
     def everything(self) -> bool:
         return self.labels.empty and self.fields.empty
 
@@ -65,6 +73,14 @@ class Selection:
     def _extractor(self) -> Callable[[Obj], dict[str, str]]:
         kind = self.resource.definition
         return extractor(stored_name(self.resource)) if kind is None else custom_extractor(kind)
+
+
+def candidates_of(shelf: Shelf, selection: Selection, after: str = "") -> Iterable[Stored]:
+    """Those objects of a shelf among which the selected ones are: one, if it is named."""
+    key = selection.only_key
+    if key is None:
+        return shelf.under(selection.prefix, after)
+    return [found] if (found := shelf.items.get(key)) is not None and key > after else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +184,7 @@ class Reader:
 
     async def _from_cache(self, selection: Selection, options: ListOptions, start: str | None) -> Page:
         shelf = self._cacher.shelf(selection.resource.storage_key())
-        candidates: Iterable[Stored] = shelf.under(selection.prefix, start or "")
+        candidates: Iterable[Stored] = candidates_of(shelf, selection, start or "")
         revision = self._cacher.revision
         if selection.resource.definition is not None:
             candidates = await self._presenter.served(selection.resource, candidates)

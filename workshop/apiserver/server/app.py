@@ -10,7 +10,7 @@ import contextlib
 import gzip
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from workshop import trace
@@ -54,7 +54,7 @@ class Application:
         if request.is_websocket:
             await _refuse(response, send)
         elif response.stream is not None:
-            await _stream(response, receive, send)
+            await _stream(request, response, receive, send)
         elif response.pieces is not None:
             await _in_pieces(request, response, response.pieces, send)
         else:
@@ -127,33 +127,55 @@ def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-async def _stream(response: Response, receive: Receive, send: Send) -> None:
+async def _stream(request: Request, response: Response, receive: Receive, send: Send) -> None:
     """Send chunks until the stream ends or the client goes away, whichever is first."""
-    assert response.stream is not None
     stream = response.stream
+    assert stream is not None
     await send({"type": "http.response.start", "status": response.status, "headers": _head(response)})
-
-    async def pump() -> None:
-        async for chunk in stream:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    tasks: list[asyncio.Task[None]] = [asyncio.create_task(pump()), asyncio.create_task(gone())]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        async with _while_there(request, receive):
+            async for chunk in stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         close: Any = getattr(stream, "aclose", None)
         if close is not None:
             await close()
+        for over in response.when_over:
+            over()
+
+
+@contextlib.asynccontextmanager
+async def _while_there(request: Request, receive: Receive) -> AsyncIterator[None]:
+    """The block ends, without an error, when the client goes away."""
+    task, gone = asyncio.current_task(), False
+    assert task is not None
+
+    def left() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    async def listen() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left()
+
+    connection = request.connection
+    listening = asyncio.create_task(listen()) if connection is None else None
+    if connection is not None:
+        connection.when_gone(left)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not gone or task.uncancel():
+            raise
+    finally:
+        if connection is not None:
+            connection.when_gone(None)
+        if listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
 
 async def _refuse(response: Response, send: Send) -> None:

@@ -18,6 +18,7 @@ from workshop.serving import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from workshop.apiserver.audit.event import Record
+    from workshop.serving.http1 import Exchange
 
     from .info import RequestInfo
 
@@ -98,6 +99,12 @@ class Request:
         found: bytes | None = self.scope.get("extensions", {}).get("tls", {}).get("client_cert")
         return found
 
+    @property
+    def connection(self) -> Exchange | None:
+        """What the client is connected by; None in the same process."""
+        found: Exchange | None = self.scope.get("extensions", {}).get("connection")
+        return found
+
     async def body(self, limit: int = MAX_BODY) -> bytes:
         """The whole body, unpacked. Raises ApiError 413 over `limit` bytes, 400 if it breaks off."""
         chunks: list[bytes] = []
@@ -143,24 +150,14 @@ class Response:
     stream: AsyncIterator[bytes] | None = None
     pieces: Iterator[bytes] | None = None
     length: int = 0
+    when_over: list[Callable[[], None]] = field(default_factory=list)
+    """What is called once a stream has ended, or its client has gone."""
 
     def whole(self) -> bytes:
         """The body, for who must see all of it."""
         if self.pieces is not None:
             self.body, self.pieces = b"".join(self.pieces), None
         return self.body
-
-
-async def followed(stream: AsyncIterator[bytes], over: Callable[[], None]) -> AsyncIterator[bytes]:
-    """The same chunks; `over` is called when there are no more, or the client has gone."""
-    try:
-        async for chunk in stream:
-            yield chunk
-    finally:
-        close: Any = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
-        over()
 
 
 class Served(Response):
