@@ -169,3 +169,11 @@ def test_small_commands(start: Start, arguments: tuple[str, ...], output: str) -
     process = start(*arguments)
     said, _ = process.communicate(timeout=60)
     assert said.endswith(output) and process.returncode == (0 if output else 1)
+
+
+def test_porter_says_what_it_is_told_by_tls(start: Start, image: str) -> None:
+    port = free_port()
+    connected(port, start("porter", WORKSHOP_IMAGE=image, **{f"SERVE_TLS_PORT_{port}": "hello"}))
+    with closing(secure(port, (f"{image}/localhost.crt", ""))) as connection:
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"hello"

@@ -15,6 +15,7 @@ class StandIn:
 
     `programs`: path in the image -> script of this package, or `-m MODULE` for a component of the workshop.
     `links`: path in the image -> a program of the host, where the host has it.
+    `certificate`: paths in the image of a certificate for localhost and its key, which are made when it is unpacked.
     """
 
     name: str
@@ -28,6 +29,7 @@ class StandIn:
     programs: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    certificate: tuple[str, str] | None = None
     size: int = field(default=1_000_000)
     aliases: tuple[str, ...] = ()
 
@@ -104,6 +106,7 @@ IMAGES: tuple[StandIn, ...] = (
         ("pause",),
         ports=(80, 8080, 8081, 9376, 5000),
         programs=(("/agnhost", "agnhost"), ("/agnhost-2", "agnhost"), *_AGNHOST, *_APPLETS),
+        certificate=("/localhost.crt", "/localhost.key"),
         size=50_000_000,
     ),
     *(

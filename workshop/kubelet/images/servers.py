@@ -10,9 +10,7 @@ import mimetypes
 import os
 import socketserver
 import ssl
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -84,10 +82,11 @@ def porter(given):
 
         return Says
 
-    if "CERT_FILE" in os.environ:
-        certificate = os.environ["CERT_FILE"], os.environ.get("KEY_FILE", "localhost.key")
-    elif any(name.startswith("SERVE_TLS_PORT_") for name in os.environ):
-        certificate = own_certificate()
+    image = os.environ.get("WORKSHOP_IMAGE", "")
+    certificate = [
+        os.environ.get("CERT_FILE", f"{image}/localhost.crt"),
+        os.environ.get("KEY_FILE", f"{image}/localhost.key"),
+    ]
     for name, value in os.environ.items():
         kind, _, port = name.rpartition("_")
         if kind in ("SERVE_PORT", "SERVE_TCP_PORT"):
@@ -105,19 +104,6 @@ def porter(given):
         threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
     ready()
     threading.Event().wait()
-
-
-def own_certificate():
-    """A certificate for localhost; upstream's image has one in it."""
-    folder = tempfile.mkdtemp()
-    paths = os.path.join(folder, "localhost.crt"), os.path.join(folder, "localhost.key")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/O=Acme Co", "-days", "3650"]
-    command += ["-addext", "subjectAltName=DNS:example.com,IP:127.0.0.1,IP:::1", "-out", paths[0], "-keyout", paths[1]]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as problem:
-        print(f"no certificate of its own: {problem}", flush=True)
-    return paths
 
 
 def datagram(value):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 from workshop.kubelet.images.catalogue import StandIn, digest
@@ -37,6 +39,28 @@ def launcher(script: str) -> str:
     )
 
 
+def self_signed() -> tuple[bytes, bytes]:
+    """A certificate for localhost that nobody need trust, and its key, in PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme Co")])
+    hosts = [x509.DNSName("example.com"), *(x509.IPAddress(ip_address(text)) for text in ("127.0.0.1", "::1"))]
+    begins, ends = datetime(1970, 1, 1, tzinfo=UTC), datetime(2084, 1, 29, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begins, ends)
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made.public_bytes(serialization.Encoding.PEM), key.private_bytes(*form)
+
+
 def unpack(standin: StandIn, store: str) -> str:
     """The image's root directory below `store`; made when it is not there, or is another version's. Raises OSError."""
     root = Path(store, f"{standin.name}-{digest(standin)[7:19]}")
@@ -61,6 +85,9 @@ def unpack(standin: StandIn, store: str) -> str:
             target = root / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(program)
+    if standin.certificate:
+        for path, pem in zip(standin.certificate, self_signed(), strict=True):
+            (root / path.lstrip("/")).write_bytes(pem)
     if standin.working_dir:
         (root / standin.working_dir.lstrip("/")).mkdir(parents=True, exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)
