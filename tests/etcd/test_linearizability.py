@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from math import inf
 from pathlib import Path
 from random import Random
 
+import grpc
 import pytest
 
+from tests.etcd.linearizability import links
 from tests.etcd.linearizability.checker import Operation, check, is_linearizable, step
+from tests.etcd.linearizability.members import Member, Members
 from tests.etcd.linearizability.recorder import Campaign, run
+from workshop.wire import etcd_pb2 as pb
 
 
 def op(client: int, kind: str, called: float, returned: float, **fields: object) -> Operation:
@@ -117,6 +123,34 @@ async def test_one_member_under_faults(faults: list[str], tmp_path: Path) -> Non
     answered = [op for op in history if op.returned != inf]
     assert len(answered) > 100 and {op.kind for op in answered} == {"get", "put", "delete", "cas"}
     assert check(history) == []
+
+
+@pytest.mark.skipif(not links.possible(), reason="no root, no network namespaces")
+async def test_a_member_in_a_namespace_is_cut_off_and_comes_back(tmp_path: Path) -> None:
+    async with Members.running("ours", 3, tmp_path, "namespaces") as members:
+
+        async def leader(member: Member) -> int:
+            async with grpc.aio.insecure_channel(member.client) as channel:
+                answer = await channel.unary_unary("/etcdserverpb.Maintenance/Status")(b"", timeout=30)
+                return int(pb.StatusResponse.FromString(answer).leader)
+
+        async def until(member: Member, led: bool) -> None:
+            async with asyncio.timeout(30):
+                while bool(await leader(member)) != led:  # noqa: ASYNC110  another process
+                    await asyncio.sleep(0.05)
+
+        alone, *others = members.all
+        for member in members.all:
+            await until(member, True)
+        for other in others:
+            members.links.cut(alone.name, other.name)
+            members.links.cut(other.name, alone.name)
+        await until(alone, False)
+        for other in others:
+            await until(other, True)
+        members.links.mend()
+        await until(alone, True)
+    assert not list(links.NAMES.glob(f"{links.PREFIX}{os.getpid()}*"))
 
 
 async def test_three_members_under_all_faults(tmp_path: Path) -> None:

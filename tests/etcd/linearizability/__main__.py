@@ -27,6 +27,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the first run; the next ones count on")
     parser.add_argument("--faults", default="kill,stop,partition", help="a list of these, with commas")
+    networks = ["auto", "namespaces", "proxies"]
+    parser.add_argument("--network", choices=networks, default="auto", help="namespaces where root allows")
     options = parser.parse_args()
     faults = [fault for fault in options.faults.split(",") if fault and (options.members > 1 or fault != "partition")]
     bad = 0
@@ -39,6 +41,7 @@ def main() -> int:
             faults=faults,
             seed=seed,
             kind=options.kind,
+            network=options.network,
         )
         with tempfile.TemporaryDirectory() as folder:
             history = asyncio.run(run(campaign, Path(folder)))

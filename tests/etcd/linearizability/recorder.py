@@ -28,7 +28,7 @@ NEVER_SENT = "failed to connect to all addresses"
 @dataclass
 class Campaign:
     """What is done, for so many seconds and, on a slow machine, until so many operations are answered: `faults` of
-    kill, stop, partition; `kind` ours or debian."""
+    kill, stop, partition; `kind` ours or debian; `network` namespaces, proxies, or auto."""
 
     members: int = 1
     clients: int = 5
@@ -38,6 +38,7 @@ class Campaign:
     faults: list[str] = field(default_factory=list)
     seed: int = 0
     kind: str = "ours"
+    network: str = "auto"
 
 
 class Client:
@@ -149,23 +150,23 @@ class Faults:
         for source in names:
             for target in names:
                 if (source in cut) != (target in cut) and not (one_way and target in cut):
-                    self._members.cut(source, target)
+                    self._members.links.cut(source, target)
         self.done.append(f"partition of {', '.join(sorted(cut))}{', one way' if one_way else ''}")
         await self._wait(0.5, 4.0)
-        self._members.mend()
+        self._members.links.mend()
 
 
 async def run(campaign: Campaign, folder: Path) -> list[Operation]:
     """The history of a campaign; its times are seconds of the same clock."""
     history: list[Operation] = []
-    async with Members.running(campaign.kind, campaign.members, folder) as members:
+    async with Members.running(campaign.kind, campaign.members, folder, campaign.network) as members:
         begun = time.monotonic()
 
         def goes_on() -> bool:
             return time.monotonic() < begun + campaign.seconds or len(history) < campaign.operations
 
         clients = [
-            Client(number, members.all[number % campaign.members].endpoint, campaign.keys, campaign.seed)
+            Client(number, members.all[number % campaign.members].client, campaign.keys, campaign.seed)
             for number in range(campaign.clients)
         ]
         faults = Faults(members, campaign.faults, Random(campaign.seed))
@@ -175,11 +176,11 @@ async def run(campaign: Campaign, folder: Path) -> list[Operation]:
         try:
             await asyncio.gather(*work)
         finally:
-            members.mend()
+            members.links.mend()
             for client in clients:
                 await client.channel.close()
         # What everybody sees in the end belongs to the history.
-        last = Client(len(clients), members.all[0].endpoint, campaign.keys, campaign.seed)
+        last = Client(len(clients), members.all[0].client, campaign.keys, campaign.seed)
         for key in range(campaign.keys):
             history.append(await members.patiently(lambda key=key: last._do("get", f"k{key}")))
         await last.channel.close()
