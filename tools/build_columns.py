@@ -23,7 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubeconfig", required=True)
     api = config.new_client_from_config(parser.parse_args().kubeconfig)
-    rows = {}
+    rows: dict[str, list[list[str | int]]] = {}
+    texts: list[str] = []
     for each in resources.all_resources():
         if "list" not in each.verbs:
             continue
@@ -35,11 +36,17 @@ def main() -> None:
             print(each.group_resource, error.status, file=sys.stderr)
             continue
         columns = json.loads(answer.data).get("columnDefinitions", [])
-        keys = ("name", "type", "format", "priority")
+        for column in columns:
+            if column["description"] not in texts:
+                texts.append(column["description"])
+            column["description"] = texts.index(column["description"])
+        keys = ("name", "type", "format", "description", "priority")
         rows[f"{each.group_resource}/{each.version}"] = [[column[key] for key in keys] for column in columns]
     lines = ",\n".join(f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in rows.items())
     source = "Facts of kubernetes v1.36.2 (pkg/printers/internalversion/printers.go), made by tools/build_columns.py"
-    OUT.write_text(f'{{"source":{json.dumps(source)},\n"columns":{{\n{lines}\n}}}}\n')
+    told = ",\n".join(map(json.dumps, texts))
+    head = f'"source":{json.dumps(source)},\n"descriptions":[\n{told}\n]'
+    OUT.write_text(f'{{{head},\n"columns":{{\n{lines}\n}}}}\n')
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from workshop.api import openapi
-from workshop.api.openapi import version2, wire
+from workshop.api.openapi import version2, wire, words
 from workshop.api.resources import all_resources, group_versions
 
 ALL = all_resources()
@@ -95,3 +95,10 @@ def test_messages_are_those_of_upstream() -> None:
         "type": "string", "default": "x", "enum": ["", "y"], "allOf": [{"$ref": "#/b"}],
     }}}}  # fmt: skip
     assert wire.encode(told, wire.V3).hex() == MESSAGE_V3
+
+
+def test_kinds_say_what_they_are_and_fields_keep_their_lines() -> None:
+    pod = words.of("io.k8s.api.core.v1.Pod", "core.v1", "Pod")
+    assert pod[""].startswith("Pod is a collection of containers") and pod["spec"].startswith("Specification of the")
+    pull = words.of("io.k8s.api.core.v1.Container", "core.v1", "Container")["imagePullPolicy"]
+    assert '\n\nPossible enum values:\n - `"Always"` means' in pull

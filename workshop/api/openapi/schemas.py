@@ -1,18 +1,14 @@
 """Kinds as schemas: from the tables of types for built-in ones, from their definitions for custom ones.
 
-Descriptions are not in the tables: they are read from the docstrings of the installed `kubernetes` package when a
-document is asked for. Upstream: k8s.io/kube-openapi/pkg/builder3.
+What kinds and fields mean is not in the tables of types: see `words.py`. Upstream: k8s.io/kube-openapi/pkg/builder3.
 """
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from workshop.api import schema
+from workshop.api.openapi import words
 from workshop.api.schema import Field, Schema, Type
 
 SPECIAL: dict[str, dict[str, Any]] = {
@@ -57,8 +53,10 @@ def collect(of: Schema, components: dict[str, dict[str, Any]]) -> None:
     name = full_name(of)
     if name in components:
         return
-    told = descriptions(of.package, of.name)
+    told = words.of(name, of.package, of.name)
     component: dict[str, Any] = {"type": "object", "properties": {}}
+    if text := told.get(""):
+        component = {"description": text, **component}
     components[name] = component
     for field in of.fields.values():
         about = _property(field, components)
@@ -93,7 +91,8 @@ def _property(field: Field, components: dict[str, dict[str, Any]]) -> dict[str, 
 def _of_type(kind: Type, components: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if kind.kind in NAMED:
         name, about = NAMED[kind.kind]
-        components.setdefault(name, dict(about))
+        told = words.of_struct(name)
+        components.setdefault(name, {"description": told, **about} if told else dict(about))
         return {"$ref": REFERENCE + name}
     if kind.kind in ("list", "map"):
         assert kind.element is not None
@@ -105,38 +104,3 @@ def _of_type(kind: Type, components: dict[str, dict[str, Any]]) -> dict[str, Any
         collect(below, components)
         return {"$ref": REFERENCE + full_name(below)}
     return dict(SPECIAL[kind.kind])
-
-
-DOCSTRING = re.compile(
-    r'def (\w+)\(self\):\n        """Gets the [^\n]*\n\n        (?!:)(.*?)  # noqa: E501\n', re.DOTALL
-)
-NAMES = re.compile(r"attribute_map = \{(.*?)\}", re.DOTALL)
-
-
-@cache
-def _models() -> Path | None:
-    found = find_spec("kubernetes")
-    locations = found.submodule_search_locations if found else None
-    return Path(next(iter(locations))) / "client" / "models" if locations else None
-
-
-def descriptions(package: str, struct: str) -> dict[str, str]:
-    """JSON name → description, from the source text of the official client; empty where it has no such model."""
-    folder = _models()
-    root, _, version = package.partition(".")
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", struct).lower()
-    for name in (f"{version}_{snake}", f"{root}_{version}_{snake}"):
-        path = folder / f"{name}.py" if folder else None
-        if path and path.exists():
-            return _docstrings(path.read_text())
-    return {}
-
-
-def _docstrings(source: str) -> dict[str, str]:
-    found = NAMES.search(source)
-    names = dict(re.findall(r"'(\w+)': '([^']+)'", found[1])) if found else {}
-    return {
-        names[name]: " ".join(text.replace('\\"', '"').split())
-        for name, text in DOCSTRING.findall(source)
-        if name in names
-    }

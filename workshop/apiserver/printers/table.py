@@ -12,14 +12,18 @@ from workshop.api.resources import Resource
 from workshop.apiserver.printers import custom
 from workshop.apiserver.printers.cells import PRINTERS
 
-DEFAULT_COLUMNS = [["Name", "string", "name", 0], ["Created At", "date", "", 0]]
-
 
 @cache
-def _columns() -> dict[str, list[list[Any]]]:
-    text = get_data("workshop.apiserver.printers", "columns.json") or b"{}"
-    found: dict[str, list[list[Any]]] = json.loads(text)["columns"]
-    return found
+def _columns() -> dict[str, list[tuple[Any, ...]]]:
+    """Resource and version → (name, type, format, description, priority); "" → those of a resource without its own."""
+    read = json.loads(get_data("workshop.apiserver.printers", "columns.json") or b"{}")
+    texts = read["descriptions"]
+    found = {
+        name: [(column, kind, format, texts[text], priority) for column, kind, format, text, priority in rows]
+        for name, rows in read["columns"].items()
+    }
+    named, aged = found["configmaps/v1"][0], found["configmaps/v1"][-1]
+    return found | {"": [named, ("Created At", "date", "", aged[3], 0)]}
 
 
 def _default_cells(obj: Obj, now: float) -> list[Any]:
@@ -36,10 +40,10 @@ def table(
     definitions = _columns().get(f"{resource.group_resource}/{resource.version}")
     cells = PRINTERS.get(resource.group_resource)
     if definitions is None or cells is None:
-        definitions, cells = DEFAULT_COLUMNS, _default_cells
+        definitions, cells = _columns()[""], _default_cells
     made = [
-        {"name": name, "type": kind, "format": format, "description": "", "priority": priority}
-        for name, kind, format, priority in definitions
+        {"name": name, "type": kind, "format": format, "description": text, "priority": priority}
+        for name, kind, format, text, priority in definitions
     ]
     rows = [
         {"cells": cells(obj, now), **_conditions(obj), **custom.shown_object(obj, include_object)} for obj in objects
