@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from tests.cluster.storm import storm
 from workshop.api.resources import resource
 from workshop.client.rest import Client
 from workshop.cluster.facade import Cluster
@@ -40,6 +41,8 @@ async def test_writes_go_on_when_a_masters_etcd_is_killed(home):
     cluster = Cluster(f"masters-{os.getpid()}")
     try:
         cluster.up(masters=3, nodes=0, mode="plain")
+        told = await storm(cluster, writers=50, goal=1, kills=2)
+        assert told["conflicts"] and sum(told["breaks"]), "fifty writers met, and somebody noticed the kills"
         await create(cluster, "before")
         first = await leading(cluster)
         cluster.kill(first)
