@@ -2,6 +2,7 @@
 
 - `frames.py`: frames in and out of bytes, and gRPC's messages inside them. Pure.
 - `hpack.py`: the compression of headers. Pure.
+- `connection.py`: what both ends of a connection do; flow control.
 - `client.py`: gRPC calls: unary ones, and streams; many on one connection.
 
 The server's side stands in `etcd/rpc/`. gRPC's own Python package costs 300 µs of the processor a call,

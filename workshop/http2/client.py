@@ -17,14 +17,15 @@ from collections import deque
 from typing import cast
 from urllib.parse import unquote
 
+from . import connection as base
 from . import frames as h2
 from . import hpack
+from .connection import CONNECTION_WINDOW
 from .frames import ConnectionFailed, Frame, MessageRefused
 
 CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 1, 2, 4, 8, 12, 13, 14
 
 STREAM_WINDOW = 16 << 20
-CONNECTION_WINDOW = 64 << 20
 MESSAGE_LIMIT = 1 << 30
 RETRY_FIRST, RETRY_MOST = 0.02, 1.0
 QUIET, PATIENCE = 30.0, 10.0
@@ -202,20 +203,12 @@ class Call:
             self._reader.set_result(None)
 
 
-class Connection(asyncio.Protocol):
-    """One connection; what one turn of the loop wants to send leaves in one write."""
+class Connection(base.Connection[Call]):
+    """A client's end of a connection."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._calls: dict[int, Call] = {}
+        super().__init__()
         self._next = 1
-        self._decoder = hpack.Decoder()
-        self._rest = b""
-        self._headers: tuple[Frame, bytearray] | None = None
-        self._window = self._first_window = h2.WINDOW
-        self._frame_limit = h2.FRAME_LIMIT
-        self._unacknowledged = 0
-        self._gathered: list[bytes] = []
         self._heard = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.over = False
@@ -236,7 +229,7 @@ class Connection(asyncio.Protocol):
         self.over = True
         if self._timer is not None:
             self._timer.cancel()
-        calls, self._calls = list(self._calls.values()), {}
+        calls, self.calls = list(self.calls.values()), {}
         for call in calls:
             call.end(RpcError(code, why))
         self._transport.abort()
@@ -244,14 +237,14 @@ class Connection(asyncio.Protocol):
     def _check(self) -> None:
         """Is the server still there? A connection without calls need not know."""
         silent = self._loop.time() - self._heard
-        if silent >= QUIET + PATIENCE and self._calls:
+        if silent >= QUIET + PATIENCE and self.calls:
             self.hang_up("keepalive failed: the server does not answer", UNAVAILABLE)
             return
-        if silent >= QUIET and self._calls:
+        if silent >= QUIET and self.calls:
             self.send(h2.frame(h2.PING, 0, 0, b"workshop"))
             self._timer = self._loop.call_later(PATIENCE, self._check)
         else:
-            self._timer = self._loop.call_later(max(1.0, QUIET - silent) if self._calls else QUIET, self._check)
+            self._timer = self._loop.call_later(max(1.0, QUIET - silent) if self.calls else QUIET, self._check)
 
     # Calls
 
@@ -259,7 +252,7 @@ class Connection(asyncio.Protocol):
         """A new call; `request` is its first message, and with `last` its only one."""
         call = Call(self, self._next, self._first_window)
         self._next += 2
-        self._calls[call.stream] = call
+        self.calls[call.stream] = call
         self.send(h2.head(len(block), h2.HEADERS, h2.END_HEADERS, call.stream) + block)
         call.last = last
         if request is not None:
@@ -267,78 +260,34 @@ class Connection(asyncio.Protocol):
         return call
 
     def reset(self, call: Call) -> None:
-        if self._calls.pop(call.stream, None) is not None:
+        if self.calls.pop(call.stream, None) is not None:
             self.send(h2.rst_stream(call.stream, h2.CANCEL))
 
     def pump(self, call: Call) -> None:
-        """Send as much of a call's bytes as the windows allow."""
-        while call.out:
-            size = min(len(call.out), self._window, call.window, self._frame_limit)
-            if size <= 0:
-                return
-            self._window -= size
-            call.window -= size
-            end = h2.END_STREAM if call.last and size == len(call.out) else 0
-            self.send(h2.frame(h2.DATA, end, call.stream, bytes(call.out[:size])))
-            del call.out[:size]
-
-    def send(self, data: bytes) -> None:
-        if not self._gathered:
-            self._loop.call_soon(self._flush)
-        self._gathered.append(data)
-
-    def _flush(self) -> None:
-        if self._gathered and not self._transport.is_closing():
-            self._transport.write(b"".join(self._gathered))
-        self._gathered.clear()
+        self.push(call, call.last)
 
     # Frames from the server
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
         try:
-            found, self._rest = h2.split(self._rest + data if self._rest else data)
-            for frame in found:
-                if self._headers is not None and frame.kind != h2.CONTINUATION:
-                    raise ConnectionFailed(h2.PROTOCOL_ERROR, "a header block was interrupted")
-                if frame.kind < len(self._ON):
-                    self._ON[frame.kind](self, frame)
+            self.received(data)
         except (ConnectionFailed, hpack.HpackError, MessageRefused) as failed:
             self.hang_up(f"the server broke the protocol: {failed}", INTERNAL)
 
-    def _on_data(self, frame: Frame) -> None:
+    def on_data(self, frame: Frame) -> None:
         size = len(frame.payload)
-        self._unacknowledged += size
-        if self._unacknowledged > CONNECTION_WINDOW // 2:
-            self.send(h2.window_update(0, self._unacknowledged))
-            self._unacknowledged = 0
-        call = self._calls.get(frame.stream)
+        self.took(size)
+        call = self.calls.get(frame.stream)
         if call is None:
             return
         call.feed(h2.content(frame), size)
         if frame.flags & h2.END_STREAM:
             self._end(call, RpcError(INTERNAL, "the server closed the stream without sending trailers"))
 
-    def _on_headers(self, frame: Frame) -> None:
-        block = h2.content(frame)
-        if not frame.flags & h2.END_HEADERS:
-            self._headers = (frame, bytearray(block))
-        else:
-            self._on_block(frame, block)
-
-    def _on_continuation(self, frame: Frame) -> None:
-        if self._headers is None:
-            raise ConnectionFailed(h2.PROTOCOL_ERROR, "a continuation of nothing")
-        first, block = self._headers
-        block += frame.payload
-        if frame.flags & h2.END_HEADERS:
-            self._headers = None
-            self._on_block(first, bytes(block))
-
-    def _on_block(self, frame: Frame, block: bytes) -> None:
+    def on_block(self, frame: Frame, fields: dict[str, str]) -> None:
         """The answer's headers, or its trailers with the status."""
-        fields = self._decoder.decode(block)
-        call = self._calls.get(frame.stream)
+        call = self.calls.get(frame.stream)
         if call is None:
             return
         if (status := fields.get("grpc-status")) is not None:
@@ -350,57 +299,22 @@ class Connection(asyncio.Protocol):
             self._end(call, RpcError(INTERNAL, "the server closed the stream without sending trailers"))
 
     def _end(self, call: Call, error: RpcError | None) -> None:
-        self._calls.pop(call.stream, None)
+        self.calls.pop(call.stream, None)
         call.end(error)
 
-    def _on_rst_stream(self, frame: Frame) -> None:
-        call = self._calls.get(frame.stream)
+    def on_rst_stream(self, frame: Frame) -> None:
+        call = self.calls.get(frame.stream)
         if call is not None:
             code = h2.NUMBER.unpack(frame.payload)[0]
             refused = code == h2.REFUSED_STREAM
             self._end(call, RpcError(UNAVAILABLE if refused else CANCELLED, f"the server reset the stream ({code})"))
 
-    def _on_settings(self, frame: Frame) -> None:
-        if frame.flags & h2.ACK:
-            return
-        for name, value in h2.SETTING.iter_unpack(frame.payload):
-            if name == h2.INITIAL_WINDOW_SIZE:
-                for call in self._calls.values():
-                    call.window += value - self._first_window
-                self._first_window = value
-            elif name == h2.MAX_FRAME_SIZE:
-                self._frame_limit = value
-        self.send(h2.frame(h2.SETTINGS, h2.ACK, 0, b""))
-        self._pump_all()
-
-    def _on_ping(self, frame: Frame) -> None:
-        if not frame.flags & h2.ACK:
-            self.send(h2.frame(h2.PING, h2.ACK, 0, frame.payload))
-
-    def _on_goaway(self, frame: Frame) -> None:
+    def on_goaway(self, frame: Frame) -> None:
         """No new calls; those after the last that the server will answer are over."""
         self.over = True
         last = h2.NUMBER.unpack(frame.payload[:4])[0] & h2.MAX_WINDOW
-        for call in [call for call in self._calls.values() if call.stream > last]:
+        for call in [call for call in self.calls.values() if call.stream > last]:
             self._end(call, RpcError(UNAVAILABLE, "the server is going away"))
 
-    def _on_window_update(self, frame: Frame) -> None:
-        more = h2.NUMBER.unpack(frame.payload)[0] & h2.MAX_WINDOW
-        if not frame.stream:
-            self._window += more
-            self._pump_all()
-        elif (call := self._calls.get(frame.stream)) is not None:
-            call.window += more
-            self.pump(call)
-
-    def _pump_all(self) -> None:
-        for call in list(self._calls.values()):
-            self.pump(call)
-
-    def _ignore(self, frame: Frame) -> None:
-        """PRIORITY; and PUSH_PROMISE, which nobody sends to those who switched it off."""
-
-    _ON = (
-        _on_data, _on_headers, _ignore, _on_rst_stream, _on_settings, _ignore, _on_ping, _on_goaway,
-        _on_window_update, _on_continuation,
-    )  # fmt: skip
+    def on_push(self, frame: Frame) -> None:
+        """PUSH_PROMISE, which nobody sends to those who switched it off."""

@@ -1,10 +1,8 @@
-"""One client's connection: streams, flow control, and answers gathered into few writes.
+"""One client's connection: calls to their handlers, answers back.
 
 What one turn of the event loop answers leaves in one write; what one read brought is dispatched in one turn. With
-many calls on one connection that is most of the speed.
-
-Flow control (RFC 9113, 5.2) holds for payload both ways, for a stream and for the connection as a whole. What the
-client's windows do not let through waits in `Call.out`; a handler that streams waits in `Call.write` meanwhile.
+many calls on one connection that is most of the speed. What the client's windows do not let through waits in
+`Call.out`; a handler that streams waits in `Call.write` meanwhile.
 """
 
 from __future__ import annotations
@@ -21,17 +19,16 @@ from google.protobuf.message import DecodeError
 from workshop.etcd.errors import EtcdError
 from workshop.etcd.rpc.call import Call, Method
 from workshop.etcd.rpc.http1 import Handler, Request
+from workshop.http2 import connection as base
 from workshop.http2 import frames as h2
 from workshop.http2 import hpack
+from workshop.http2.connection import CONNECTION_WINDOW
 from workshop.http2.frames import ConnectionFailed, Frame, MessageRefused
 
 log = logging.getLogger("etcd")
 
 #: What a client may send before it hears of room: for a stream a whole request of the default limit and more.
 STREAM_WINDOW = 4 << 20
-CONNECTION_WINDOW = 64 << 20
-#: Header blocks longer than this are refused.
-HEADER_LIMIT = 1 << 16
 
 CANCELLED, UNKNOWN, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 1, 2, 12, 13, 14
 
@@ -51,7 +48,7 @@ def status_block(code: int, text: str) -> bytes:
     )
 
 
-class Connection(asyncio.Protocol):
+class Connection(base.Connection[Call]):
     """`find` looks methods up by path; `limit` is the size of a message in bytes; in `handled` is counted how calls
     ended, by path and status. `http` answers what is not gRPC."""
 
@@ -63,27 +60,14 @@ class Connection(asyncio.Protocol):
         handled: Handled | None = None,
         http: Handler | None = None,
     ) -> None:
+        super().__init__()
         self._http = http
         self._find, self._limit, self._open = find, limit, open_connections
         self._handled: Handled = Counter() if handled is None else handled
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._loop = asyncio.get_running_loop()
         self.common_name = ""
-        self.calls: dict[int, Call] = {}
         self._last_stream = 0
-        self._decoder = hpack.Decoder()
-        self._rest = b""
         self._greeted = False
-        self._headers: tuple[Frame, bytearray] | None = None  # HEADERS whose CONTINUATION is to come
-        # Flow control
-        self._window = h2.WINDOW
-        self._first_window = h2.WINDOW
-        self._frame_limit = h2.FRAME_LIMIT
-        self._unacknowledged = 0
-        # Output
-        self._gathered: list[bytes] = []
         self._paused = False
-        self._closing = False
 
     # The transport
 
@@ -91,14 +75,13 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._open.add(self)
         self.common_name = common_name(transport)
-        self._send(
+        self.send(
             h2.settings({h2.MAX_CONCURRENT_STREAMS: h2.MAX_WINDOW, h2.INITIAL_WINDOW_SIZE: STREAM_WINDOW})
             + h2.window_update(0, CONNECTION_WINDOW - h2.WINDOW)
         )
 
     def connection_lost(self, error: Exception | None) -> None:
         self._open.discard(self)
-        self._closing = True
         for call in list(self.calls.values()):
             self._forget(call)
 
@@ -112,75 +95,38 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._received(self._rest + data if self._rest else data)
+            if self._greeted or (data := self._greeting(self._rest + data)):
+                self.received(data)
         except ConnectionFailed as failed:
             self._fail(failed)
         except hpack.HpackError as failed:
             self._fail(ConnectionFailed(h2.COMPRESSION_ERROR, str(failed)))
 
-    def _received(self, data: bytes) -> None:
-        if not self._greeted:
-            if len(data) < len(h2.PREFACE) and h2.PREFACE.startswith(data):
-                self._rest = data
-                return
-            if not data.startswith(h2.PREFACE):
-                raise ConnectionFailed(h2.PROTOCOL_ERROR, "no connection preface")
-            self._greeted, data = True, data[len(h2.PREFACE) :]
-        found, self._rest = h2.split(data)
-        for frame in found:
-            if self._closing:
-                return
-            if self._headers is not None and frame.kind != h2.CONTINUATION:
-                raise ConnectionFailed(h2.PROTOCOL_ERROR, "a header block was interrupted")
-            if frame.kind < len(self._ON):
-                self._ON[frame.kind](self, frame)
+    def _greeting(self, data: bytes) -> bytes:
+        """What follows the preface with which a client begins; nothing yet while that is not whole."""
+        if len(data) < len(h2.PREFACE) and h2.PREFACE.startswith(data):
+            self._rest = data
+            return b""
+        if not data.startswith(h2.PREFACE):
+            raise ConnectionFailed(h2.PROTOCOL_ERROR, "no connection preface")
+        self._greeted, self._rest = True, b""
+        return data[len(h2.PREFACE) :]
 
     def _fail(self, failed: ConnectionFailed) -> None:
         log.debug("a client's connection ends: %s", failed)
-        self._send(h2.goaway(self._last_stream, failed.code, str(failed)))
-        self._flush()
-        self._closing = True
+        self.send(h2.goaway(self._last_stream, failed.code, str(failed)))
+        self.flush()
         self._transport.close()
 
     def shutdown(self) -> None:
         """Say good-bye and hang up."""
-        self._send(h2.goaway(self._last_stream, h2.NO_ERROR))
-        self._flush()
-        self._closing = True
+        self.send(h2.goaway(self._last_stream, h2.NO_ERROR))
+        self.flush()
         self._transport.close()
-
-    def _send(self, data: bytes) -> None:
-        if not self._gathered:
-            self._loop.call_soon(self._flush)
-        self._gathered.append(data)
-
-    def _flush(self) -> None:
-        if self._gathered and not self._transport.is_closing():
-            self._transport.write(b"".join(self._gathered))
-        self._gathered.clear()
 
     # Frames from the client
 
-    def _on_headers(self, frame: Frame) -> None:
-        block = h2.content(frame)
-        if not frame.flags & h2.END_HEADERS:
-            self._headers = (frame, bytearray(block))
-        else:
-            self._on_header_block(frame, block)
-
-    def _on_continuation(self, frame: Frame) -> None:
-        if self._headers is None or self._headers[0].stream != frame.stream:
-            raise ConnectionFailed(h2.PROTOCOL_ERROR, "a continuation of nothing")
-        first, block = self._headers
-        block += frame.payload
-        if len(block) > HEADER_LIMIT:
-            raise ConnectionFailed(h2.PROTOCOL_ERROR, "a header block that is too long")
-        if frame.flags & h2.END_HEADERS:
-            self._headers = None
-            self._on_header_block(first, bytes(block))
-
-    def _on_header_block(self, frame: Frame, block: bytes) -> None:
-        metadata = self._decoder.decode(block)
+    def on_block(self, frame: Frame, metadata: dict[str, str]) -> None:
         stream = frame.stream
         call = self.calls.get(stream)
         if call is not None:  # a client's trailers: only their end matters
@@ -209,7 +155,7 @@ class Connection(asyncio.Protocol):
     def _on_plain_request(self, stream: int, metadata: dict[str, str]) -> None:
         """No call of gRPC but somebody with a browser or curl, whose TLS agreed on HTTP/2. A body is not read."""
         if self._http is None:
-            self._send(self._headers_frame(stream, hpack.encode([(":status", "415")]), True))
+            self.send(self._headers_frame(stream, hpack.encode([(":status", "415")]), True))
             return
         path, _, query = metadata.get(":path", "").partition("?")
         request = Request(metadata.get(":method", ""), path, query, metadata, b"")
@@ -220,18 +166,15 @@ class Connection(asyncio.Protocol):
         status, kind, body = await handler(request)
         fields = [(":status", str(status)), ("content-type", kind), ("content-length", str(len(body)))]
         call.started = True
-        self._send(self._headers_frame(call.stream, hpack.encode(fields), False))
+        self.send(self._headers_frame(call.stream, hpack.encode(fields), False))
         if request.method != "HEAD":
             call.out += body
         call.trailers = b""
-        self._pump(call)
+        self.pump(call)
 
-    def _on_data(self, frame: Frame) -> None:
+    def on_data(self, frame: Frame) -> None:
         size = len(frame.payload)
-        self._unacknowledged += size
-        if self._unacknowledged > CONNECTION_WINDOW // 2:
-            self._send(h2.window_update(0, self._unacknowledged))
-            self._unacknowledged = 0
+        self.took(size)
         call = self.calls.get(frame.stream)
         if call is None:
             if frame.stream > self._last_stream or not frame.stream:
@@ -259,72 +202,16 @@ class Connection(asyncio.Protocol):
     def acknowledge(self, call: Call) -> None:
         """Give the client its window back, unless the call has enough to read already."""
         if call.unacknowledged > STREAM_WINDOW // 2 and not call.ended and not call.full:
-            self._send(h2.window_update(call.stream, call.unacknowledged))
+            self.send(h2.window_update(call.stream, call.unacknowledged))
             call.unacknowledged = 0
 
-    def _on_rst_stream(self, frame: Frame) -> None:
+    def on_rst_stream(self, frame: Frame) -> None:
         call = self.calls.get(frame.stream)
         if call is not None:
             self._forget(call)
 
-    def _on_settings(self, frame: Frame) -> None:
-        if frame.flags & h2.ACK:
-            return
-        if len(frame.payload) % h2.SETTING.size:
-            raise ConnectionFailed(h2.FRAME_SIZE_ERROR, "settings of a wrong length")
-        for name, value in h2.SETTING.iter_unpack(frame.payload):
-            if name == h2.INITIAL_WINDOW_SIZE:
-                if value > h2.MAX_WINDOW:
-                    raise ConnectionFailed(h2.FLOW_CONTROL_ERROR, "a window that is too large")
-                for call in self.calls.values():
-                    call.window += value - self._first_window
-                self._first_window = value
-            elif name == h2.MAX_FRAME_SIZE:
-                if not h2.FRAME_LIMIT <= value < 1 << 24:
-                    raise ConnectionFailed(h2.PROTOCOL_ERROR, "a frame size out of range")
-                self._frame_limit = value
-        self._send(h2.frame(h2.SETTINGS, h2.ACK, 0, b""))
-        self._pump_all()
-
-    def _on_ping(self, frame: Frame) -> None:
-        if len(frame.payload) != 8:
-            raise ConnectionFailed(h2.FRAME_SIZE_ERROR, "a ping of a wrong length")
-        if not frame.flags & h2.ACK:
-            self._send(h2.frame(h2.PING, h2.ACK, 0, frame.payload))
-
-    def _on_window_update(self, frame: Frame) -> None:
-        if len(frame.payload) != 4:
-            raise ConnectionFailed(h2.FRAME_SIZE_ERROR, "a window update of a wrong length")
-        more = h2.NUMBER.unpack(frame.payload)[0] & h2.MAX_WINDOW
-        if not frame.stream:
-            self._window += more
-            if self._window > h2.MAX_WINDOW:
-                raise ConnectionFailed(h2.FLOW_CONTROL_ERROR, "a window that is too large")
-            self._pump_all()
-            return
-        call = self.calls.get(frame.stream)
-        if call is not None:
-            call.window += more
-            self._pump(call)
-
-    def _on_push(self, frame: Frame) -> None:
-        raise ConnectionFailed(h2.PROTOCOL_ERROR, "a client does not push")
-
-    def _ignore(self, frame: Frame) -> None:
-        """PRIORITY, and GOAWAY: the client opens no more calls, and those that it has go on."""
-
-    _ON: tuple[Any, ...] = (
-        _on_data,
-        _on_headers,
-        _ignore,
-        _on_rst_stream,
-        _on_settings,
-        _on_push,
-        _on_ping,
-        _ignore,
-        _on_window_update,
-        _on_continuation,
-    )
+    def on_goaway(self, frame: Frame) -> None:
+        """The client opens no more calls, and those that it has go on."""
 
     # Calls
 
@@ -344,7 +231,7 @@ class Connection(asyncio.Protocol):
         self._handled[call.metadata[":path"], 0] += 1
         self._window -= size
         stream = call.stream
-        self._send(
+        self.send(
             b"".join(
                 (
                     h2.head(len(RESPONSE), h2.HEADERS, h2.END_HEADERS, stream),
@@ -373,16 +260,16 @@ class Connection(asyncio.Protocol):
             return True
         if not call.started:
             call.started = True
-            self._send(self._headers_frame(call.stream, RESPONSE, False))
+            self.send(self._headers_frame(call.stream, RESPONSE, False))
         size = len(message) + 5
         if not call.out and size <= self._frame_limit and size <= self._window and size <= call.window:
             self._window -= size
             call.window -= size
             head = h2.head(size, h2.DATA, 0, call.stream)
-            self._send(b"".join((head, b"\0", (size - 5).to_bytes(4, "big"), message)))
+            self.send(b"".join((head, b"\0", (size - 5).to_bytes(4, "big"), message)))
         else:
             call.out += b"\0" + (size - 5).to_bytes(4, "big") + message
-            self._pump(call)
+            self.pump(call)
         return not call.out and not self._paused
 
     async def room(self, call: Call) -> None:
@@ -401,33 +288,22 @@ class Connection(asyncio.Protocol):
             call.started = True
             block = RESPONSE + block
         call.trailers = block
-        self._pump(call)
+        self.pump(call)
 
     def _refuse(self, stream: int, code: int, text: str) -> None:
-        self._send(self._headers_frame(stream, RESPONSE + status_block(code, text), True))
+        self.send(self._headers_frame(stream, RESPONSE + status_block(code, text), True))
 
-    def _pump(self, call: Call) -> None:
+    def pump(self, call: Call) -> None:
         """Send as much of a call's bytes as the windows allow, then its trailers."""
-        while call.out:
-            size = min(len(call.out), self._window, call.window, self._frame_limit)
-            if size <= 0:
-                return
-            self._window -= size
-            call.window -= size
-            self._send(h2.frame(h2.DATA, 0, call.stream, bytes(call.out[:size])))
-            del call.out[:size]
+        if not self.push(call):
+            return
         if call.trailers is not None:
-            self._send(self._headers_frame(call.stream, call.trailers, True))
+            self.send(self._headers_frame(call.stream, call.trailers, True))
             if not call.ended:
-                self._send(h2.rst_stream(call.stream, h2.NO_ERROR))  # the rest of the request is not wanted
+                self.send(h2.rst_stream(call.stream, h2.NO_ERROR))  # the rest of the request is not wanted
             self._forget(call)
         else:
             self._wake_writer(call)
-
-    def _pump_all(self) -> None:
-        for call in list(self.calls.values()):
-            if call.out:
-                self._pump(call)
 
     def _wake_writer(self, call: Call) -> None:
         if call.writer is not None and not call.writer.done():
