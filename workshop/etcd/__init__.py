@@ -9,7 +9,7 @@ Read in this order:
 - `wal.py`, `snapshot.py`, `storage.py`: log and state on disk (`disk.py`); what a crash may do to them.
 - `state.py`: what an entry of the log does; `membership.py`: who belongs to the cluster, which the log says too.
 - `replica.py`: consensus and state machine as one. `node.py`: the loop around it, group commit;
-  `waiting.py`, `surroundings.py`, `lease_expiry.py`.
+  `waiting.py`, `leadership.py`, `surroundings.py`, `lease_expiry.py`.
 - `peer/`: how members reach each other. `peers.py`: what they ask of each other: leases, joining, voting, leading.
 - `bootstrap.py`, `config.py`, `self_signed.py`: from flags and a data directory to a member, or the reason why not.
 - `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.

@@ -23,7 +23,7 @@ def _values(member: Member) -> dict[str, float]:
         "etcd_server_has_leader": int(bool(raft.leader)),
         "etcd_server_is_leader": int(raft.role == LEADER),
         "etcd_server_is_learner": int(node.is_learner),
-        "etcd_server_leader_changes_seen_total": node.leader_changes,
+        "etcd_server_leader_changes_seen_total": node.leadership.changes,
         "etcd_server_proposals_committed_total": raft.log.committed,
         "etcd_server_proposals_applied_total": node.applied,
         "etcd_server_proposals_pending": node.pending,

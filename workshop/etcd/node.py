@@ -24,6 +24,7 @@ from workshop.clock import Clock
 from workshop.etcd import errors, membership, snapshot, state
 from workshop.etcd.auth.store import ANYONE, Identity
 from workshop.etcd.histogram import DISK_BUCKETS, Histogram
+from workshop.etcd.leadership import Leadership
 from workshop.etcd.mvcc.operations import Message
 from workshop.etcd.raft import LEADER, Ready
 from workshop.etcd.raft import Message as PeerMessage
@@ -67,11 +68,7 @@ class Node:
         self.readers = Readers()
         self._since_snapshot = (self.applied, 0)  # index, bytes of log since
         self._snapshot_task: asyncio.Future[None] | None = None
-        self._leader = 0
-        self.leader_changes = 0
-        self._leader_events: list[asyncio.Future[None]] = []
-        #: When (monotonic) the present leader was first heard of.
-        self.leader_since = 0.0
+        self.leadership = Leadership(clock)
         #: Set when this member knows all that was committed before it started, so far as it leads or follows.
         self.ready = asyncio.Event()
         self.lease_granted = asyncio.Event()
@@ -139,22 +136,7 @@ class Node:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 raise errors.LeaderTransferTimeout
-            await self.leader_change(left)
-
-    async def leader_change(self, timeout: float) -> None:
-        """Return when another leads, or nobody, or after `timeout` seconds."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._leader_events.append(future)
-        await asyncio.wait([future], timeout=timeout)
-
-    async def leaderless(self, seconds: float) -> None:
-        """Return when there has been no leader for so long."""
-        while True:
-            while self.leader:
-                await self.leader_change(3600.0)
-            await self.leader_change(seconds)
-            if not self.leader:
-                return
+            await self.leadership.change(left)
 
     def stop(self) -> None:
         self._stopped = True
@@ -326,19 +308,12 @@ class Node:
         self.transport.update(list(members.values()), self.cluster.removed)
 
     def _notice_leader(self) -> None:
-        if self.raft.leader == self._leader:
+        if self.raft.leader == self.leadership.leader:
             return
-        before, self._leader = self._leader, self.raft.leader
-        if self._leader:
-            self.leader_changes += 1
-            self.leader_since = self._clock.monotonic()
-            log.info("raft: member %x follows leader %x in term %d", self.raft.id, self._leader, self.raft.term)
-        if before:
+        if self.leadership.notice(self.raft.leader):
             self.readers.fail(errors.LeaderChanged)
-        events, self._leader_events = self._leader_events, []
-        for event in events:
-            if not event.done():
-                event.set_result(None)
+        if self.raft.leader:
+            log.info("raft: member %x follows leader %x in term %d", self.raft.id, self.raft.leader, self.raft.term)
 
     def _answer_readers(self, ready: Ready) -> None:
         for request, index in ready.reads:
@@ -351,9 +326,9 @@ class Node:
         """Requests that waited too long, with the reason that is likeliest."""
         now = self._clock.monotonic()
         self.readers.expire(now)
-        lost = self.leader_since - 2 * self.timing.election
+        lost = self.leadership.since - 2 * self.timing.election
         for begun in self.waiting.expired(now):
-            if lost < begun < self.leader_since:
+            if lost < begun < self.leadership.since:
                 self.waiting.expire(errors.TimeoutDueToLeaderFail)
             elif self.leader and not self._heard_since(begun):
                 self.waiting.expire(errors.TimeoutDueToConnectionLost)

@@ -104,8 +104,8 @@ class Peers:
                     if status == 200:
                         return answer.FromString(body)
                 except (OSError, EOFError, TimeoutError, DecodeError):
-                    await self._node.leader_change(self._node.timing.tick)
-            await self._node.leader_change(RETRY)
+                    await self._node.leadership.change(self._node.timing.tick)
+            await self._node.leadership.change(RETRY)
         raise errors.Timeout
 
     async def _lease_renew(self, rest: str, body: bytes) -> tuple[int, bytes]:

@@ -62,7 +62,7 @@ def guarded(member: Member, name: str, method: Method) -> Method:
             await stream(call)
             return
         work = asyncio.ensure_future(stream(call))
-        lost = asyncio.ensure_future(node.leaderless(PATIENCE * node.timing.election))
+        lost = asyncio.ensure_future(node.leadership.missing(PATIENCE * node.timing.election))
         try:
             await asyncio.wait([work, lost], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
