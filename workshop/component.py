@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -131,6 +132,19 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         logging.getLogger("component").critical("component failed", exc_info=True)
         return 1
     return 0
+
+
+def many_files() -> None:
+    """As many open files as the system lets us have, as Go's runtime takes them: a shell's soft limit of 1,024 ends an
+    API server at its thousandth client."""
+    try:
+        import resource
+    except ImportError:  # no such limits on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS says that there is no limit and does not mean it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def lean_tls() -> None:

@@ -6,7 +6,7 @@ import ssl
 import sys
 from collections.abc import Sequence
 
-from workshop.component import run_until_signal, setup_logging
+from workshop.component import many_files, run_until_signal, setup_logging
 
 from . import options
 from .run import run
@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM; the exit status."""
     parsed = options.parse(sys.argv[1:] if argv is None else argv)
     setup_logging(parsed.flags.v)
+    many_files()
     try:
         return run_until_signal(lambda stop: run(parsed, stop))
     except (OSError, ssl.SSLError, ValueError) as error:

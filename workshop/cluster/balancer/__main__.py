@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from workshop.cluster.balancer.run import serve
-from workshop.component import FlagParser, run_until_signal, setup_logging
+from workshop.component import FlagParser, many_files, run_until_signal, setup_logging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.strings("--backends", "addresses and ports of the servers")
     options = flags.parse_args(sys.argv[1:] if argv is None else argv)
     setup_logging()
+    many_files()
     return run_until_signal(lambda stop: serve(options.listen, options.backends, stop))
 
 
