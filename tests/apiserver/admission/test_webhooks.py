@@ -108,6 +108,26 @@ async def test_what_is_asked_and_patched(server: ApiServer, api: Api, hook: Hook
     assert hook.asked[-1]["operation"] == "DELETE" and hook.asked[-1]["oldObject"]["data"] == {"a": "1", "b": "2"}
 
 
+async def test_what_is_asked_of_a_connection(server: ApiServer, api: Api, hook: Hook) -> None:  # noqa: F811
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CONNECT"], "resources": ["*/*"]}
+    hook.answer = lambda request: {"allowed": False, "status": {"message": "not that one"}}
+    await put_up(server, hook.configuration("Validating", rules=[rule]))
+    pod = "/api/v1/namespaces/default/pods/p"
+    refused = await api("POST", f"{pod}/attach?container=main&stdin=true&stdout=1&stderr=false")
+    assert refused.json["message"] == 'admission webhook "a.example.com" denied the request: not that one'
+    asked = hook.asked[-1]
+    assert asked["object"] == {
+        "kind": "PodAttachOptions", "apiVersion": "v1", "container": "main", "stdin": True, "stdout": True,
+    }  # fmt: skip
+    assert asked["kind"]["kind"] == "PodAttachOptions" and asked["operation"] == "CONNECT"
+    assert (asked["subResource"], asked["oldObject"]) == ("attach", None)
+    await api("GET", f"{pod}/exec?command=ls&command=-l")
+    assert hook.asked[-1]["object"]["command"] == ["ls", "-l"]
+    await api("DELETE", "/api/v1/namespaces/default/services/s:80/proxy/a/b/")
+    assert hook.asked[-1]["object"] == {"kind": "ServiceProxyOptions", "apiVersion": "v1", "path": "/a/b/"}
+    assert (await api("GET", f"{pod}/log")).status == 404 and len(hook.asked) == 3  # reading a log connects nobody
+
+
 async def test_a_refusal_in_its_own_words(server: ApiServer, api: Api, hook: Hook) -> None:  # noqa: F811
     hook.answer = lambda request: {
         "allowed": False, "status": {"message": "not today", "code": 418, "reason": "Teapot"}, "warnings": ["careful"],

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource, resource
+from workshop.apiserver.handlers.connect_options import connect_options
 from workshop.apiserver.interfaces import AdmissionRequest
 from workshop.apiserver.registry.reader import ListOptions, Reader, Selection
 from workshop.apiserver.registry.writer import Writer
@@ -82,15 +83,16 @@ class NodeProxy:
     async def handle(self, request: Request, res: Resource) -> Response:
         """pods/{log,exec,attach,portforward,proxy}, nodes/proxy, services/proxy."""
         sub, info = request.info.subresource, request.info
+        if sub != "log":
+            options = connect_options(request, res)
+            await self._writer.admit(
+                AdmissionRequest("CONNECT", res, sub, info.namespace, info.name, options, None, request.user)
+            )
         if sub == "proxy":
             return await self._proxy(request, res)
         pod = (await self._reader.get(PODS, info.namespace, info.name)).obj
         if sub == "log":
             return await self._log(request, pod)
-        options = {"kind": {"exec": "PodExecOptions", "attach": "PodAttachOptions"}.get(sub, "PodPortForwardOptions")}
-        await self._writer.admit(
-            AdmissionRequest("CONNECT", PODS, sub, info.namespace, info.name, dict(options), None, request.user)
-        )
         base = await self._kubelet(pod)
         path = f"/{STREAMS[sub]}/{info.namespace}/{info.name}"
         query = {key: values for key, values in request.query.items() if key not in ("container", "command", *_RENAMED)}
