@@ -1,8 +1,41 @@
-"""A clock that a test turns: `await clock.advance(15)` runs whatever falls due, in order, and no real time passes."""
+"""Clocks by which no real time passes.
+
+`VirtualClock` is turned by the test: `await clock.advance(15)` runs whatever falls due, in order. `StillClock` stands where
+it was put, `HastyClock` lets nobody wait.
+"""
 
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
+
+
+class StillClock:
+    """Stands at `time`; nobody may wait by it."""
+
+    def __init__(self, time: float = 1_800_000_000.0) -> None:
+        self.time = time
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody waits here, for {seconds} s or otherwise")
+
+
+class HastyClock(StillClock):
+    """Whoever waits has waited at once, and `on_sleep` was called."""
+
+    def __init__(self, time: float = 1_800_000_000.0) -> None:
+        super().__init__(time)
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        self.on_sleep()
 
 
 class VirtualClock:

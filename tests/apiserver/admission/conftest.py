@@ -8,27 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.virtual_clock import HastyClock
 from workshop.api.meta import Obj
 from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Decision, UserInfo
 
 JANE = UserInfo("jane")
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-        self.on_sleep: Callable[[], None] = lambda: None
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        self.on_sleep()
 
 
 class FakeAuthorizer:
@@ -45,7 +30,7 @@ class FakeAuthorizer:
 class FakeContext:
     def __init__(self) -> None:
         self.served = Registry()
-        self.clock = FakeClock()
+        self.clock = HastyClock()
         self.random = Random(1)
         self.authorizer = FakeAuthorizer()
         self.objects: dict[tuple[str, str, str], Obj] = {}

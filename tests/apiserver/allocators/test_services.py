@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.virtual_clock import StillClock
 from workshop.api.errors import ApiError
 from workshop.apiserver.allocators import families
 from workshop.apiserver.allocators.bands import pick, static_band
@@ -20,19 +21,6 @@ from workshop.apiserver.allocators.services import ServiceAllocator
 from workshop.apiserver.storage.memory import MemoryStorage
 
 IPS = "/registry/ipaddresses/"
-
-
-class Clock:
-    time = 1_800_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
 
 
 class Store(MemoryStorage):
@@ -61,7 +49,7 @@ def service(name: str = "web", **spec: Any) -> dict[str, Any]:
 class Cluster:
     def __init__(self, *ranges: str, ports: tuple[int, int] = (30000, 32767), store: Store | None = None) -> None:
         self.store = store or Store()
-        self.clock = Clock()
+        self.clock = StillClock()
         self.allocator = ServiceAllocator(ranges or ["10.96.0.0/16"], ports, self.store, self.clock, Random(1))
 
     async def create(self, obj: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.virtual_clock import StillClock
 from workshop.api.errors import ApiError
 from workshop.apiserver.authentication import impersonation
 from workshop.apiserver.authentication.chain import Authentication, FrontProxy, bearer_token
@@ -17,19 +18,6 @@ from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCe
 from workshop.apiserver.interfaces import Attributes, Decision, UserInfo
 
 NOW = 1_800_000_000.0
-
-
-class FakeClock:
-    time = NOW
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
 
 
 class Authority:
@@ -58,7 +46,7 @@ class Authority:
 
 
 CA = Authority()
-CLOCK = FakeClock()
+CLOCK = StillClock()
 
 
 def chain(**more: object) -> Authentication:
@@ -90,7 +78,7 @@ async def test_certificates_that_prove_nothing(certificate: bytes, why: str) -> 
 
 
 async def test_a_remembered_certificate_still_expires() -> None:
-    clock = FakeClock()
+    clock = StillClock()
     certificates = ClientCertificates([CA.certificate], clock)
     certificate = CA.issue("jane")
     certificates.authenticate(certificate)

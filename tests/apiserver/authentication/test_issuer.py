@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.virtual_clock import StillClock
 from workshop.api.errors import ApiError
 from workshop.apiserver.authentication import issuer as issuing
 from workshop.apiserver.authentication import jwt
@@ -24,17 +25,6 @@ NOW = 1_800_000_000.0
 SIGNER = Signer(ec.generate_private_key(ec.SECP256R1()))
 
 
-class Clock:
-    def now(self) -> float:
-        return NOW
-
-    def monotonic(self) -> float:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
-
-
 class Cluster:
     def __init__(self) -> None:
         meta = {"name": "bot", "namespace": "default", "uid": "sa-1"}
@@ -46,7 +36,7 @@ class Cluster:
             },
             ("nodes", "", "n1"): {"metadata": {"name": "n1", "uid": "node-1"}},
         }
-        self.issuer = TokenIssuer(SIGNER, ISSUER, [ISSUER], self.get, Clock(), Random(1))
+        self.issuer = TokenIssuer(SIGNER, ISSUER, [ISSUER], self.get, StillClock(), Random(1))
         self.warnings: list[str] = []
 
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
@@ -118,8 +108,8 @@ async def test_unknown_account_and_foreign_pod() -> None:
 
 async def test_token_review_of_what_was_issued() -> None:
     cluster = Cluster()
-    accounts = ServiceAccountTokens([ISSUER], [SIGNER.key], [ISSUER], cluster.get, Clock())
-    reviews = IdentityReviews(Authentication(service_accounts=accounts, audiences=[ISSUER]), Clock())
+    accounts = ServiceAccountTokens([ISSUER], [SIGNER.key], [ISSUER], cluster.get, StillClock())
+    reviews = IdentityReviews(Authentication(service_accounts=accounts, audiences=[ISSUER]), StillClock())
     token = (await cluster.request())["status"]["token"]
     asker = UserInfo("kubelet")
     status = (await reviews.token_review({"spec": {"token": token}}, asker))["status"]
@@ -137,7 +127,9 @@ async def test_token_review_of_what_was_issued() -> None:
 
 async def test_who_am_i() -> None:
     user = UserInfo("jane", "42", ("a",), {"k": ["v"]})
-    answer = await IdentityReviews(Authentication(), Clock()).self_subject_review({"kind": "SelfSubjectReview"}, user)
+    answer = await IdentityReviews(Authentication(), StillClock()).self_subject_review(
+        {"kind": "SelfSubjectReview"}, user
+    )
     assert answer["status"]["userInfo"] == {"username": "jane", "uid": "42", "groups": ["a"], "extra": {"k": ["v"]}}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tests.virtual_clock import HastyClock
 from workshop.apiserver.authentication import jwt, serviceaccount, tokens
 from workshop.apiserver.authentication.jwt import InvalidToken, Signer
 from workshop.apiserver.authentication.serviceaccount import ServiceAccountTokens
@@ -17,20 +18,6 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 NOW = 1_800_000_000.0
 SIGNER = Signer(ec.generate_private_key(ec.SECP256R1()))
 FOREIGN = Signer(ec.generate_private_key(ec.SECP256R1()))
-
-
-class FakeClock:
-    def __init__(self, now: float = NOW) -> None:
-        self.time = now
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 def obj(name: str, uid: str, namespace: str = "default", **rest: Any) -> dict[str, Any]:
@@ -43,7 +30,7 @@ class Cluster:
     def __init__(self, *keys: Signer) -> None:
         self.account = obj("web", "sa-1")
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {("serviceaccounts", "default", "web"): self.account}
-        self.clock = FakeClock()
+        self.clock = HastyClock()
         public = [signer.key for signer in keys or (SIGNER,)]
         self.tokens = ServiceAccountTokens([ISSUER], public, [ISSUER], self.get, self.clock)
 
@@ -249,7 +236,7 @@ async def test_bootstrap_token() -> None:
         known = (plural, namespace, name) == ("secrets", "kube-system", "bootstrap-token-abcdef")
         return bootstrap_secret() if known else None
 
-    authenticator = tokens.BootstrapTokens(get, FakeClock())
+    authenticator = tokens.BootstrapTokens(get, HastyClock())
     user = await authenticator.authenticate("abcdef.0123456789abcdef")
     assert user == UserInfo("system:bootstrap:abcdef", "", ("system:bootstrappers", "system:bootstrappers:workers"), {})
     assert await authenticator.authenticate("abcdef.0123456789abcdeX") is None

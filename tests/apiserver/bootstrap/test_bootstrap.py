@@ -7,30 +7,18 @@ import json
 from random import Random
 from typing import Any
 
+from tests.virtual_clock import HastyClock
 from workshop.apiserver.bootstrap import facts, reconcile, system
 from workshop.apiserver.bootstrap.run import Bootstrap
 from workshop.apiserver.storage.interface import ListResult
 from workshop.apiserver.storage.memory import MemoryStorage
 
 
-class Clock:
-    time = 1_800_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 class Memory(MemoryStorage):
     """A store whose objects a test can look at and change."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = HastyClock()
         super().__init__(self.clock)
 
     async def data(self) -> dict[str, tuple[bytes, int]]:
