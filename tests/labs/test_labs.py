@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import quiet
 from workshop.lessons import runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +21,7 @@ SECONDS = 90
 def run(*arguments, **settings):
     argv = [sys.executable, "-m", "workshop.lessons.runner", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORKSHOP_LAB_MODE": "plain", **settings}
-    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_notebooks_are_in_step_with_their_text(tmp_path):
@@ -65,7 +66,7 @@ def test_each_exercise_has_its_cell_its_check_and_its_hints(lab):
 def test_it_runs_from_top_to_bottom(lab, solved):
     known = {exercise.name for exercise in runner.exercises(runner.notebook(lab)).values()}
     with tempfile.TemporaryDirectory(prefix="ws-") as home:
-        settings = {"WORKSHOP_HOME": home, "WORKSHOP_CHECK_SECONDS": "30" if solved else "1"}
+        settings = {"WORKSHOP_HOME": home, "WORKSHOP_CHECK_SECONDS": "90" if solved else "1"}
         begun = time.monotonic()
         try:
             done = run("run", str(lab), *(["--solve"] if solved else []), **settings)
@@ -76,8 +77,7 @@ def test_it_runs_from_top_to_bottom(lab, solved):
             if solved:
                 assert "another state" not in found["said"], found["said"]
             MEASURED.get(lab.stem, lambda said: None)(found["said"])
-            # on a machine that is busy with something else the limit says nothing
-            assert time.monotonic() - begun < SECONDS or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+            assert time.monotonic() - begun < SECONDS or not quiet()
         finally:
             for name in os.listdir(f"{home}/clusters") if os.path.isdir(f"{home}/clusters") else ():
                 end = [sys.executable, "-m", "workshop", "down", "--name", name, "--purge"]

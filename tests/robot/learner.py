@@ -12,7 +12,7 @@ from workshop.lessons import runner
 
 from .desk import ROOT, Desk
 
-CELL_SECONDS = 60.0
+CELL_SECONDS = 180.0
 DOCUMENTS = {"01-control-loop-not-yet": "lab.jpg"}
 """Pictures that the documents show, by the moment at which they are taken; small ones."""
 ON_THE_BOARD = {"00-tour": ("Deployment", "web", "3"), "01-control-loop": ("ReplicaSet", "web", "3")}
@@ -62,7 +62,7 @@ class Learner:
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("0")
         self.page.keyboard.press("0")
-        self.page.locator(".jp-Dialog button.jp-mod-accept").click(timeout=10_000)
+        self.page.locator(".jp-Dialog button.jp-mod-accept").click(timeout=60_000)
         self.idle()
 
     def type_and_run(self, source: str) -> str:
@@ -216,7 +216,7 @@ class Learner:
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("j")
 
-    def board_shows(self, *words: str, seconds: float = 30.0) -> None:
+    def board_shows(self, *words: str, seconds: float = 60.0) -> None:
         """Wait until one row of the pinned board has all these words."""
         row = self.board.locator("tr, [role=row]")
         for word in words:

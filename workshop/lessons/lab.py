@@ -148,7 +148,7 @@ class Lab:
         found: list[str] = self._guarded(lambda: ask.pods(self.cluster, selector)) or []
         return found
 
-    def wait_for(self, right: Callable[[], bool], seconds: float = 20.0) -> bool:
+    def wait_for(self, right: Callable[[], bool], seconds: float = 40.0) -> bool:
         """Wait until `right()`, which is asked anew after each change that the board sees. Says so when it gives up."""
         return bool(self._guarded(lambda: self._wait_for(right, seconds)))
 
@@ -162,7 +162,7 @@ class Lab:
             feed.wait_for_change(feed.sequence, min(left, 1.0))
         return True
 
-    def settle(self, seconds: float = 20.0) -> bool:
+    def settle(self, seconds: float = 40.0) -> bool:
         """Wait until nobody has anything to do: the three truths of each workload agree."""
         return self.wait_for(lambda: not any(row.next for row in rows(self._open().feed.world)), seconds)
 

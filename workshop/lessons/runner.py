@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 
 from .exercise import Exercise
 
-CELL_SECONDS = 60
+CELL_SECONDS = 180
 
 
 def notebook(source: Path) -> Any:

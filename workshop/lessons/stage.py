@@ -63,7 +63,7 @@ def arrange(cluster: Cluster, section: Section, feed: Feed) -> None:
     for name in set(section.stopped) - late:
         cluster.stop(name)
     for absent in section.absent:
-        options = ["--ignore-not-found", "--wait=true", "--timeout=20s"]
+        options = ["--ignore-not-found", "--wait=true", "--timeout=50s"]
         _kubectl(cluster, ["delete", *absent.split(), *options])
     if section.objects:
         given = json.dumps({"apiVersion": "v1", "kind": "List", "items": section.objects})
