@@ -51,8 +51,8 @@ packages:
 	@sh tools/packages.sh
 
 test: packages check
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not cluster"
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m cluster
+	$(BIN)/pytest -n 2 -m "not cluster"
+	$(BIN)/pytest -n 2 -m cluster
 
 bench: $(READY)
 	$(BIN)/python -m bench

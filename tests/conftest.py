@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from typing import Any
 
 import pytest
 
 from tests.docker_engine import engine as engine
 
-HERE = Path(__file__).resolve().parent
-ONE_BY_ONE = ("labs/test_labs.py",)
-"""Files whose tests each bring up a cluster of their own, and share nothing."""
-LONGEST_FIRST = ("labs/test_robot.py",)
+TOGETHER = {
+    "tests/cluster/test_docker.py": "docker",
+    "tests/deploy/test_compose.py": "docker",
+    "tests/kubelet/test_docker_runtime.py": "docker",
+}
+"""Files that share something dear beyond themselves."""
+A_MODE_EACH = ("tests/conformance/", "tests/cluster/test_end_to_end.py")
+"""A mode's tests share a cluster; those of one folder too."""
+ALONE = ("tests/labs/test_labs.py",)
+"""Each test brings up a cluster of its own, and shares nothing."""
+LONGEST_FIRST = ("tests/labs/test_robot.py", "docker")
 """Groups that take minutes are begun first, so that no process is left with one when the others have ended."""
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`pytest -n 2`: one process runs all tests of a group, in order; groups go to whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Names each test's group for `pytest --dist loadgroup`: one process runs all of a group, in order."""
-    for item in items:
-        if name := group(item):
-            item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: rank(group(item)))
+    items.sort(key=lambda item: rank(group(item.nodeid)))
 
 
-def group(item: pytest.Item) -> str | None:
-    """A file's tests share its clusters and its browser; where each mode has a cluster of its own, a mode's tests do;
-    all that need Docker share one engine."""
-    file = item.path.relative_to(HERE).as_posix()
-    if file in ONE_BY_ONE and item.get_closest_marker("cluster"):
-        return None
-    names = getattr(item, "fixturenames", ())
-    if "engine" in names:
-        return "docker"
-    modes = getattr(getattr(item, "callspec", None), "params", {})
-    if "kubeconfig" in modes:
-        return f"{item.path.parent.name}-{modes['kubeconfig']}"
-    if "seat" in modes:
-        return f"{file}-{modes['seat']}"
-    return file
+def group(test: str) -> str:
+    """PURE: a test's group by its id. As a rule that is its file, whose tests share fixtures.
+
+    >>> group("tests/conformance/test_board.py::test_it[root]"), group("tests/proxy/test_balance.py::test_it[root]")
+    ('tests/conformance/ in mode root', 'tests/proxy/test_balance.py')
+    """
+    file = test.partition("::")[0]
+    if file in TOGETHER:
+        return TOGETHER[file]
+    if file in ALONE:
+        return test
+    where = next((place for place in A_MODE_EACH if test.startswith(place)), None)
+    mode = re.search(r"\[(root|userns|plain|foreign)\b", test)
+    return f"{where} in mode {mode[1]}" if where and mode else file
 
 
-def rank(name: str | None) -> int:
+def rank(name: str) -> int:
     return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
