@@ -125,9 +125,9 @@ def test_a_loop_in_c_ends_the_process_and_the_next_one_runs_the_stock_function(t
     (tmp_path / "f.py").chmod(0o600)
     run = [sys.executable, "-c", UNSTOPPABLE]
     environment = {"PYTHONPATH": str(ROOT), swap.VARIABLE: str(tmp_path)}
-    first = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    first = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert first.returncode == 1 and first.stdout == ""
-    second = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (second.returncode, second.stdout) == (0, "3\n")
     told = json.loads((tmp_path / "f.json").read_text())
     assert told["state"] == "put out" and "could not be interrupted" in told["traceback"]

@@ -86,7 +86,7 @@ async def test_a_certificate_that_vouches_for_itself(kind: str, tmp_path: Path) 
         # (gRPC for Python knows no keys of that curve.)
         context = ssl.create_default_context(cafile=str(path))
         health = f"{client}/health"
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while not (answer := await asyncio.to_thread(ask, health, context)):  # noqa: ASYNC110  it starts
                 await asyncio.sleep(0.05)
         assert b'"health":"true"' in answer

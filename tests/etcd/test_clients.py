@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from tests.etcd_servers import KINDS, EtcdProcess, running
+from tests.machine import quiet
 from workshop.wire import etcd_pb2 as pb
 
 
@@ -441,7 +442,7 @@ async def test_sigterm_ends_at_once_with_open_watches(tmp_path: Path) -> None:
         loop = asyncio.get_running_loop()
         before = loop.time()
         assert await loop.run_in_executor(None, etcd.terminate) == 0
-        assert loop.time() - before < 1.0
+        assert loop.time() - before < (1.0 if quiet() else 10.0)
         await client.channel.close()
 
 
