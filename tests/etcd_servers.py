@@ -15,6 +15,7 @@ import grpc
 import pytest
 
 from tests.ports import free_port
+from workshop.wire import etcd_pb2 as pb
 
 KINDS = ("ours", "debian")
 
@@ -91,3 +92,32 @@ async def running(kind: str, folder: Path, *flags: str) -> AsyncIterator[EtcdPro
     finally:
         if etcd.process is not None and etcd.process.poll() is None:
             etcd.kill()
+
+
+class Kept:
+    """Members that tests use one after the other; each starts when it is first asked for, and each test leaves it empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._members: dict[str, EtcdProcess] = {}
+
+    def endpoint(self, kind: str) -> str:
+        if kind not in self._members:
+            member = self._members[kind] = EtcdProcess(kind, self._folder / kind)
+            member.spawn()
+            with grpc.insecure_channel(member.endpoint) as channel:
+                grpc.channel_ready_future(channel).result(timeout=60)
+        return self._members[kind].endpoint
+
+    async def empty(self, kind: str) -> None:
+        async with grpc.aio.insecure_channel(self.endpoint(kind)) as channel:
+            everything = pb.DeleteRangeRequest(key=b"\0", range_end=b"\0")
+            await channel.unary_unary(
+                "/etcdserverpb.KV/DeleteRange",
+                request_serializer=pb.DeleteRangeRequest.SerializeToString,
+                response_deserializer=pb.DeleteRangeResponse.FromString,
+            )(everything)
+
+    def close(self) -> None:
+        for member in self._members.values():
+            member.kill()

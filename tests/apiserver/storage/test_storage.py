@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.etcd_servers import KINDS, running
+from tests.etcd_servers import KINDS, Kept, running
 from workshop.apiserver.storage.compaction import compact_once
 from workshop.apiserver.storage.etcd3 import Etcd3Storage, consistent_progress, prefix_end
 from workshop.apiserver.storage.interface import (
@@ -27,14 +27,14 @@ from workshop.apiserver.storage.memory import MemoryStorage
 
 
 @pytest.fixture(params=["memory", *KINDS])
-async def storage(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[Any]:
+async def storage(request: pytest.FixtureRequest, kept: Kept) -> AsyncIterator[Any]:
     if request.param == "memory":
         yield MemoryStorage()
         return
-    async with running(request.param, tmp_path / "etcd") as etcd:
-        opened = Etcd3Storage([etcd.endpoint])
-        yield opened
-        await opened.close()
+    opened = Etcd3Storage([kept.endpoint(request.param)])
+    yield opened
+    await opened.close()
+    await kept.empty(request.param)
 
 
 async def events(watch: Any, count: int) -> list[Event]:
