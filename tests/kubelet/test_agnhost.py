@@ -177,3 +177,14 @@ def test_porter_says_what_it_is_told_by_tls(start: Start, image: str) -> None:
     with closing(secure(port, (f"{image}/localhost.crt", ""))) as connection:
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"hello"
+
+
+def test_netexec_answers_datagrams_and_takes_a_negative_port(start: Start, image: str) -> None:
+    port, datagrams = free_port(), free_port()
+    connected(port, start("netexec", "--http-port", str(port), "--udp-port", str(datagrams), HOSTNAME="me"))
+    asked = [f"{image}/usr/bin/nc", "-u", "-w", "0.2", "127.0.0.1", str(datagrams)]
+    while not (said := subprocess.run(asked, input=b"hostName\n", capture_output=True, check=False).stdout):
+        pass  # the server of datagrams begins after the other
+    assert said == b"me"
+    other = free_port()
+    connected(other, start("netexec", "--udp-port", "-1", "--http-port", str(other)))

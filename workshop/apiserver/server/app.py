@@ -20,6 +20,7 @@ from workshop.serving import Receive, Scope, Send
 
 from . import info
 from .http import Request, Response, Served, error_response
+from .websocket import stream_messages
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
@@ -51,7 +52,9 @@ class Application:
             return
         response.headers += [("Audit-Id", request.id), *request.response_headers]
         response.headers += [("Warning", f'299 - "{_escaped(text)}"') for text in dict.fromkeys(request.warnings)]
-        if request.is_websocket:
+        if request.is_websocket and response.stream is not None:
+            await stream_messages(request, response, receive, send)
+        elif request.is_websocket:
             await _refuse(response, send)
         elif response.stream is not None:
             await _stream(request, response, receive, send)

@@ -14,7 +14,7 @@ class StandIn:
     """An image's configuration, in Docker's words.
 
     `programs`: path in the image -> script of this package, or `-m MODULE` for a component of the workshop.
-    `links`: path in the image -> a program of the host, where the host has it.
+    `links`: path in the image -> a program of the host; the first that the host has.
     `certificate`: paths in the image of a certificate for localhost and its key, which are made when it is unpacked.
     """
 
@@ -44,8 +44,8 @@ _WELCOME = """<!DOCTYPE html>
 </html>
 """
 _WORKS = "<html><body><h1>It works!</h1></body></html>\n"
-#: Debian's sh drops environment variables like `data-1`, which busybox' hands on.
-_SHELL = (("/usr/bin/sh", "/usr/bin/bash"),)
+#: Debian's sh drops environment variables like `data-1`, and says other words than busybox' own, which is the best.
+_SHELL = (("/usr/bin/sh", "/usr/bin/busybox"), ("/usr/bin/sh", "/usr/bin/bash"))
 _APPLETS = (("/usr/bin/wget", "wget"), ("/usr/bin/nslookup", "nslookup"), ("/usr/bin/nc", "nc"))
 _AGNHOST = tuple(
     (f"/usr/lib/agnhost/{name}", name.removesuffix(".py")) for name in ("serving.py", "servers", "webhooks")

@@ -1,4 +1,4 @@
-"""nc: `nc [-z] [-v] [-w SECONDS] HOST PORT` connects, `nc -l [-k] [-p] PORT` listens."""
+"""nc: `nc [-u] [-z] [-v] [-w SECONDS] HOST PORT` connects, `nc -l [-k] [-p] PORT` listens."""
 # mypy: ignore-errors
 
 import os
@@ -9,8 +9,8 @@ import sys
 flags, rest, wait, words = set(), [], 10.0, sys.argv[1:]
 while words:
     word = words.pop(0)
-    if word == "-w":
-        wait = float(words.pop(0))
+    if word.startswith("-w"):
+        wait = float(word[2:] or words.pop(0))
     elif word.startswith("-"):
         flags.update(word[1:])
     else:
@@ -42,6 +42,23 @@ def pump(peer):
                 os.write(1, data)
 
 
+def ask(host, port):
+    """UDP: what is read goes out as datagrams; answers are printed until none came for as long as -w says."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as peer:
+        peer.connect(address)
+        if "v" in flags:
+            sys.stderr.write(f"{host} ({address[0]}:{port}) open\n")
+        while "z" not in flags and (data := os.read(0, 65507)):
+            peer.send(data)
+        peer.settimeout(wait)
+        try:
+            while "z" not in flags:
+                os.write(1, peer.recv(65507))
+        except TimeoutError:
+            return
+
+
 try:
     if "l" in flags:
         address = os.environ.get("WORKSHOP_POD_IP", "") if os.environ.get("WORKSHOP_ROOTFS") else ""
@@ -51,6 +68,8 @@ try:
                     pump(peer)
                 if "k" not in flags:
                     break
+    elif "u" in flags:
+        ask(rest[0], rest[1])
     else:
         with socket.create_connection((rest[0], int(rest[1])), wait) as peer:
             peer.settimeout(None)

@@ -22,7 +22,7 @@ def flags(words):
         word = words.pop(0)
         if word.startswith("-"):
             name, equals, value = word.lstrip("-").partition("=")
-            if not equals and words and not words[0].startswith("-"):
+            if not equals and words and (words[0][:1] != "-" or words[0][1:].isdigit()):
                 value = words.pop(0)
             given[name] = value or "true"
         else:

@@ -81,8 +81,8 @@ def unpack(standin: StandIn, store: str) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     for path, program in standin.links:
-        if os.access(program, os.X_OK):
-            target = root / path.lstrip("/")
+        target = root / path.lstrip("/")
+        if os.access(program, os.X_OK) and not os.path.lexists(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(program)
     if standin.certificate:
