@@ -351,7 +351,9 @@ async def test_maintenance(client: Client) -> None:
     again = await client("Maintenance/HashKV", pb.HashKVRequest())
     assert first.hash == again.hash != 0
     await client("Maintenance/Defragment", pb.DefragmentRequest())
-    members = (await client("Cluster/MemberList", pb.MemberListRequest())).members
+    listed = await client("Cluster/MemberList", pb.MemberListRequest())
+    assert not listed.header.revision and listed.header.cluster_id, "it is not the store that is asked"
+    members = listed.members
     assert [member.name for member in members] == ["default"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workshop.etcd import snapshot, wal
+from workshop.etcd import disk, snapshot, wal
 from workshop.etcd.mvcc.key_index import Record
 from workshop.etcd.raft import Entry, HardState, Message, Ready
 from workshop.etcd.storage import Storage
@@ -19,13 +19,13 @@ from workshop.etcd.wal import Corrupt, WriteAheadLog
 
 
 def write(folder: Path, groups: list[list[Entry]]) -> list[int]:
-    """Save each group as one frame; the file's size after each, the head's first."""
+    """Save each group as one frame; how far the file is written after each, after its head first."""
     log, replay = WriteAheadLog.open(folder, lambda: b"me", 0)
     assert replay is None
-    sizes = [segment(folder).stat().st_size]
+    sizes = [log.size]
     for entries in groups:
         log.save(entries, HardState(entries[-1].term, 1, 0))
-        sizes.append(segment(folder).stat().st_size)
+        sizes.append(log.size)
     log.close()
     return sizes
 
@@ -56,7 +56,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 def test_a_torn_tail_is_dropped_at_each_byte(tmp_path: Path) -> None:
     sizes = write(tmp_path / "whole", GROUPS)
     data = segment(tmp_path / "whole").read_bytes()
-    for end in range(sizes[0], len(data)):
+    for end in range(sizes[0], sizes[-1]):
         folder = tmp_path / "torn"
         shutil.copytree(tmp_path / "whole", folder)
         segment(folder).write_bytes(data[:end])
@@ -77,22 +77,22 @@ def test_sectors_that_the_disk_had_not_come_to_are_a_torn_tail_too(tmp_path: Pat
     """Each sector of a last frame that lies in four of them, one after the other; zeros elsewhere are damage."""
     sizes = write(tmp_path, [*GROUPS[:2], [Entry(2, 4, b"four" * 400)]])
     path = segment(tmp_path)
-    data = path.read_bytes()
+    data, room = path.read_bytes()[: sizes[3]], bytes(1000)
     edges = [sizes[2], *range(wal.SECTOR, len(data), wal.SECTOR), len(data)]
     assert len(edges) > 4
     for start, end in pairwise(edges):
-        path.write_bytes(data[:start] + bytes(end - start) + data[end:])
+        path.write_bytes(data[:start] + bytes(end - start) + data[end:] + room)
         replay = read(tmp_path)
         assert replay is not None and [entry.index for entry in replay.entries] == [1, 2, 3], start
-    path.write_bytes(data[: edges[1] - 9] + bytes(18) + data[edges[1] + 9 :])
+    path.write_bytes(data[: edges[1] - 9] + bytes(18) + data[edges[1] + 9 :] + room)
     with pytest.raises(Corrupt, match="damaged at byte"):
         read(tmp_path)
 
 
 def test_a_flipped_bit_refuses_to_start_be_it_in_the_very_last_frame(tmp_path: Path) -> None:
-    write(tmp_path / "whole", GROUPS)
-    data = segment(tmp_path / "whole").read_bytes()
-    for place in range(len(data)):
+    sizes = write(tmp_path / "whole", GROUPS)
+    data = segment(tmp_path / "whole").read_bytes()[: sizes[-1] + 100]
+    for place in range(sizes[-1]):
         folder = tmp_path / "bad"
         shutil.copytree(tmp_path / "whole", folder)
         bad = bytearray(data)
@@ -102,6 +102,20 @@ def test_a_flipped_bit_refuses_to_start_be_it_in_the_very_last_frame(tmp_path: P
             read(folder)
         assert segment(folder).read_bytes() == bytes(bad), "what is corrupt is left as it is"
         shutil.rmtree(folder)
+
+
+def test_room_is_taken_before_it_is_needed_and_read_as_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "AHEAD", 1000)
+    write(tmp_path, GROUPS)
+    lengths = {segment(tmp_path).stat().st_size}
+    for index in range(5, 15):
+        log, replay = WriteAheadLog.open(tmp_path, lambda: b"me", 0)
+        assert replay is not None and replay.entries[-1].index == index - 1
+        log.save([Entry(2, index, bytes(120))], None)
+        log.close()
+        lengths.add(segment(tmp_path).stat().st_size)
+        assert segment(tmp_path).stat().st_size >= log.size
+    assert 1 < len(lengths) < 5, "it does not grow with each"
 
 
 def test_a_frame_that_is_missing_in_the_middle_refuses_to_start(tmp_path: Path) -> None:
@@ -178,7 +192,7 @@ def test_whatever_a_crash_leaves_of_the_last_frame_all_before_it_comes_back(grou
             frames.append([Entry(1, index + 1 + place, body, not body) for place, body in enumerate(group)])
             index = frames[-1][-1].index
         sizes = write(folder, frames)
-        content = bytearray(segment(folder).read_bytes())
+        content = bytearray(segment(folder).read_bytes()[: sizes[-1]])
         end = data.draw(st.integers(sizes[-2], sizes[-1]))
         for sector in data.draw(st.lists(st.integers(sizes[-2] // wal.SECTOR, sizes[-1] // wal.SECTOR), max_size=2)):
             hole = slice(max(sector * wal.SECTOR, sizes[-2]), min((sector + 1) * wal.SECTOR, sizes[-1]))

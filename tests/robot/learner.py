@@ -17,6 +17,8 @@ DOCUMENTS = {"01-control-loop-not-yet": "lab.jpg"}
 """Pictures that the documents show, by the moment at which they are taken; small ones."""
 ON_THE_BOARD = {"00-tour": ("Deployment", "web", "3"), "01-control-loop": ("ReplicaSet", "web", "3")}
 """What the pinned board has to show, in one row, once the first exercise of a lab is solved."""
+PINNED = {"lab.board()": ("board", ".ws-status.is-live"), "lab.ring()": ("ring", ".ws-ring-place [data-key]")}
+"""Views that are kept beside the notebook, by the line that makes them: a name, and what is seen when they live."""
 BUSY = ".jp-Notebook-ExecutionIndicator"
 
 
@@ -153,13 +155,15 @@ class Learner:
                 self.write(text)
             said = self.run(code)
             after(text, said)
-            if text.strip() == "lab.board()":
-                self._pin_board(source.stem)
+            if code and (line := text.strip().rpartition("\n")[2]) in PINNED:
+                self._pin(source.stem, line)
             if code and "lab.check()" in text:
                 self._judged(said, verdicts)
                 if wrong_first:
                     wrong_first = False
                     self._again(made, known, waiting, cell, verdicts, after, source.stem)
+        if self.board is not None:
+            self.shoot(f"{source.stem}-end")
         return verdicts
 
     def first_board(self, source: Path) -> None:
@@ -202,16 +206,18 @@ class Learner:
         self._up(0)
         self.page.keyboard.press("j")  # past the cell of the hint
 
-    def _pin_board(self, stem: str) -> None:
-        """The board has come; keep a second view of it beside the notebook."""
-        cell = self.notebook.locator(".jp-CodeCell", has_text="lab.board()").first
-        cell.locator(".ws-status").wait_for(timeout=60_000)
-        self.note(f"{stem} board")
-        self.shoot(f"{stem}-board")
+    def _pin(self, stem: str, line: str) -> None:
+        """A view has come; keep a second one of it beside the notebook."""
+        name, alive = PINNED[line]
+        cell = self.notebook.locator(".jp-CodeCell", has_text=line).first
+        cell.locator(alive).first.wait_for(timeout=60_000)
+        self.note(f"{stem} {name}")
+        self.shoot(f"{stem}-{name}")
         cell.locator(".jp-OutputArea-output").last.click(button="right", position={"x": 40, "y": 10})
         self.page.locator(".lm-Menu-itemLabel", has_text="Create New View for Cell Output").click()
         self.board = self.page.locator(".jp-LinkedOutputView")
-        self.board.locator(".ws-status.is-live").wait_for(timeout=60_000)
+        self.board.locator(alive).first.wait_for(timeout=60_000)
+        self.shoot(f"{stem}-{name}-pinned")
         cell.locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("j")

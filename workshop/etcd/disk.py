@@ -9,9 +9,12 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+#: Bytes that a log's file is longer than what is written in it.
+AHEAD = 1 << 20
+
 
 class File(Protocol):
-    """A file that is appended to."""
+    """A file that is written from front to back."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -31,6 +34,10 @@ class Disk(Protocol):
         """Open for appending, made if it is not there."""
         ...
 
+    def go_on(self, path: Path, at: int) -> File:
+        """Open for writing from byte `at` on, made if it is not there. Zeros may follow what is written."""
+        ...
+
     def truncate(self, path: Path, size: int) -> None: ...
 
     def rename(self, old: Path, new: Path) -> None: ...
@@ -43,13 +50,23 @@ class Disk(Protocol):
 
 
 class SystemFile:
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """`ahead`: room that is taken before it is needed. A file that grows costs each sync a third more, for its new
+    length must be made durable too."""
+
+    def __init__(self, path: Path, at: int | None = None, ahead: int = 0) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._room = os.fstat(self._file).st_size
+        self._at, self._ahead = self._room if at is None else at, ahead
 
     def write(self, data: bytes) -> None:
+        if self._ahead and self._at + len(data) > self._room:
+            os.posix_fallocate(self._file, self._at, len(data) + self._ahead)
+            self._room = self._at + len(data) + self._ahead
         view = memoryview(data)
         while view:
-            view = view[os.write(self._file, view) :]
+            written = os.pwrite(self._file, view, self._at)
+            self._at += written
+            view = view[written:]
 
     def sync(self) -> None:
         os.fdatasync(self._file)
@@ -69,6 +86,9 @@ class SystemDisk:
 
     def append(self, path: Path) -> File:
         return SystemFile(path)
+
+    def go_on(self, path: Path, at: int) -> File:
+        return SystemFile(path, at, AHEAD)
 
     def truncate(self, path: Path, size: int) -> None:
         os.truncate(path, size)

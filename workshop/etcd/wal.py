@@ -6,6 +6,8 @@ one fsync made durable, however many entries that were (group commit):
     magic  length  sequence  check  header check | records …
     4      4       8         4      4            | length bytes
 
+Zeros follow the last one: room for the next, so that the file need not grow with each.
+
 `sequence` counts frames through all segments. `check` is the CRC-32 of the records, begun with the check of the
 frame before in the same segment: a chain, so a frame cannot be lost, doubled or swapped without notice. A record is
 its kind, its length, its body.
@@ -120,13 +122,13 @@ def decode_frame(data: bytes, offset: int, sequence: int | None, previous_check:
 
 
 def is_torn(data: bytes, offset: int) -> bool:
-    """Is the bad frame at `offset`, with which `data` ends, what a crash leaves? It is cut short, or a part of it that
-    lies in one sector is all zeros."""
+    """Is the bad frame at `offset`, the last of `data`, what a crash leaves? It is cut short, or a part of it that lies
+    in one sector is all zeros."""
     header = _header(data, offset)
-    if header is not None and offset + HEADER.size + header[0] > len(data):
-        return True
-    edges = [offset, *range(offset - offset % SECTOR + SECTOR, len(data), SECTOR), len(data)]
-    return offset + HEADER.size > len(data) or any(not any(data[a:b]) for a, b in pairwise(edges))
+    # Where its header does not tell, the frame ends where the zeros begin.
+    end = offset + HEADER.size + header[0] if header else max(len(data.rstrip(b"\0")), offset + HEADER.size)
+    edges = [offset, *range(offset - offset % SECTOR + SECTOR, end, SECTOR), end]
+    return end > len(data) or any(not any(data[a:b]) for a, b in pairwise(edges))
 
 
 def later_frame(data: bytes, offset: int, sequence: int) -> int | None:
@@ -187,12 +189,12 @@ class Reader:
 
 
 class WriteAheadLog:
-    """`open` one; then `save` is all. Raises OSError as the disk does."""
+    """`open` one; then `save` is all. `size`: bytes of the last segment. Raises OSError as the disk does."""
 
     def __init__(self, folder: Path, metadata: bytes, disk: Disk = SYSTEM_DISK) -> None:
         self._folder, self.metadata, self._disk = folder, metadata, disk
         self._file: File | None = None
-        self._size = self._sequence = self._segment = self._check = 0
+        self.size = self._sequence = self._segment = self._check = 0
 
     @classmethod
     def open(
@@ -214,8 +216,8 @@ class WriteAheadLog:
             log.metadata = metadata()
             log._begin_segment(after + 1)
             return log, None
-        log._file = disk.append(paths[-1])
-        if not log._size:  # the crash came between making the segment and its first frame
+        log._file = disk.go_on(paths[-1], log.size)
+        if not log.size:  # the crash came between making the segment and its first frame
             log._check = 0
             log._write(encode_record(METADATA, log.metadata))
         return log, replay
@@ -230,10 +232,10 @@ class WriteAheadLog:
                 sequence, check, offset = frame.sequence + 1, frame.check, frame.end
                 for kind, body in records_of(frame):
                     reader.take(kind, body)
-            if offset < len(data):
+            if data[offset:].strip(b"\0"):
                 self._check_torn(paths[place:], data, offset, sequence)
                 self._disk.truncate(path, offset)
-            self._size, self._check = offset, check
+            self.size, self._check = offset, check
         if sequence is None:
             return None
         self._sequence, self._segment = sequence, int(paths[-1].name[:16], 16) + 1
@@ -272,18 +274,18 @@ class WriteAheadLog:
         self._file.write(frame)
         self._file.sync()
         self._sequence += 1
-        self._size += len(frame)
+        self.size += len(frame)
 
     def rotate(self, next_index: int) -> None:
         """Begin a new segment if the current one is full."""
-        if self._size >= SEGMENT_SIZE:
+        if self.size >= SEGMENT_SIZE:
             self._begin_segment(next_index)
 
     def _begin_segment(self, next_index: int) -> None:
-        file = self._disk.append(self._folder / f"{self._segment:016x}-{next_index:016x}.wal")
+        file = self._disk.go_on(self._folder / f"{self._segment:016x}-{next_index:016x}.wal", 0)
         if self._file is not None:
             self._file.close()
-        self._file, self._size, self._check = file, 0, 0
+        self._file, self.size, self._check = file, 0, 0
         self._segment += 1
         self._write(encode_record(METADATA, self.metadata))
         self._disk.sync_folder(self._folder)

@@ -129,6 +129,12 @@ class SimulatedDisk:
             self.files[path] = Contents()
         return OpenFile(self, self.files[path])
 
+    def go_on(self, path: Path, at: int) -> File:
+        file = self.append(path)
+        contents = self.files[path]
+        contents.durable, contents.pending = (contents.durable + contents.pending)[:at], b""  # zeros, if anything
+        return file
+
     def truncate(self, path: Path, size: int) -> None:
         self.operation()
         contents = self.files[path]

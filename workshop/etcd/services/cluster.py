@@ -35,7 +35,9 @@ class Cluster:
         ]
 
     def _answer(self, answer: Any) -> bytes:
-        return self._member.head() + bytes(answer.SerializeToString())
+        """The header of these answers has no revision: it is not the store that is asked."""
+        self._member.header.term = self._member.node.raft.term
+        return self._member.header(0) + bytes(answer.SerializeToString())
 
     async def member_list(self, data: bytes, call: Call) -> bytes:
         if pb.MemberListRequest.FromString(data).linearizable:
