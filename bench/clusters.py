@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from workshop.cluster import blocks, kubeconfig, pki, plan, procfs
+from workshop.cluster import blocks, complaints, kubeconfig, pki, plan, procfs
 from workshop.cluster.layout import Layout
 from workshop.cluster.ready import Waiter
 
@@ -29,6 +29,8 @@ REAL_FLAGS = {  # the real one takes no address of 127/8 for these
 }
 OWN_FLAGS = ("--allow-loopback-endpoints", "--hostname-override")
 HOLLOW_PORT = 21000
+PATIENCE = 240.0
+"""Seconds for a real cluster to come up on a machine that has other things to do."""
 
 
 class Ours:
@@ -109,8 +111,15 @@ class Real:
                 self._start(component.name, [program, *flags, *REAL_FLAGS.get(component.program, ())])
         for number, node in enumerate(self.plan.nodes):
             self._start(f"hollow-{node.name}", self._hollow(number, node.name))
-        Waiter(self.plan, self.layout, 60, lambda: None).until_up()
+        Waiter(self.plan, self.layout, PATIENCE, self._all_live).until_up()
         return time.perf_counter() - begun
+
+    def _all_live(self) -> None:
+        """A binary that ends is no reason to wait on. Raises SystemExit with its last words."""
+        for name, process in self.running.items():
+            if process.poll() is not None:
+                words = complaints.last_words(self.layout.log(name))
+                raise SystemExit(f"the real {name} ended with {process.returncode}: {words}")
 
     def _hollow(self, number: int, name: str) -> list[str]:
         return [

@@ -6,9 +6,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from workshop.cluster import kubeconfig, pki
+from workshop.cluster import complaints, kubeconfig, pki
 from workshop.cluster import plan as planning
 from workshop.cluster.layout import ClusterError, Layout, check_name, write_private
+from workshop.cluster.process import Remembered, remembered
 
 
 @pytest.fixture
@@ -100,3 +101,41 @@ def test_a_full_disk_is_one_sentence():
     with open("/dev/full", "wb", buffering=0) as file, pytest.raises(OSError) as caught:
         file.write(b"x")
     assert "is full: make room" in explain(caught.value, Layout.of("lab").root)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [("ca.crt", ""), ("ca.key", None), ("admin.crt", "-----BEGIN"), ("apiserver.key", "junk"), ("sa.key", "")],
+)
+def test_what_is_damaged_is_made_anew_with_all_that_hangs_on_it(layout, plan, file, damage):
+    pki.issue(plan, layout.pki)
+    path = layout.pki / file
+    path.unlink()
+    if damage is not None:
+        path.write_text(damage)
+    pki.issue(plan, layout.pki)
+    authority = x509.load_pem_x509_certificate((layout.pki / "ca.crt").read_bytes())
+    for request in pki.requests(plan):
+        if request.authority == "ca":
+            made = x509.load_pem_x509_certificate((layout.pki / f"{request.file}.crt").read_bytes())
+            made.verify_directly_issued_by(authority)
+    assert pki._is_pair(layout.pki / "sa.key", layout.pki / "sa.pub")
+
+
+def test_last_words_are_those_of_the_program_not_its_log(tmp_path):
+    layout = Layout("b", tmp_path)
+    (tmp_path / "logs").mkdir()
+    layout.log("etcd").write_text(
+        "I1128 21:53:09.667702    7417 node.py:335] raft: leads\netcd: its disk is full\nI1128 21:53:10.1 1 a] b\n"
+    )
+    rows = [{"name": "etcd", "state": "restarting"}, {"name": "kubelet-node-1", "state": "running"}]
+    assert complaints.of(rows, layout) == "; etcd ends again and again, it said: etcd: its disk is full"
+
+
+def test_what_an_earlier_supervisor_left_in_disorder_is_forgotten(tmp_path):
+    path = tmp_path / "processes.json"
+    for text in ("", "junk", "[]", '[{"pid": 1}]', '{"etcd": 3}', '{"etcd": {"pid": "x"}}'):
+        path.write_text(text)
+        assert remembered(path) == {}
+    path.write_text('{"etcd": {"pid": null, "restarts": 2, "wanted": false}}')
+    assert remembered(path) == {"etcd": Remembered(0, 0, 2, False)}

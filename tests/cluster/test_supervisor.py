@@ -223,7 +223,7 @@ def test_an_unreadable_plan_is_one_sentence(home):
     cluster = Cluster("broken")
     cluster.layout.create()
     cluster.layout.plan.write_text("{")
-    with pytest.raises(ClusterError, match=r"cluster\.json cannot be read"):
+    with pytest.raises(ClusterError, match=r"cluster\.json is damaged"):
         cluster.up(mode="plain", wait=0)
 
 

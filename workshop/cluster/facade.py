@@ -89,7 +89,12 @@ class Cluster:
         if wait:
             from workshop.cluster.ready import Waiter
 
-            what = Waiter(plan, self.layout, wait, self._still_there).until_up()
+            try:
+                what = Waiter(plan, self.layout, wait, self._still_there).until_up()
+            except ClusterError as error:
+                from workshop.cluster import complaints
+
+                raise ClusterError(f"{error}{complaints.of(self.ps(), self.layout)}") from error
             self.say(f"{what} after {SYSTEM.monotonic() - begun:.2f} s")
         return self
 
@@ -260,7 +265,7 @@ class Cluster:
             if gently:
                 with contextlib.suppress(machine_api.Absent, machine_api.Refused, TimeoutError):
                     machine_api.call(self.layout.socket, "POST", "/down", timeout=60.0)
-            left = sweep.clean(self.layout, self.plan_or_none())
+            left = sweep.clean(self.layout, self._readable_plan())
             _reap()
             if left:
                 raise ClusterError(f"processes {', '.join(map(str, left))} do not end: look at them with `ps`")
@@ -269,7 +274,7 @@ class Cluster:
 
     def reset(self, **options: Any) -> Cluster:
         """Throw all its state away and bring it up anew, with the same settings unless others are given."""
-        old = self.plan_or_none()
+        old = self._readable_plan()
         if self.layout.root.is_dir():
             self.down(purge=True, gently=False)
         if old is not None:
@@ -390,10 +395,19 @@ class Cluster:
             return Plan.from_json(json.loads(self.layout.plan.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ClusterError(
-                f"{self.layout.plan} cannot be read ({error}): remove {self.layout.root} and bring the cluster up anew"
-            ) from error
+        except OSError as error:
+            raise ClusterError(explain(error, self.layout.plan)) from error
+        except (ValueError, KeyError, TypeError) as error:
+            why = "is damaged" if isinstance(error, ValueError) else "was written by another version of the workshop"
+            again = f"`workshop down --purge --name {self.name}`, then `workshop up`"
+            raise ClusterError(f"{self.layout.plan} {why} ({error}); {again} begin anew without its data") from error
+
+    def _readable_plan(self) -> Plan | None:
+        """For those who take all away: a damaged plan is as good as none."""
+        try:
+            return self.plan_or_none()
+        except ClusterError:
+            return None
 
     def running(self) -> bool:
         """Whether a supervisor answers."""

@@ -14,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from workshop.clock import SYSTEM
-from workshop.cluster.layout import write_private
+from workshop.cluster.layout import ClusterError, explain, write_private
 from workshop.cluster.plan import Plan
 
 AUTHORITIES = {"ca": "kubernetes", "etcd/ca": "etcd-ca", "front-proxy-ca": "kubernetes-front-proxy-ca"}
@@ -66,15 +67,25 @@ def requests(plan: Plan) -> list[Request]:
 
 
 def issue(plan: Plan, folder: Path) -> None:
-    """Make what is missing below `folder`. A certificate whose names no longer fit is made anew."""
+    """Make what is missing below `folder`, and anew what is damaged, too old, or not of this authority or these names.
+
+    Raises ClusterError.
+    """
+    try:
+        _issue_all(plan, folder)
+    except OSError as error:
+        raise ClusterError(explain(error, folder)) from error
+
+
+def _issue_all(plan: Plan, folder: Path) -> None:
     now = datetime.fromtimestamp(SYSTEM.now(), UTC)
     signers = {file: _authority(folder / file, name, now) for file, name in AUTHORITIES.items()}
     for request in requests(plan):
         certificate, key = folder / f"{request.file}.crt", folder / f"{request.file}.key"
-        if certificate.exists() and key.exists() and _fits(certificate.read_bytes(), request, now):
-            continue
-        _issue(request, *signers[request.authority], certificate, key, now)
-    if not (folder / "sa.key").exists() or not (folder / "sa.pub").exists():
+        authority, signer = signers[request.authority]
+        if (found := _pair(certificate, key)) is None or not _fits(found[0], authority, request, now):
+            _issue(request, authority, signer, certificate, key, now)
+    if not _is_pair(folder / "sa.key", folder / "sa.pub"):
         pair = ec.generate_private_key(ec.SECP256R1())
         public = pair.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -104,9 +115,35 @@ def _alternative(names: Iterable[str]) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName(general)
 
 
-def _fits(pem: bytes, request: Request, now: datetime) -> bool:
-    certificate = x509.load_pem_x509_certificate(pem)
+Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+
+
+def _pair(certificate_file: Path, key_file: Path) -> Pair | None:
+    """A certificate and its key as they are on disk; None for what is missing, damaged, or does not belong together."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        return None
+    return certificate, key
+
+
+def _is_pair(key_file: Path, public_file: Path) -> bool:
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        return bool(key.public_key() == serialization.load_pem_public_key(public_file.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _fits(certificate: x509.Certificate, authority: x509.Certificate, request: Request, now: datetime) -> bool:
     if certificate.not_valid_after_utc - now < timedelta(days=30):
+        return False
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError):
         return False
     if not request.names:
         return True
@@ -114,12 +151,10 @@ def _fits(pem: bytes, request: Request, now: datetime) -> bool:
     return names == _alternative(request.names)
 
 
-def _authority(base: Path, common_name: str, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _authority(base: Path, common_name: str, now: datetime) -> Pair:
     certificate_file, key_file = base.with_name(base.name + ".crt"), base.with_name(base.name + ".key")
-    if certificate_file.exists() and key_file.exists():
-        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return x509.load_pem_x509_certificate(certificate_file.read_bytes()), key
+    if (found := _pair(certificate_file, key_file)) is not None:
+        return found
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name)
     certificate = (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from workshop.clock import rfc3339
+from workshop.cluster import procfs
 from workshop.cluster.plan import Component
 
 
@@ -40,3 +43,32 @@ class Process:
             "wanted": self.wanted,
             "log": f"logs/{self.spec.name}.log",
         }
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What an earlier supervisor wrote down of a process."""
+
+    pid: int = 0
+    start: int = 0
+    restarts: int = 0
+    wanted: bool = True
+
+    def lives(self) -> bool:
+        return bool(self.pid) and procfs.alive(self.pid, self.start)
+
+
+def remembered(path: Path) -> dict[str, Remembered]:
+    """By name, of `run/processes.json`. What is missing or makes no sense is forgotten: processes have titles, too."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for name, row in rows.items() if isinstance(rows, dict) else ():
+        if not isinstance(row, dict):
+            continue
+        pid, start, restarts = (row.get(key) or 0 for key in ("pid", "start", "restarts"))
+        if all(isinstance(number, int) for number in (pid, start, restarts)):
+            found[name] = Remembered(pid, start, restarts, row.get("wanted") is not False)
+    return found

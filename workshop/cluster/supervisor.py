@@ -17,7 +17,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,9 +27,9 @@ from workshop.clock import SYSTEM
 from workshop.cluster import lifecycle, machine_api, procfs
 from workshop.cluster.ends import Ends
 from workshop.cluster.layout import Layout, write_private
-from workshop.cluster.network import linux
+from workshop.cluster.network import holder_start, linux
 from workshop.cluster.plan import Plan
-from workshop.cluster.process import Process
+from workshop.cluster.process import Process, Remembered, remembered
 from workshop.cluster.zygote_handle import ZygoteHandle
 from workshop.component import setup_logging
 
@@ -74,49 +73,17 @@ class Supervisor:
     async def start_holder(self) -> None:
         """Start the holder and wait until the network stands. Raises OSError with its sentence."""
         if not self.holder:
-            argv = [sys.executable, "-m", "workshop.cluster.network.holder", str(self.layout.plan)]
             living = next((p.pid for p in self.processes.values() if p.pid), 0)
-            if living:
-                argv += ["--join", str(living)]
-            with open(self.layout.log("holder"), "ab") as output:
-                child = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=output,
-                    pass_fds=[self.guard] if self.guard is not None else [],
-                    start_new_session=True,
-                )
-            assert child.stdout is not None
-            said = await self.line(child.stdout.fileno())
-            child.stdout.close()
-            if said != "ok":
-                raise OSError(said or "the network's holder failed: see logs/holder.log")
-            self.holder = child.pid
-            write_private(self.layout.user_namespace, str(os.stat(f"/proc/{child.pid}/ns/user").st_ino).encode())
+            log_file = self.layout.log("holder")
+            self.holder = await holder_start.start(self.layout.plan, log_file, join=living, guard=self.guard)
+            write_private(self.layout.user_namespace, str(os.stat(f"/proc/{self.holder}/ns/user").st_ino).encode())
             self.save()
-            self.ends.watch(child.pid, self.holder_ended)
+            self.ends.watch(self.holder, self.holder_ended)
         await self.join_zygote()
 
     async def join_zygote(self) -> None:
         if self.plan.mode == "userns":
             await self.zygote.order({"do": "join", "pid": self.holder})
-
-    async def line(self, descriptor: int) -> str:
-        """What a child writes, until it closes its end."""
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(descriptor, done.set)
-        said = b""
-        try:
-            while True:
-                await done.wait()
-                done.clear()
-                part = os.read(descriptor, 4096)
-                said += part
-                if not part or said.endswith(b"\n"):
-                    return said.decode().strip()
-        finally:
-            loop.remove_reader(descriptor)
 
     def holder_ended(self) -> None:
         self.holder = 0
@@ -156,24 +123,19 @@ class Supervisor:
 
     def adopt(self) -> None:
         """Find components that an earlier supervisor started, by pid and start time or by title."""
-        remembered: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError):
-            remembered = json.loads(self.layout.processes.read_text(encoding="utf-8"))
+        known = remembered(self.layout.processes)
         titles = {procfs.command_line(pid): pid for pid in procfs.pids() if procfs.owner(pid) == os.geteuid()}
-        for process in self.processes.values():
-            old = remembered.get(process.spec.name, {})
-            process.wanted = old.get("wanted", True)
-            process.restarts = old.get("restarts", 0)
-            pid = old.get("pid") or 0
-            if not (pid and procfs.alive(pid, old.get("start", 0))):
-                pid = titles.get(process.spec.title, 0)
+        for each in self.processes.values():
+            old = known.get(each.spec.name, Remembered())
+            each.wanted, each.restarts = old.wanted, old.restarts
+            pid = old.pid if old.lives() else titles.get(each.spec.title, 0)
             found = procfs.stat(pid) if pid else None
             if found is not None and found.state not in "ZX":
-                self.running(process, pid, found.start)
-                log.info("adopted %s, pid %d", process.spec.name, pid)
-        old = remembered.get("holder", {})
-        if old and procfs.alive(old.get("pid", 0), old.get("start", 0)):
-            self.holder = old["pid"]
+                self.running(each, pid, found.start)
+                log.info("adopted %s, pid %d", each.spec.name, pid)
+        holder = known.get("holder")
+        if holder is not None and holder.lives():
+            self.holder = holder.pid
             self.ends.watch(self.holder, self.holder_ended)
         self.save()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -272,7 +273,9 @@ def failure(error: Exception) -> str:
     if isinstance(error, LostEntries):
         return f"{error}: {REMEDY}"
     if isinstance(error, OSError):
-        return f"cannot write the data directory: {error.strerror}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "its disk is full; make room, and etcd goes on where it was" if full else error.strerror
+        return f"cannot write the data directory: {what}"
     if isinstance(error, (Fatal, Corrupt, Removed, ValueError)):
         return str(error)
     raise error
