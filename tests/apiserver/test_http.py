@@ -746,3 +746,23 @@ async def test_a_pod_whose_node_is_gone(api: Api) -> None:
         assert answer.json["details"] == {"name": "nowhere", "kind": "pods"}
     answer = await api("GET", "/api/v1/nodes/nowhere/proxy/healthz")
     assert answer.json["message"] == 'nodes "nowhere" not found'
+
+
+async def test_selectors_that_name_an_object(api: Api) -> None:
+    for name in ("a", "b"):
+        await made(api, MAPS, config_map(name))
+
+    async def listed(selector: str, target: str = MAPS) -> list[str]:
+        answer = await api("GET", f"{target}?fieldSelector={selector}")
+        return [item["metadata"]["name"] for item in answer.json["items"]]
+
+    assert await listed("metadata.name%3Da") == ["a"]
+    assert (
+        await listed("metadata.name%3Da,metadata.name%3Db")
+        == await listed("metadata.name%3Da,metadata.name!%3Da")
+        == []
+    )
+    assert await listed("metadata.name%3Da,metadata.namespace%3Delsewhere") == []
+    assert await listed("metadata.name%3Db", "/api/v1/configmaps") == ["b"]
+    raw = (await api("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion=0&fieldSelector=metadata.name%3Db")).body
+    assert [json.loads(line)["object"]["metadata"]["name"] for line in raw.splitlines()] == ["b"]

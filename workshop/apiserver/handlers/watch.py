@@ -79,14 +79,13 @@ class Watches:
         timeout: float,
     ) -> AsyncIterator[bytes]:
         encoder = _Encoder(request, selection, form, self._clock)
-        prefix, key = selection.resource.storage_key(), selection.only_key
-        scope = (key or selection.prefix, key is not None, encoder.sees)
+        prefix = selection.resource.storage_key()
         try:
             if list_first:  # from here on to `existing` nothing may be awaited: a list and what comes after it
                 start = self._cacher.revision
-                past, watcher = self._cacher.watch(prefix, start, *scope)
+                past, watcher = self._cacher.watch(prefix, start, *encoder.scope)
             else:
-                past, watcher = await self._cacher.watch_from(prefix, start, *scope)
+                past, watcher = await self._cacher.watch_from(prefix, start, *encoder.scope)
                 encoder.after = start
         except errors.ApiError as error:
             yield event_line("ERROR", encode(error.status))
@@ -169,27 +168,29 @@ class _Encoder:
         self._request, self._selection, self._form, self._clock = request, selection, form, clock
         self._resource: Resource = selection.resource
         self._shared = same_store(selection.resource) and not form.form
-        self._whole_shelf = selection.everything and selection.prefix == selection.resource.storage_key()
+        self._judge = selection.judge
+        self._keys, self._alone = selection.only_key or selection.prefix, selection.only_key is not None
         self._columns_told = False
         self.after = 0
         """Nothing up to this revision is told: a client may name one that this server has not come to."""
 
     @property
-    def sees(self) -> Callable[[Change], bool] | None:
-        """Whether this client sees a change at all, asked before anybody wakes; None where all are seen, or where it
-        cannot be said yet: a custom resource is converted first."""
-        selection = self._selection
-        if selection.everything or selection.resource.definition is not None:
-            return None
-        return lambda change: (
-            selection.matches(change.new) or (change.old is not None and selection.matches(change.old))
-        )
+    def scope(self) -> tuple[str, bool, Callable[[Change], bool] | None]:
+        """What its watcher is to hear of: keys with this beginning, or this one alone; and whether this client sees a
+        change at all, which is asked before anybody wakes. None where each is seen, or where it cannot be said yet: a
+        custom resource is converted first."""
+        late = self._judge is None or self._resource.definition is not None
+        return self._keys, self._alone, None if late else self._sees
+
+    def _sees(self, change: Change) -> bool:
+        judge = self._judge
+        return judge is None or judge(change.new) or (change.old is not None and judge(change.old))
 
     def all_of(self, items: list[Stored]) -> Iterator[bytes]:
         """The objects that are there, some lines at a time."""
         lines: list[bytes] = []
         size = 0
-        for stored in filter(self._selection.matches, items):
+        for stored in items if self._judge is None else filter(self._judge, items):
             lines.append(self.line("ADDED", stored))
             size += len(lines[-1])
             if size >= PIECE:
@@ -200,17 +201,15 @@ class _Encoder:
 
     def change(self, change: Change) -> bytes:
         """The line of a change, or b"" if this client does not see it."""
-        if change.revision <= self.after:
+        key, judge, seen = change.new.key, self._judge, change.type
+        if change.revision <= self.after or not (key == self._keys if self._alone else key.startswith(self._keys)):
             return b""
-        if self._whole_shelf:
-            return change.line if self._shared else self.line(change.type, change.new)
-        if not change.new.key.startswith(self._selection.prefix):
-            return b""
-        now = change.type != "DELETED" and self._selection.matches(change.new)
-        before = change.old is not None and self._selection.matches(change.old)
-        if not now and not before:
-            return b""
-        seen = "ADDED" if not before else "MODIFIED" if now else "DELETED"
+        if judge is not None:
+            now = change.type != "DELETED" and judge(change.new)
+            before = change.old is not None and judge(change.old)
+            if not now and not before:
+                return b""
+            seen = "ADDED" if not before else "MODIFIED" if now else "DELETED"
         if seen == change.type and self._shared:
             return change.line
         return self.line(seen, change.new)

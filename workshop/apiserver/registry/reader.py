@@ -64,15 +64,19 @@ class Selection:
     def everything(self) -> bool:
         return self.labels.empty and self.fields.empty
 
-    def matches(self, stored: Stored) -> bool:
-        if self.everything:
-            return True
-        of_labels, of_fields = stored.attributes(self._extractor())
-        return self.labels.matches(of_labels) and self.fields.matches(of_fields)
+    @property
+    def judge(self) -> Callable[[Stored], bool] | None:
+        """Whether an object of this prefix, or of the only key, matches; None where each does."""
+        if self.labels.empty and (self.fields.empty or (self.only_key and len(self.fields.terms) == 1)):
+            return None
+        kind, of_labels, of_fields = self.resource.definition, self.labels, self.fields
+        fields_of = extractor(stored_name(self.resource)) if kind is None else custom_extractor(kind)
 
-    def _extractor(self) -> Callable[[Obj], dict[str, str]]:
-        kind = self.resource.definition
-        return extractor(stored_name(self.resource)) if kind is None else custom_extractor(kind)
+        def matches(stored: Stored) -> bool:
+            found_labels, found_fields = stored.attributes(fields_of)
+            return of_labels.matches(found_labels) and of_fields.matches(found_fields)
+
+        return matches
 
 
 def candidates_of(shelf: Shelf, selection: Selection, after: str = "") -> Iterable[Stored]:
@@ -188,7 +192,8 @@ class Reader:
         revision = self._cacher.revision
         if selection.resource.definition is not None:
             candidates = await self._presenter.served(selection.resource, candidates)
-        matching = iter(candidates) if selection.everything else (s for s in candidates if selection.matches(s))
+        judge = selection.judge
+        matching = iter(candidates) if judge is None else filter(judge, candidates)
         if not options.limit:
             return Page(list(matching), revision)
         items = list(islice(matching, options.limit + 1))
@@ -199,7 +204,7 @@ class Reader:
 
     async def _at(self, selection: Selection, options: ListOptions, revision: int, start: str | None) -> Page:
         items: list[Stored] = []
-        limit = options.limit
+        limit, judge, only = options.limit, selection.judge, selection.only_key
         while True:
             try:
                 found = await self._storage.list(selection.prefix, revision, limit and limit + 1, start)
@@ -210,7 +215,7 @@ class Reader:
             except FutureRevision:
                 raise errors.resource_version_too_large(revision, self._cacher.revision) from None
             for stored in await self._presenter.served(selection.resource, map(_stored, found.items)):
-                if selection.matches(stored):
+                if only in (None, stored.key) and (judge is None or judge(stored)):
                     if limit and len(items) == limit:
                         rest = None
                         if selection.everything:
