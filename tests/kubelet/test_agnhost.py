@@ -173,7 +173,7 @@ def test_small_commands(start: Start, arguments: tuple[str, ...], output: str) -
 
 def test_porter_says_what_it_is_told_by_tls(start: Start, image: str) -> None:
     port = free_port()
-    connected(port, start("porter", WORKSHOP_IMAGE=image, **{f"SERVE_TLS_PORT_{port}": "hello"}))
+    connected(port, start("porter", WORKSHOP_IMAGE=image, **{f"SERVE_TLS_PORT_{port}": "hello", "WORKSHOP_READY": "2"}))
     with closing(secure(port, (f"{image}/localhost.crt", ""))) as connection:
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"hello"

@@ -87,7 +87,7 @@ def porter(given):
         os.environ.get("CERT_FILE", f"{image}/localhost.crt"),
         os.environ.get("KEY_FILE", f"{image}/localhost.key"),
     ]
-    for name, value in os.environ.items():
+    for name, value in dict(os.environ).items():
         kind, _, port = name.rpartition("_")
         if kind in ("SERVE_PORT", "SERVE_TCP_PORT"):
             server = listen(int(port), answering(value))
