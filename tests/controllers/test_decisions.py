@@ -330,6 +330,9 @@ def test_a_stateful_set_shrinks_and_updates_from_the_highest() -> None:
     four = [member(i) for i in range(4)]
     assert [name(p) for p in statefulset.decide(stateful(2), four, "r1", "r1", NOW).delete] == ["web-3"]
     assert [name(p) for p in statefulset.decide(stateful(4), four, "r1", "r2", NOW).delete] == ["web-3"]
+    ill = [member(0, ready=False), member(1), member(2, ready=False)]
+    assert statefulset.decide(stateful(0), ill, "r1", "r1", NOW) == statefulset.Steps()
+    assert [name(p) for p in statefulset.decide(stateful(0), [*four[:2], ill[2]], "r1", "r1", NOW).delete] == ["web-2"]
     half = [member(0), member(1), member(2), member(3, "r2", ready=False)]
     assert statefulset.decide(stateful(4), half, "r1", "r2", NOW) == statefulset.Steps()
     split = stateful(4, updateStrategy={"rollingUpdate": {"partition": 3}})

@@ -87,6 +87,8 @@ def decide(owner: Obj, found: list[Obj], current: str, update: str, now: float) 
         if not pods.is_terminating(pod):
             if not parallel and any(not healthy(p) for p in found if ordinal(owner, p) in wanted):
                 return steps
+            if not parallel and not healthy(pod) and any(not healthy(p) for p in surplus if p is not pod):
+                return steps  # it may go only when no other ails
             steps.delete.append(pod)
         if not parallel:
             return steps
