@@ -1,4 +1,5 @@
-"""Requests, made systematically. A case is sent to both servers in the same state: all but `setup` are dry runs."""
+"""Requests, made systematically. Each is sent to both servers in the same state: `State` says what is stored before,
+and every case is a dry run, which leaves no trace for the next one."""
 
 from __future__ import annotations
 
@@ -10,13 +11,18 @@ from typing import Any
 
 import yaml
 
-from workshop.api import resources
+from workshop.api import resources, schema
 
 from .mutate import mutations
 
 Obj = dict[str, Any]
-BASES = Path(__file__).parent / "bases.yaml"
-VERSIONED = ("resourceVersion", "uid")
+FOLDER = Path(__file__).parent
+DRY = "?dryRun=All"
+VERSION = "@RV@"
+"""Stands where the caller fills in the stored object's resourceVersion."""
+
+NEVER_STORED = ("PriorityLevelConfiguration/free",)
+"""Refused whatever is done to it: only its creation is looked at."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +34,61 @@ class Case:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """Cases that belong together: what is done to one object through one door."""
+
+    name: str
+    base: Obj
+    cases: Iterator[Case]
+    before: tuple[Case, ...] = ()
+    """Makes the state: the object is created, perhaps its status written. Nothing for creations."""
+
+
+def _load(name: str) -> list[Obj]:
+    text = (FOLDER / name).read_text()
+    return [each for each in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if each]
+
+
 def bases() -> list[Obj]:
-    return [each for each in yaml.load_all(BASES.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if each]
+    return _load("bases.yaml")
 
 
 def name_of(base: Obj) -> str:
     return f"{base['kind']}/{base.get('metadata', {}).get('name', '')}"
 
 
-def path_of(base: Obj, named: bool = False, subresource: str = "") -> str:
+def sheets() -> Iterator[Sheet]:
+    """All of them: `create Pod/base`, `update Pod/base`, `status Pod/base`, `status again Pod/base`, `scale …`."""
+    known = {name_of(base): base for base in bases()}
+    for name, base in known.items():
+        yield Sheet(f"create {name}", base, creations(base))
+        if _is_stored(base) and name not in NEVER_STORED:
+            yield Sheet(f"update {name}", base, updates(base), (setup(base),))
+    for door in _load("doors.yaml"):
+        base, at = known[door["of"]], door["at"]
+        yield Sheet(f"{at} {door['of']}", base, through(base, door), (setup(base),))
+        if at == "status":  # what may follow upon what is told already
+            body = json.dumps(_within(_versioned(base), door["body"])).encode()
+            whole = Case("status", "PUT", path_of(base, at), body)
+            yield Sheet(f"{at} again {door['of']}", base, through(base, door), (setup(base), whole))
+
+
+def _is_stored(base: Obj) -> bool:
+    found = resources.for_kind(base["apiVersion"], base["kind"])
+    return found is not None and "update" in found.verbs
+
+
+def path_of(base: Obj, subresource: str | None = None) -> str:
+    """Of its list; of the object itself with `subresource` "", or of one of its doors."""
     resource = resources.for_kind(base["apiVersion"], base["kind"])
     assert resource is not None, base
-    path = resource.path("default", base["metadata"]["name"] if named else None)
+    path = resource.path("default", base["metadata"]["name"] if subresource is not None else None)
     return f"{path}/{subresource}" if subresource else path
 
 
 def creations(base: Obj) -> Iterator[Case]:
-    path = path_of(base) + "?dryRun=All"
+    path = path_of(base) + DRY
     yield Case("as it is", "POST", path, json.dumps(base).encode())
     for what, obj in mutations(base):
         yield Case(what, "POST", path, json.dumps(obj).encode())
@@ -54,30 +98,56 @@ def setup(base: Obj) -> Case:
     return Case("setup", "POST", path_of(base), json.dumps(base).encode())
 
 
+def _versioned(base: Obj) -> Obj:
+    return {**base, "metadata": {**base["metadata"], "resourceVersion": VERSION}}
+
+
 def updates(base: Obj) -> Iterator[Case]:
-    """PUT of mutations over the stored base. The caller fills `metadata.resourceVersion` in where it reads @RV@."""
-    path = path_of(base, True) + "?dryRun=All"
-    base = {**base, "metadata": {**base["metadata"], "resourceVersion": "@RV@"}}
+    """PUT of mutations over the stored base; wrong types are read as on creation, so they are left out."""
+    path, base = path_of(base, "") + DRY, _versioned(base)
+    yield Case("as it is", "PUT", path, json.dumps(base).encode())
     for what, obj in mutations(base):
-        if what.startswith("metadata.resourceVersion") or "wrong type" in what:
-            continue
-        yield Case(f"update {what}", "PUT", path, json.dumps(obj).encode())
-    for subresource in ("status",):
-        yield from _through(base, subresource)
+        if not what.startswith("metadata.resourceVersion") and "wrong type" not in what:
+            yield Case(what, "PUT", path, json.dumps(obj).encode())
 
 
-def _through(base: Obj, subresource: str) -> Iterator[Case]:
-    """Mutations of the part that is written through a door of its own."""
-    resource = resources.for_kind(base["apiVersion"], base["kind"])
-    if resource is None or resource.subresource(subresource) is None or not base.get(subresource):
+def _within(base: Obj, body: Obj) -> Obj:
+    """`body`'s parts put over the base's: {metadata: …, spec: {ephemeralContainers: …}} over a pod."""
+    made = dict(base)
+    for key, value in body.items():
+        merged = isinstance(value, dict) and key != "status"
+        made[key] = {**made.get(key, {}), **value} if merged else value
+    return made
+
+
+def through(base: Obj, door: Obj) -> Iterator[Case]:
+    """Mutations of what is written through a door of its own: a part of the object, or a kind such as Scale."""
+    body, method = door["body"], door.get("method", "PUT")
+    path = path_of(base, door["at"]) + DRY
+    if "kind" in body:
+        whole, parts = body, [""]
+    else:
+        whole, parts = _within(_versioned(base), body), _parts(body)
+    yield Case("as it is", method, path, json.dumps(whole).encode())
+    if schema.for_kind(whole["apiVersion"], whole["kind"]) is None:
         return
-    path = path_of(base, True, subresource) + "?dryRun=All"
-    for what, obj in mutations(
-        {**{name: base[name] for name in ("apiVersion", "kind")}, subresource: base[subresource]}
-    ):
-        if what.startswith(subresource):
-            yield Case(f"{subresource} {what}", "PUT", path, json.dumps({**base, **obj}).encode())
+    for what, obj in mutations(whole):
+        if any(what.startswith(part) for part in parts):
+            yield Case(what, method, path, json.dumps(obj).encode())
 
 
-def teardown(base: Obj) -> Case:
-    return Case("teardown", "DELETE", path_of(base, True) + "?gracePeriodSeconds=0")
+def _parts(body: Obj) -> list[str]:
+    return [k if k == "status" or not isinstance(v, dict) else f"{k}.{inner}" for k, v in body.items() for inner in v]
+
+
+def teardown(base: Obj) -> tuple[Case, ...]:
+    """Away with it, whatever holds it: finalizers first."""
+    if not _is_stored(base):
+        return ()
+    free = b'{"metadata": {"finalizers": null}}'
+    path = path_of(base, "")
+    gone = Case("teardown", "DELETE", path + "?gracePeriodSeconds=0")
+    if base["kind"] == "Namespace":
+        empty = json.dumps({**base, "spec": {"finalizers": []}}).encode()
+        return gone, Case("finalized", "PUT", path + "/finalize", empty)
+    return Case("freed", "PATCH", path, free, "application/merge-patch+json"), gone

@@ -1,30 +1,40 @@
 """python -m tests.differential.keep: of the real server's answers that are remembered, the ones that say something new
-go to tests/apiserver/real/refusals.json, where CI compares them with ours. Only creations: they need no state."""
+go to tests/apiserver/real/refusals.json, where CI compares them with ours."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any
 
-from . import cases
-from .servers import Answer, comparable
+from . import cases, explained
+from .cases import Sheet
+from .masks import comparable
+from .remembered import Remembered
 
 FACTS = Path(__file__).parents[1] / "apiserver" / "real" / "refusals.json"
 VERSION = "v1.36.2"
 MOST = 2
 """Causes of an answer that is kept: those with more say nothing new."""
+LONGEST = 400
 NUMBERS = re.compile(r"\[\d+\]")
+LONG = re.compile("a{300}")
+
+Told = Any
+"""An answer in short: (field, message) of each cause, or code and message of a refusal without causes."""
 
 
-def causes(body: Any) -> list[list[str]]:
-    """(field, message) of each cause, sorted."""
-    found = body.get("details", {}).get("causes", []) if isinstance(body, dict) else []
-    return sorted([str(each.get("field", "")), str(each.get("message", ""))] for each in found)
+def told(answer: Any) -> Told:
+    """What a comparable answer says; [] when it is no refusal."""
+    body = answer["body"]
+    if not isinstance(body, dict) or body.get("kind") != "Status" or answer["code"] < 400:
+        return []
+    causes = body.get("details", {}).get("causes")
+    if body.get("reason") != "Invalid" or not causes:
+        return LONG.sub("<300>", f"{answer['code']} {body.get('reason', '')}: {body.get('message', '')}")
+    return sorted([str(each.get("field", "")), LONG.sub("<300>", str(each.get("message", "")))] for each in causes)
 
 
 def _place(kind: str, field: str) -> tuple[str, str]:
@@ -35,30 +45,39 @@ def _place(kind: str, field: str) -> tuple[str, str]:
     return ("" if field.startswith("metadata.") else kind, field)
 
 
+def _news(sheet: Sheet, said: Told) -> set[tuple[str, ...]]:
+    if isinstance(said, str):
+        return {(sheet.base["kind"], re.sub(r'"[^"]*"|\d+', "", said)[:80])}
+    return {(*_place(sheet.base["kind"], field), message.partition(":")[0][:40]) for field, message in said}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", default="/tmp/differential")
-    known: dict[str, Answer] = pickle.loads((Path(parser.parse_args().cache) / "answers.pickle").read_bytes())
+    parser.add_argument("--without", help="what `python -m tests.differential -o FILE` says is still different")
+    options = parser.parse_args()
+    folder = Path(options.cache)
+    open_ones = json.loads(Path(options.without).read_text()) if options.without else {}
     seen: set[tuple[str, ...]] = set()
-    kept: dict[str, dict[str, Any]] = {}
-    for base in cases.bases():
-        name = cases.name_of(base)
-        for case in cases.creations(base):
-            answer = known.get(hashlib.sha256(repr((f"{name} False", case)).encode()).hexdigest())
-            if answer is None or answer.code != 422:
+    kept: dict[str, dict[str, Told]] = {}
+    for sheet in cases.sheets():
+        known = Remembered(folder, sheet)
+        differ = {case for names in open_ones.get(sheet.name, {}).values() for case in names}
+        for case in sheet.cases:
+            said = told(comparable(known[case])) if case in known else []
+            if not said or len(json.dumps(said)) > LONGEST or explained.why(sheet.name, case.name):
                 continue
-            told = causes(comparable(answer)["body"])
-            new = {(*_place(base["kind"], field), message.partition(":")[0][:40]) for field, message in told}
-            if new and not new <= seen and len(told) <= MOST and sum(len(message) for _, message in told) < 400:
+            if case.name in differ:
+                continue
+            new = _news(sheet, said)
+            if (isinstance(said, str) or len(said) <= MOST) and not new <= seen:
                 seen |= new
-                kept.setdefault(name, {})[case.name] = told
-    FACTS.parent.mkdir(exist_ok=True)
+                kept.setdefault(sheet.name, {})[case.name] = said
     lines = [
-        f"{json.dumps(base)}: {{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}"
-        for base, found in kept.items()
+        f"{json.dumps(sheet)}: {{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}"
+        for sheet, found in kept.items()
     ]
-    head = f'"upstream": "kube-apiserver {VERSION}"'
-    FACTS.write_text("{\n" + ",\n".join([head, *lines]) + "\n}\n")
+    FACTS.write_text("{\n" + ",\n".join([f'"upstream": "kube-apiserver {VERSION}"', *lines]) + "\n}\n")
     print(sum(map(len, kept.values())), "cases", FACTS.stat().st_size, "bytes")
 
 

@@ -34,6 +34,8 @@ PODS_IN = {
     "cronjobs.batch": "spec.jobTemplate.spec.template.spec",
 }
 OWN = {
+    "pods": ("status.nodeAllocatableResourceClaimStatuses",),
+    "nodes": ("spec.configSource", "status.config"),
     "statefulsets.apps": ("spec.updateStrategy.rollingUpdate.maxUnavailable",),
     "leases.coordination.k8s.io": ("spec.strategy", "spec.preferredHolder"),
     "endpointslices.discovery.k8s.io": ("endpoints[].deprecatedTopology",),

@@ -181,7 +181,7 @@ async def test_types_change_and_give_back() -> None:
     assert await cluster.store.ips() == set()
     assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} & third["spec"].keys()
     fourth = await cluster.update(third, type="NodePort")
-    assert await cluster.store.ips() == {fourth["spec"]["clusterIP"]} and "externalName" not in fourth["spec"]
+    assert await cluster.store.ips() == {fourth["spec"]["clusterIP"]}
     await cluster.allocator.after_delete(fourth)
     assert await cluster.store.ips() == set() and cluster.allocator.ports.used == set()
 

@@ -1,37 +1,42 @@
 """What a real kube-apiserver (the version stands in refusals.json) says about objects that are wrong in one place: the
-same request to ours, the same causes. Made by `python -m tests.differential.keep`."""
+same request in the same state to ours, the same causes. Made by `python -m tests.differential.keep`."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections import defaultdict
 
 import pytest
 
-from tests.differential import cases, keep
-from tests.differential.servers import Ours, comparable
+from tests.differential import cases, explained, keep
+from tests.differential.cases import Sheet
+from tests.differential.masks import comparable
+from tests.differential.servers import Ours
+from tests.differential.stage import ACCOUNT, Stage
 
-FACTS = json.loads(Path(keep.FACTS).read_text())
-DIFFER = json.loads((Path(__file__).parent / "differ.json").read_text())
-"""Where ours is known to answer otherwise, by base and case."""
+FACTS = json.loads(keep.FACTS.read_text())
+BY_KIND: dict[str, list[Sheet]] = defaultdict(list)
+for _sheet in cases.sheets():
+    if _sheet.name in FACTS:
+        BY_KIND[_sheet.base["kind"]].append(_sheet)
 
 
-ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
-"""Admission waits for the default one before it takes a pod."""
+def test_every_fact_belongs_to_a_sheet() -> None:
+    assert {sheet.name for sheets in BY_KIND.values() for sheet in sheets} == set(FACTS) - {"upstream"}
 
 
-@pytest.mark.parametrize("name", [name for name in FACTS if name != "upstream"])
-async def test_refusals(name: str) -> None:
-    base = next(each for each in cases.bases() if cases.name_of(each) == name)
+@pytest.mark.parametrize("kind", BY_KIND)
+async def test_refusals(kind: str) -> None:
     ours = Ours()
     await ours.start()
-    await ours.call("POST", ACCOUNTS, b'{"metadata": {"name": "default"}}', "application/json")
+    await ours.call(ACCOUNT.method, ACCOUNT.path, ACCOUNT.body, ACCOUNT.content_type)
     try:
-        found = {}
-        for case in cases.creations(base):
-            if case.name in FACTS[name] and case.name not in DIFFER.get(name, ()):
-                answer = comparable(await ours.call(case.method, case.path, case.body, case.content_type))
-                found[case.name] = keep.causes(answer["body"])
+        for sheet in BY_KIND[kind]:
+            stage, facts = Stage(ours, sheet), FACTS[sheet.name]
+            await stage.build()
+            asked = [c for c in sheet.cases if c.name in facts and not explained.why(sheet.name, c.name)]
+            found = {case.name: keep.told(comparable(await stage.ask(case))) for case in asked}
+            assert found == {case.name: facts[case.name] for case in asked}, sheet.name
+            await stage.clear()
     finally:
         await ours.stop()
-    assert found == {case: told for case, told in FACTS[name].items() if case not in DIFFER.get(name, ())}

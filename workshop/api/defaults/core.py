@@ -77,8 +77,8 @@ def _pod_level_requests(spec: dict[str, Any]) -> None:
         return
     requests = dict(resources.get("requests", {}))
     for name in ("cpu", "memory"):
-        asked = [c["resources"]["requests"][name] for c in spec["containers"] if name in _requests(c)]
-        first = [c["resources"]["requests"][name] for c in spec.get("initContainers", []) if name in _requests(c)]
+        asked = [c["resources"]["requests"][name] for c in spec.get("containers") or [] if name in _requests(c)]
+        first = [c["resources"]["requests"][name] for c in spec.get("initContainers") or [] if name in _requests(c)]
         if name in requests or not (asked or first):
             continue
         total = quantity.parse("0")
@@ -92,6 +92,16 @@ def _pod_level_requests(spec: dict[str, Any]) -> None:
 def _requests(container: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = container.get("resources", {}).get("requests", {})
     return found
+
+
+@defaults_of("core.v1.PodStatus")
+def pod_status(obj: dict[str, Any]) -> None:
+    """One address in two places: the single one counts, where the list says otherwise."""
+    one, several = obj.get("podIP"), obj.get("podIPs")
+    if one and (not several or several[0].get("ip") != one):
+        obj["podIPs"] = [{"ip": one}]
+    elif several and several[0].get("ip"):
+        obj["podIP"] = several[0]["ip"]
 
 
 @defaults_of("core.v1.Probe")

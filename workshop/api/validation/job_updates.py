@@ -12,6 +12,8 @@ KEPT = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy
 
 def job_update(errors: ErrorList, new: Obj, old: Obj) -> None:
     spec, before = new["spec"], old["spec"]
+    labels = (before.get("template", {}).get("metadata") or {}).get("labels") or {}
+    jobs.job(errors, new, {f"{jobs.PREFIX}{jobs.UID}", f"{jobs.PREFIX}{jobs.NAME}"} <= set(labels))
     jobs.full_spec(errors, spec)
     completions, parallel = spec.get("completions"), spec.get("parallelism")
     if spec.get("completionMode") != jobs.INDEXED:
@@ -19,19 +21,20 @@ def job_update(errors: ErrorList, new: Obj, old: Obj) -> None:
     elif completions is not None and completions not in (before.get("completions"), parallel):
         errors.invalid("spec.completions", completions, "can only be modified in tandem with spec.parallelism")
     errors.immutable("spec.selector", spec.get("selector"), before.get("selector"))
-    after, kept = _template(spec, old)
-    if after != kept:
-        errors.invalid("spec.template", after, IMMUTABLE)
+    _template(errors, spec, old)
     for name in KEPT:
         errors.immutable(f"spec.{name}", spec.get(name), before.get(name))
 
 
-def _template(spec: Obj, old: Obj) -> tuple[Obj, Obj]:
-    """(the new template, the old one with all that may change of it taken from the new one)."""
+def _template(errors: ErrorList, spec: Obj, old: Obj) -> None:
+    """A job that waits may be placed anew and given other resources; any other keeps its template."""
     after, kept = copy(spec.get("template") or {}), copy(old["spec"].get("template") or {})
-    suspended = bool(old["spec"].get("suspend"))
-    if not (suspended and not (old.get("status") or {}).get("startTime")):
-        return after, kept
+    suspended, status = bool(old["spec"].get("suspend")), old.get("status") or {}
+    waits = (not status.get("startTime") or _is(old, "Suspended")) and not status.get("active")
+    if not (suspended and waits):
+        if after != kept:
+            errors.invalid("spec.template", after, IMMUTABLE)
+        return
     mine, theirs = after.setdefault("spec", {}), kept.setdefault("spec", {})
     for name in ("nodeSelector", "tolerations", "schedulingGates"):
         _take(theirs, mine, name)
@@ -42,15 +45,13 @@ def _template(spec: Obj, old: Obj) -> tuple[Obj, Obj]:
     theirs.pop("affinity", None)
     if affinity or "affinity" in mine:
         theirs["affinity"] = affinity
-    for name in ("labels", "annotations"):
-        _take(kept.setdefault("metadata", {}), after.get("metadata") or {}, name)
-    if not kept["metadata"] and "metadata" not in after:
-        del kept["metadata"]
     for kind in ("containers", "initContainers"):
+        same_number = len(mine.get(kind) or []) == len(theirs.get(kind) or [])
         for one, other in zip(mine.get(kind) or [], theirs.get(kind) or [], strict=False):
-            if one.get("name") == other.get("name"):
+            if same_number and one.get("name") == other.get("name"):
                 _take(other, one, "resources")
-    return after, kept
+    if mine != theirs:
+        errors.invalid("spec.template.spec", mine, IMMUTABLE)
 
 
 def _take(into: Obj, source: Obj, name: str) -> None:
@@ -76,7 +77,7 @@ def job_status(errors: ErrorList, new: Obj, old: Obj) -> None:
     _finished(errors, status, _is(new, "Complete") or _is(new, "Failed"))
     _indexes(errors, status, spec)
     if status.get("ready", 0) > status.get("active", 0):
-        errors.invalid("status.ready", status["ready"], "cannot set more ready pods than active")
+        errors.invalid("status.ready", status.get("ready", 0), "cannot set more ready pods than active")
     for name in ("failed", "succeeded"):
         if status.get(name, 0) < before.get(name, 0):
             errors.invalid(f"status.{name}", status.get(name, 0), f"cannot decrease the {name} counter")

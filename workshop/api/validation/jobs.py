@@ -15,14 +15,15 @@ from workshop.api.validation.workloads import NO_MATCH
 INDEXED, NON_INDEXED = "Indexed", "NonIndexed"
 MOST_INDEXED, MANY, MOST_OF_MANY = 100_000, 100_000, 10_000
 COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
-UID, NAME = "controller-uid", "job-name"
+UID, NAME, PREFIX = "controller-uid", "job-name", "batch.kubernetes.io/"
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 STATUSES = ("False", "True", "Unknown")
 
 
-def job(errors: ErrorList, obj: Obj) -> None:
+def job(errors: ErrorList, obj: Obj, prefixed: bool = True) -> None:
+    """`prefixed`: labels with `batch.kubernetes.io/` have to be there; a job from before them need not have them."""
     spec, meta = obj["spec"], obj["metadata"]
-    generated_selector(errors, obj)
+    generated_selector(errors, obj, prefixed)
     full_spec(errors, spec)
     if spec.get("completionMode") == INDEXED and (spec.get("completions") or 0) > 0:
         host = f"{meta.get('name', '')}-{spec['completions'] - 1}"
@@ -31,13 +32,14 @@ def job(errors: ErrorList, obj: Obj) -> None:
             errors.invalid("metadata.name", meta.get("name", ""), said)
 
 
-def generated_selector(errors: ErrorList, obj: Obj) -> None:
+def generated_selector(errors: ErrorList, obj: Obj, prefixed: bool) -> None:
     """The labels that the server gives the pods of a job, unless its user insists on his own."""
     spec, meta = obj["spec"], obj["metadata"]
     if spec.get("manualSelector") or spec.get("selector") is None:
         return
     wanted = {UID: meta.get("uid", ""), NAME: meta.get("name", "")}
-    wanted |= {f"batch.kubernetes.io/{key}": value for key, value in wanted.items()}
+    if prefixed:
+        wanted |= {f"{PREFIX}{key}": value for key, value in wanted.items()}
     labels = (spec.get("template", {}).get("metadata") or {}).get("labels") or {}
     for key, value in wanted.items():
         at = f"spec.template.metadata.labels[{key}]"

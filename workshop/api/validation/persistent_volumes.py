@@ -29,7 +29,7 @@ def persistent_volume(errors: ErrorList, obj: Obj) -> None:
     if not capacity:
         errors.required("spec.capacity")
     if set(capacity) != {"storage"}:
-        errors.not_supported("spec.capacity", capacity or None, ("storage",))
+        errors.not_supported("spec.capacity", obj["spec"].get("capacity"), ("storage",))
     for key, value in capacity.items():
         amounts.basic(errors, f"spec.capacity[{key}]", value)
         amounts.positive(errors, f"spec.capacity[{key}]", value)

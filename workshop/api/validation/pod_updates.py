@@ -8,7 +8,7 @@ from typing import Any
 
 from workshop.api import names
 from workshop.api.meta import Obj, copy
-from workshop.api.validation import addresses, metadata, pods, scheduling
+from workshop.api.validation import pods, scheduling
 from workshop.api.validation.diff import diff
 from workshop.api.validation.field import ErrorList
 
@@ -277,127 +277,13 @@ def _resized(errors: ErrorList, after: Obj, old: Obj) -> None:
     for kind in reversed(KINDS):
         for index, mine in enumerate(after.get(kind) or []):
             theirs = (old.get(kind) or [])[index]
-            sidecar = kind == "containers" or mine.get("restartPolicy") == "Always"
             for part in ("requests", "limits"):
-                if sidecar and _removed(mine.get("resources"), theirs.get("resources"), part):
+                if _removed(mine.get("resources"), theirs.get("resources"), part):
                     said = f"resource {part} cannot be removed"
                     errors.forbidden(f"spec.{kind}[{index}].resources.{part}", said)
-            if not sidecar:
-                if mine != theirs:
-                    errors.forbidden("spec", "resources for non-sidecar init containers are immutable")
-                continue
             _put_back(mine, theirs)
             if mine != theirs and kind == "containers":
                 errors.forbidden("spec", "only cpu and memory resources are mutable")
             elif mine != theirs:
                 said = "only cpu and memory resources for init or sidecar containers are mutable"
                 errors.forbidden(f"spec.initContainers[{index}]", said)
-
-
-# --- status ---------------------------------------------------------------------------------------------------------
-
-STATUSES = {
-    "containerStatuses": "containers",
-    "initContainerStatuses": "initContainers",
-    "ephemeralContainerStatuses": "ephemeralContainers",
-}
-
-
-def pod_status(errors: ErrorList, new: Obj, old: Obj) -> None:
-    annotation_changes(errors, new, old)
-    status, before = new.get("status") or {}, old.get("status") or {}
-    for index, each in enumerate(status.get("conditions") or []):
-        at = f"status.conditions[{index}]"
-        if each.get("observedGeneration", 0) < 0:
-            errors.invalid(f"{at}.observedGeneration", each["observedGeneration"], "must be a non-negative integer")
-        if each.get("type") not in ("PodScheduled", "Ready", "Initialized"):
-            metadata.label_key(errors, f"{at}.Type", each.get("type", ""))
-    nominated = status.get("nominatedNodeName", "")
-    if nominated and nominated != before.get("nominatedNodeName", ""):
-        errors.each("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
-        if old["spec"].get("nodeName"):
-            said = "may not be set on pods that are already bound to a node"
-            errors.forbidden("status.nominatedNodeName", said)
-    if status.get("observedGeneration", 0) < 0:
-        errors.invalid("status.observedGeneration", status["observedGeneration"], "must be a non-negative integer")
-    errors.immutable("status.qosClass", status.get("qosClass", ""), before.get("qosClass", ""))
-    for kind, of in STATUSES.items():
-        _transitions(errors, kind, status.get(kind) or [], before.get(kind) or [], old["spec"], of)
-    _claim_statuses(errors, status.get("resourceClaimStatuses") or [], new["spec"])
-    _ips(errors, "podIPs", status, before)
-    _ips(errors, "hostIPs", status, before)
-    for kind in STATUSES:
-        _users(errors, f"status.{kind}", status.get(kind) or [], (new["spec"].get("os") or {}).get("name", "linux"))
-
-
-def _transitions(errors: ErrorList, kind: str, new: list[Obj], old: list[Obj], spec: Obj, of: str) -> None:
-    """A container that has ended, and is not to be started again, stays ended."""
-    for index, before in enumerate(old):
-        ended = (before.get("state") or {}).get("terminated")
-        if ended is None:
-            continue
-        for after in new:
-            if after.get("name") != before.get("name") or (after.get("state") or {}).get("terminated") is not None:
-                continue
-            container = next((c for c in spec.get(of) or [] if c.get("name") == after.get("name")), None)
-            if (
-                of == "ephemeralContainers"
-                or container is None
-                or not restarts(container, spec, ended.get("exitCode", 0))
-            ):
-                errors.forbidden(f"status.{kind}[{index}].state", "may not be transitioned to non-terminated state")
-            break
-
-
-def restarts(container: Obj, spec: Obj, code: int) -> bool:
-    """Whether a container that ended with `code` is started again. Upstream: podutil.ContainerShouldRestart."""
-    if container.get("restartPolicy") is not None:
-        for rule in container.get("restartPolicyRules") or []:
-            codes = rule.get("exitCodes") or {}
-            hit = code in (codes.get("values") or [])
-            if hit is (codes.get("operator") == "In"):
-                return True
-        policy = container["restartPolicy"]
-    else:
-        policy = spec.get("restartPolicy", "Always")
-    return policy == "Always" or (policy == "OnFailure" and code != 0)
-
-
-def _claim_statuses(errors: ErrorList, found: list[Obj], spec: Obj) -> None:
-    known = {claim.get("name") for claim in spec.get("resourceClaims") or []}
-    seen: set[str] = set()
-    for index, each in enumerate(found):
-        at, name = f"status.resourceClaimStatuses[{index}]", each.get("name", "")
-        if name not in known:
-            errors.invalid(f"{at}.name", name, "must match the name of an entry in `spec.resourceClaims`")
-        if name in seen:
-            errors.duplicate(f"{at}.name", name)
-        seen.add(name)
-        if (claim := each.get("resourceClaimName")) is not None:
-            errors.each(f"{at}.resourceClaimName", claim, names.dns1123_subdomain(claim))
-
-
-def _ips(errors: ErrorList, kind: str, status: Obj, before: Obj) -> None:
-    found = [each.get("ip", "") for each in status.get(kind) or []]
-    known = {each.get("ip", "") for each in before.get(kind) or []}
-    if kind == "hostIPs" and found and status.get("hostIP", "") != found[0]:
-        errors.invalid("status.hostIPs[0].ip", found[0], "must be equal to `hostIP`")
-    for index, ip in enumerate(found):
-        addresses.legacy_ip(errors, f"status.{kind}[{index}]", ip, known)
-    if len(found) > 1 and (not addresses.dual(found) or len(found) > 2):
-        shown = [{"IP": ip} for ip in found]
-        errors.invalid(f"status.{kind}", shown, "may specify no more than one IP for each IP family")
-
-
-def _users(errors: ErrorList, path: str, found: list[Obj], os: str) -> None:
-    for index, each in enumerate(found):
-        at, user = f"{path}[{index}].user.linux", (each.get("user") or {}).get("linux")
-        if user is None:
-            continue
-        if os == "windows":
-            errors.forbidden(at, "cannot be set for a windows pod")
-            continue
-        for name in ("uid", "gid"):
-            errors.within(f"{at}.{name}", user.get(name, 0), 0, pods.LARGEST)
-        for i, group in enumerate(user.get("supplementalGroups") or []):
-            errors.within(f"{at}.supplementalGroups[{i}]", group, 0, pods.LARGEST)

@@ -135,6 +135,14 @@ def _affinity(errors: ErrorList, spec: Obj) -> None:
         errors.forbidden(at, "must not be set when session affinity is None")
 
 
+def cluster_ip_fields(service: Obj, old: Obj | None) -> ErrorList:
+    """What is wrong with addresses and families, which is asked before any are given. Upstream:
+    ValidateServiceClusterIPsRelatedFields."""
+    errors = ErrorList()
+    _cluster_ips(errors, service["spec"], (old or {}).get("spec") or {})
+    return errors
+
+
 def _cluster_ips(errors: ErrorList, spec: Obj, before: Obj) -> None:
     first, ips, at = spec.get("clusterIP", ""), _ips(spec), "spec.clusterIPs"
     families = spec.get("ipFamilies") or []

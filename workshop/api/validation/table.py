@@ -25,6 +25,7 @@ from workshop.api.validation import (
     networking,
     nodes,
     persistent_volumes,
+    pod_statuses,
     pod_updates,
     pods,
     rbac,
@@ -106,10 +107,8 @@ INSTEAD: dict[str, UpdateRule] = {
     "pods": pod_updates.pod_update,
     "services": services.service_update,
     "endpoints": services.endpoints_update,
-    "nodes": nodes.node_update,
     "jobs.batch": job_updates.job_update,
     "cronjobs.batch": jobs.cron_job,
-    "namespaces": nothing,
     "ingresses.networking.k8s.io": lambda errors, new, old: networking.ingress_spec(errors, new),
     "networkpolicies.networking.k8s.io": networking.network_policy,
     "endpointslices.discovery.k8s.io": networking.endpoint_slice,
@@ -123,6 +122,7 @@ INSTEAD: dict[str, UpdateRule] = {
 """On update these hold instead of the rule for creation."""
 
 ALSO: dict[str, UpdateRule] = {
+    "nodes": nodes.node_update,
     "configmaps": configuration.frozen_data,
     "secrets": configuration.secret_update,
     "persistentvolumes": persistent_volumes.persistent_volume_update,
@@ -146,7 +146,7 @@ ALSO: dict[str, UpdateRule] = {
 """On update these hold besides it."""
 
 STATUS: dict[str, UpdateRule] = {
-    "pods": pod_updates.pod_status,
+    "pods": pod_statuses.pod_status,
     "apiservices.apiregistration.k8s.io": apiservices.status,
     "namespaces": configuration.namespace_status,
     "nodes": nodes.node_update,
@@ -175,8 +175,12 @@ OTHER_DOORS: dict[tuple[str, str], UpdateRule] = {
 
 OWN_METADATA = {"events", "events.events.k8s.io", "poddisruptionbudgets.policy"}
 """Kinds that look at their metadata themselves, or leave it to what is asked of every object."""
+AGAIN = {"persistentvolumes"}
+"""Kinds of which upstream's update asks everything twice, and says it twice."""
 WHOLE_ON_UPDATE = {
-    "pods", "persistentvolumes", "persistentvolumeclaims", "serviceaccounts", "secrets", "configmaps", "endpoints",
+    "pods", "nodes", "namespaces", "limitranges", "jobs.batch", "deviceclasses.resource.k8s.io",
+    "resourceclaims.resource.k8s.io", "resourceclaimtemplates.resource.k8s.io",
+    "persistentvolumes", "persistentvolumeclaims", "serviceaccounts", "secrets", "configmaps", "endpoints",
     "controllerrevisions.apps", "roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io",
     "rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
     "endpointslices.discovery.k8s.io", "ingresses.networking.k8s.io", "ingressclasses.networking.k8s.io",
@@ -191,7 +195,7 @@ WHOLE_ON_UPDATE = {
 }  # fmt: skip
 """Kinds whose names and prefixes are looked at on update too."""
 UNCOMPARED = {
-    "persistentvolumes", "endpointslices.discovery.k8s.io", "poddisruptionbudgets.policy", "events",
+    "persistentvolumes", "limitranges", "endpointslices.discovery.k8s.io", "poddisruptionbudgets.policy", "events",
     "events.events.k8s.io", "volumeattachments.storage.k8s.io", "csinodes.storage.k8s.io",
     "flowschemas.flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
     f"validatingwebhookconfigurations.{ADMISSION}", f"mutatingwebhookconfigurations.{ADMISSION}",
@@ -216,8 +220,12 @@ def on_update(errors: ErrorList, resource: Resource, new: Obj, old: Obj) -> None
         return
     if kind in WHOLE_ON_UPDATE:
         metadata.metadata(errors, resource, new)
+    if kind in AGAIN:
+        metadata.metadata(errors, resource, new)
+        RULES[kind](errors, new)
     if kind not in UNCOMPARED:
         metadata.metadata_update(errors, new, old)
+        metadata.kinds_finalizers(errors, resource, new)
     instead: Any = INSTEAD.get(kind)
     if instead is not None:
         instead(errors, new, old)
@@ -232,6 +240,7 @@ def on_update(errors: ErrorList, resource: Resource, new: Obj, old: Obj) -> None
 def at_subresource(errors: ErrorList, resource: Resource, new: Obj, old: Obj, subresource: str) -> None:
     kind = resource.group_resource
     metadata.metadata_update(errors, new, old)
+    metadata.kinds_finalizers(errors, resource, new)
     if subresource == "status":
         STATUS.get(kind, nothing)(errors, new, old)
     elif (rule := OTHER_DOORS.get((kind, subresource))) is not None:

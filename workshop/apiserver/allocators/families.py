@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from workshop.api import errors
 from workshop.api.meta import Obj
+from workshop.api.validation import services
 
 NONE = "None"
 _OTHER = {"IPv4": "IPv6", "IPv6": "IPv4"}
@@ -33,6 +35,10 @@ def needs_health_check(spec: Obj) -> bool:
     return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
+def externally_accessible(spec: Obj) -> bool:
+    return has_node_ports(spec) or (spec.get("type") == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
 def is_headless(spec: Obj) -> bool:
     return spec.get("clusterIP") == NONE or (spec.get("clusterIPs") or [""])[0] == NONE
 
@@ -41,6 +47,17 @@ def node_ports(spec: Obj) -> set[int]:
     """Those of its ports, and of its health check."""
     found = {p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")}
     return found | ({spec["healthCheckNodePort"]} if spec.get("healthCheckNodePort") else set())
+
+
+def doubled_port(spec: Obj) -> str:
+    """`{TCP 31000}`, a pair of protocol and node port that stands twice, as Go prints it; else ""."""
+    seen: set[tuple[str, int]] = set()
+    for port in spec.get("ports") or ():
+        pair = (port.get("protocol", ""), port.get("nodePort", 0))
+        if pair[1] and pair in seen:
+            return f"{{{pair[0]} {pair[1]}}}"
+        seen.add(pair)
+    return ""
 
 
 def cluster_ips(spec: Obj) -> list[str]:
@@ -59,75 +76,73 @@ def family_of(ip: str) -> str:
 
 
 def prepare(new: Obj, old: Obj | None) -> None:
-    """Before validation: fill in `new` what the client may leave out, and drop what its new type has no use for."""
+    """Before anything is allocated: fill in `new` what the client may leave out."""
     spec = new["spec"] = new.get("spec") or {}
     if old is not None:
         _keep_allocated(spec, old["spec"])
     _normalize_cluster_ips(spec, old["spec"] if old else None)
-    if old is not None:
-        _drop_type_dependent(spec, old["spec"])
 
 
 def _keep_allocated(new: Obj, old: Obj) -> None:
     """An update that does not name addresses and ports keeps those that the Service has."""
-    if new.get("type") != "ExternalName" and old.get("type") != "ExternalName" and not new.get("clusterIP"):
-        # naming other addresses but no first one is for validation to refuse
-        if old.get("clusterIP") and not new.get("clusterIPs"):
-            new["clusterIP"], new["clusterIPs"] = old["clusterIP"], list(old.get("clusterIPs") or [old["clusterIP"]])
-        elif old.get("clusterIP") and new.get("clusterIPs") == old.get("clusterIPs"):
-            new["clusterIP"] = old["clusterIP"]
-    if has_node_ports(old) and has_node_ports(new):
-        known = {(p.get("protocol"), p.get("port")): p["nodePort"] for p in old.get("ports") or () if p.get("nodePort")}
-        taken = {p["nodePort"] for p in new.get("ports") or () if p.get("nodePort")}
+    if "ExternalName" not in (new.get("type"), old.get("type")):
+        for name in ("clusterIP", "clusterIPs"):
+            if not new.get(name) and old.get(name):
+                new[name] = copy(old[name])
+    if wants_node_ports(old) and wants_node_ports(new):
+        known = {port.get("name", ""): port.get("nodePort", 0) for port in old.get("ports") or ()}
+        had, has = ({p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")} for spec in (old, new))
         for port in new.get("ports") or ():
-            kept = known.get((port.get("protocol"), port.get("port")))
-            if not port.get("nodePort") and kept and (kept not in taken) and wants_node_ports(new):
+            kept = known.get(port.get("name", ""))
+            if not port.get("nodePort") and kept and kept not in had & has:
                 port["nodePort"] = kept
     if needs_health_check(old) and needs_health_check(new) and not new.get("healthCheckNodePort"):
         new["healthCheckNodePort"] = old.get("healthCheckNodePort", 0)
 
 
 def _normalize_cluster_ips(new: Obj, old: Obj | None) -> None:
-    """Keep `clusterIP` and the first of `clusterIPs` the same, whichever of the two the client writes."""
+    """An old client knows `clusterIP` alone; one that writes `clusterIPs` has to write both."""
     if old is None:
         if new.get("clusterIP") and not new.get("clusterIPs"):
             new["clusterIPs"] = [new["clusterIP"]]
-        elif new.get("clusterIPs") and not new.get("clusterIP"):
-            new["clusterIP"] = new["clusterIPs"][0]
         return
-    changed = new.get("clusterIP") != old.get("clusterIP")
-    same_list = (new.get("clusterIPs") or []) == (old.get("clusterIPs") or [])
-    if changed and same_list:
+    if new.get("clusterIP", "") != old.get("clusterIP", "") and _same(new, old, "clusterIPs"):
         if new.get("clusterIP"):
             new["clusterIPs"] = [new["clusterIP"]]
         else:
             new.pop("clusterIPs", None)
-    elif not changed and not same_list and new.get("clusterIPs") and new.get("clusterIP") != new["clusterIPs"][0]:
-        new["clusterIP"] = new["clusterIPs"][0]
 
 
-def _drop_type_dependent(new: Obj, old: Obj) -> None:
+def _same(new: Obj, old: Obj, name: str) -> bool:
+    return (new.get(name) or None) == (old.get(name) or None)
+
+
+def drop_type_dependent(new_service: Obj, old_service: Obj) -> None:
     """Fields that the old type needed, the new one does not, and the client left as they were."""
+    new, old = new_service["spec"], old_service["spec"]
+
+    def drop(*names: str) -> None:
+        if all(_same(new, old, name) for name in names):
+            for name in names:
+                new.pop(name, None)
+
     if old.get("type") != "ExternalName" and new.get("type") == "ExternalName":
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-            if field in new and new[field] == old.get(field):
-                del new[field]
-    if old.get("type") == "ExternalName" != new.get("type") and new.get("externalName") == old.get("externalName"):
-        new.pop("externalName", None)
+        drop("clusterIP", "clusterIPs")
+        drop("ipFamilies")
+        drop("ipFamilyPolicy")
     if has_node_ports(old) and not has_node_ports(new):
-        before = [(p.get("port"), p.get("nodePort")) for p in old.get("ports") or ()]
-        for port in new.get("ports") or ():
-            if (port.get("port"), port.get("nodePort")) in before:
-                port.pop("nodePort", None)
-        if new.get("externalTrafficPolicy") == old.get("externalTrafficPolicy"):
-            new.pop("externalTrafficPolicy", None)
-    checked = needs_health_check(old) and not needs_health_check(new)
-    if checked and new.get("healthCheckNodePort") == old.get("healthCheckNodePort"):
-        new.pop("healthCheckNodePort", None)
-    if old.get("type") == "LoadBalancer" and new.get("type") != "LoadBalancer":
-        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
-            if new.get(field) == old.get(field):
-                new.pop(field, None)
+        before, after = ({p.get("nodePort", 0) for p in spec.get("ports") or ()} for spec in (old, new))
+        for port in new.get("ports") or () if after - {0} <= before else ():
+            port.pop("nodePort", None)
+    if needs_health_check(old) and not needs_health_check(new):
+        drop("healthCheckNodePort")
+    if old.get("type") == "LoadBalancer" != new.get("type"):
+        drop("allocateLoadBalancerNodePorts")
+        drop("loadBalancerClass")
+    if externally_accessible(old) and not externally_accessible(new):
+        drop("externalTrafficPolicy")
+    if new.get("type") != "LoadBalancer":
+        new_service["status"] = {**new_service.get("status", {}), "loadBalancer": {}}
 
 
 def init_families(new: Obj, old: Obj | None, configured: Sequence[str]) -> None:
@@ -139,10 +154,13 @@ def init_families(new: Obj, old: Obj | None, configured: Sequence[str]) -> None:
     if spec.get("type") == "ExternalName":
         return
     selectorless = is_headless(spec) and not spec.get("selector")
-    if not spec.get("ipFamilyPolicy"):
+    if spec.get("ipFamilyPolicy") is None:
         before = old["spec"].get("ipFamilyPolicy") if old else None
         spec["ipFamilyPolicy"] = before or ("RequireDualStack" if selectorless else "SingleStack")
     policy = spec["ipFamilyPolicy"]
+    checked = services.cluster_ip_fields(service=new, old=old)
+    if checked:
+        raise errors.invalid("Service", new["metadata"].get("name", ""), checked.causes())
     if old is not None and policy == "SingleStack":
         for field in ("clusterIPs", "ipFamilies"):
             if spec.get(field) == old["spec"].get(field) and len(spec.get(field) or ()) > 1:

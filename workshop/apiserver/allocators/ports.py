@@ -67,8 +67,8 @@ class PortAllocator:
         self.used: set[int] = set()
 
     async def allocate(self, port: int, dry_run: bool = False) -> None:
-        """Take this very port. Raises AllocationError."""
-        if not self._first <= port <= self._last:
+        """Take this very port. Raises AllocationError; a dry run, as upstream's, does not look at the range."""
+        if not dry_run and not self._first <= port <= self._last:
             ports = f"{self._first}-{self._last}"
             raise AllocationError(f"provided port is not in the valid range. The range of valid ports is {ports}")
 

@@ -140,6 +140,7 @@ class ServiceAllocator:
         if old is not None:
             before, after = set(families.cluster_ips(old["spec"])), set(families.cluster_ips(new["spec"]))
             transaction.freed_ips = sorted(before - after)
+            families.drop_type_dependent(new, old)
             transaction.freed_ports = families.node_ports(old["spec"]) - families.node_ports(new["spec"])
         return transaction
 
@@ -178,6 +179,8 @@ class ServiceAllocator:
         spec = new["spec"]
         held = families.node_ports(old["spec"]) if old else set()
         if families.has_node_ports(spec):
+            if old is not None and (twice := families.doubled_port(spec)):
+                raise errors.failure(500, "", f"duplicate nodePort: {twice}")
             # TCP and UDP of one port share a node port
             by_port = {p.get("port"): p["nodePort"] for p in reversed(spec.get("ports") or ()) if p.get("nodePort")}
             for i, port in enumerate(spec.get("ports") or ()):
@@ -191,7 +194,7 @@ class ServiceAllocator:
                     port["nodePort"] = number
                     if number not in held and number not in transaction.taken_ports:
                         await self._take_port(new, number, f"spec.ports[{i}].nodePort", transaction)
-        if families.needs_health_check(spec) and not (old and spec.get("healthCheckNodePort") in held):
+        if families.needs_health_check(spec) and not (old and families.needs_health_check(old["spec"])):
             await self._take_health_check(spec, transaction)
 
     async def _take_port(self, service: Obj, number: int, field: str, transaction: Transaction) -> None:

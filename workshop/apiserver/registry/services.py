@@ -18,15 +18,10 @@ class Services(Strategy):
     def prepare_for_create(self, obj: Obj, write: Write) -> None:
         super().prepare_for_create(obj, write)
         obj["status"] = {"loadBalancer": {}}
-        families.prepare(obj, None)
-
-    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
-        super().prepare_for_update(new, old, write)
-        if not write.subresource:
-            families.prepare(new, old)
 
     async def allocate(self, new: Obj, old: Obj | None, write: Write) -> Pool:
         dry_run = write.options.dry_run
+        families.prepare(new, old)
         transaction: Transaction = (
             await self._allocator.begin_create(new, dry_run)
             if old is None

@@ -6,77 +6,13 @@ import base64
 from collections.abc import Callable, Mapping
 
 from workshop.api.meta import Obj
-from workshop.api.quantity import parse
 from workshop.api.resources import Resource
 from workshop.clock import rfc3339
 
-from .options import DeleteOptions
+from .pods import Pods
 from .strategy import Strategy, Write
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
-
-
-class Pods(Strategy):
-    def __init__(self, resource: Resource) -> None:
-        super().__init__(resource)
-        self.counts_generation = True
-
-    def prepare_for_create(self, obj: Obj, write: Write) -> None:
-        obj["metadata"]["generation"] = 1
-        spec = obj.setdefault("spec", {})
-        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
-        if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
-            spec["terminationGracePeriodSeconds"] = 1
-        if spec.get("schedulingGates"):
-            obj["status"]["conditions"] = [
-                {
-                    "type": "PodScheduled", "status": "False", "lastProbeTime": None,
-                    "lastTransitionTime": rfc3339(write.now), "reason": "SchedulingGated",
-                    "message": "Scheduling is blocked due to non-empty scheduling gates",
-                }
-            ]  # fmt: skip
-
-    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
-        if write.subresource == "binding":  # the server's own change: node and condition, no new generation
-            return
-        super().prepare_for_update(new, old, write)
-        new.setdefault("status", {}).setdefault("qosClass", old.get("status", {}).get("qosClass") or qos_class(old))
-        if write.subresource == "status" and not new["status"].get("phase"):
-            new["status"]["phase"] = old.get("status", {}).get("phase", "Pending")
-
-    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
-        super().prepare_for_status_update(new, old)
-        if "ownerReferences" in old["metadata"]:
-            new["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
-
-    def grace_seconds(self, obj: Obj, options: DeleteOptions) -> int:
-        """Nobody has to be asked about a pod that is on no node, or that has ended."""
-        spec, phase = obj["spec"], obj.get("status", {}).get("phase")
-        if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
-            return 0
-        grace = options.grace if options.grace is not None else spec.get("terminationGracePeriodSeconds", 30)
-        return max(int(grace), 0)
-
-    def returns_deleted_object(self) -> bool:
-        return True
-
-
-def qos_class(pod: Obj) -> str:
-    """Guaranteed, Burstable or BestEffort. Upstream: pkg/apis/core/helper/qos/qos.go."""
-    spec = pod["spec"]
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    asked, guaranteed = False, True
-    for container in [spec, *containers] if spec.get("resources") else containers:
-        resources = container.get("resources") or {}
-        requests, limits = ({k: parse(v) for k, v in (resources.get(f) or {}).items() if k in ("cpu", "memory")
-                             and not parse(v).is_zero()} for f in ("requests", "limits"))  # fmt: skip
-        asked = asked or bool(requests or limits)
-        guaranteed = guaranteed and len(limits) == 2 and (requests or limits) == limits
-        if container is spec:
-            break
-    if not asked:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 class Namespaces(Strategy):
@@ -111,13 +47,18 @@ class Jobs(Strategy):
             return
         uid, template = metadata["uid"], spec.setdefault("template", {})
         labels = template.setdefault("metadata", {}).setdefault("labels", {})
-        defaulted = metadata.get("labels") in (None, {}, labels)  # to the template's: one map of both, upstream
         for key, value in (("controller-uid", uid), ("job-name", metadata.get("name", ""))):
-            labels[key] = value
-            labels[f"batch.kubernetes.io/{key}"] = value
-        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        if defaulted:
-            metadata["labels"] = dict(labels)
+            labels.setdefault(key, value)
+            labels.setdefault(f"batch.kubernetes.io/{key}", value)
+        selector = spec["selector"] = spec.get("selector") or {}
+        selector.setdefault("matchLabels", {}).setdefault("batch.kubernetes.io/controller-uid", uid)
+
+    def settle(self, obj: Obj) -> None:
+        """Without labels of its own it has its pods'."""
+        if not obj["metadata"].get("labels"):
+            labels = (obj["spec"].get("template", {}).get("metadata") or {}).get("labels")
+            if labels:
+                obj["metadata"]["labels"] = dict(labels)
 
 
 class Secrets(Strategy):

@@ -100,7 +100,7 @@ class Strategy:
             self.prepare_for_status_update(new, old)
             return
         if self.has_status:
-            _take(new, old, "status")
+            take(new, old, "status")
         if self.counts_generation:
             generation = old["metadata"].get("generation", 0)
             if self.spec_of(new) != self.spec_of(old):
@@ -111,13 +111,17 @@ class Strategy:
     def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
         """Only the status (and annotations, finalizers …) may change."""
         for field in {*new, *old} - {"status", "metadata", "apiVersion", "kind"}:
-            _take(new, old, field)
+            take(new, old, field)
         if self.resource.group_resource in _STATUS_KEEPS_METADATA:
             for field in ("labels", "annotations", "ownerReferences"):
-                _take(new["metadata"], old["metadata"], field)
-        _take(new["metadata"], old["metadata"], "deletionTimestamp")
+                take(new["metadata"], old["metadata"], field)
+        take(new["metadata"], old["metadata"], "deletionTimestamp")
         if generation := old["metadata"].get("generation"):
             new["metadata"]["generation"] = generation
+
+    def settle(self, obj: Obj) -> None:
+        """Fill in what follows from what the server itself added; called once the object is found valid. Upstream
+        does it whenever it reads an object from the store."""
 
     def spec_of(self, obj: Obj) -> object:
         """What a change of which makes a new generation."""
@@ -158,7 +162,7 @@ def _with_zeros(resource: Resource, status: Obj) -> Obj:
     return found
 
 
-def _take(new: Obj, old: Obj, field: str) -> None:
+def take(new: Obj, old: Obj, field: str) -> None:
     """`new[field]` becomes what it is in `old`, also if that is nothing."""
     if field in old:
         new[field] = old[field]

@@ -155,6 +155,7 @@ class Writer:
                 problems = validation.validate(resource, obj, self._allow_loopback)
                 if problems:
                     raise errors.invalid(_qualified_kind(resource, obj), _name_of(obj), problems.causes())
+            strategy.settle(obj)
             options.warnings.extend(strategy.warnings(obj, None))
             await self.admission.validate(request)
             if options.dry_run:
@@ -252,6 +253,7 @@ class Writer:
         metadata, before = new.setdefault("metadata", {}), old["metadata"]
         name, namespace = before["name"], before.get("namespace", "")
         _check_identity(resource, name, namespace, metadata, before, uid, options.dry_run)
+        _told_once(metadata, options.warnings)
         wanted = metadata.get("resourceVersion") or "0"
         wanted = "" if wanted == "0" else wanted
         if not wanted and not strategy.allows_unconditional_update:
@@ -290,6 +292,7 @@ class Writer:
                 problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
                 if problems:
                     raise errors.invalid(_qualified_kind(resource, new), name, problems.causes())
+            strategy.settle(new)
             if not subresource:
                 options.warnings.extend(each for each in strategy.warnings(new, old) if each not in options.warnings)
             await self.admission.validate(request)
@@ -442,7 +445,8 @@ def _told_once(metadata: Obj, warnings: list[str]) -> None:
             twice.append(each.get("uid", ""))
     if twice:
         metadata["ownerReferences"] = kept
-        warnings.append(SAID_TWICE + ", ".join(twice))
+        said = SAID_TWICE + ", ".join(twice)
+        warnings.extend([said] if said not in warnings else [])  # an update may be tried again
 
 
 def _name_of(obj: Obj) -> str:
