@@ -19,6 +19,7 @@ from workshop.api import errors
 from workshop.api.resources import resource
 from workshop.apiserver import cacher
 from workshop.apiserver.assembly import ApiServer
+from workshop.apiserver.server import warned
 from workshop.client.asgi import AsgiTransport
 from workshop.client.rest import Client
 from workshop.client.transport import HttpTransport
@@ -766,3 +767,10 @@ async def test_selectors_that_name_an_object(api: Api) -> None:
     assert await listed("metadata.name%3Db", "/api/v1/configmaps") == ["b"]
     raw = (await api("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion=0&fieldSelector=metadata.name%3Db")).body
     assert [json.loads(line)["object"]["metadata"]["name"] for line in raw.splitlines()] == ["b"]
+
+
+def test_warnings_cannot_end_a_header_and_are_cut_when_they_are_many() -> None:
+    assert warned.headers(["a\nb", "ä", "ä"]) == ['299 - "ä"']
+    many = warned.headers(f"{number}" + "x" * 1000 for number in range(40))
+    assert len(many) == 16
+    assert {len(value) for value in many} == {256 + len('299 - ""')}

@@ -52,8 +52,21 @@ def semver(text: str, loose: bool = False) -> Value:
         text = ".".join(numbers) + (found[4] or "")
     exact = _SEMVER.fullmatch(text)
     if exact is None:
-        raise ValueError(f"invalid semantic version {text!r}")
+        raise ValueError(_no_semver(text))
     return {"semver": f"{exact[1]}.{exact[2]}.{exact[3]}" + (f"-{exact[4]}" if exact[4] else "")}
+
+
+def _no_semver(text: str) -> str:
+    """What blang/semver says of it."""
+    parts = text.split(".", 2)
+    if not text or len(parts) != 3:
+        return "No Major.Minor.Patch elements found" if text else "Version string empty"
+    for name, part in zip(("major", "minor", "patch"), [*parts[:2], re.split(r"[-+]", parts[2])[0]], strict=True):
+        if not part.isdigit():
+            return f'Invalid character(s) found in {name} number "{part}"'
+        if part[0] == "0" and len(part) > 1:
+            return f'{name.capitalize()} number must not contain leading zeroes "{part}"'
+    return f'Invalid character(s) found in prerelease "{text}"'
 
 
 def _is_semver(text: str, loose: bool = False) -> bool:

@@ -4,7 +4,7 @@
 >>> rule.run({"self": {"size": 4, "name": "abc"}})
 True
 
-Each expression is compiled twice: by the types that are known, to find mistakes, and without, to run on plain dicts.
+Google's library parses and checks; what runs is our own (`evaluate.py`), because each step has its price.
 Upstream: apiserver/pkg/cel/environment, apiextensions-apiserver/pkg/apiserver/schema/cel/compilation.go.
 """
 
@@ -15,7 +15,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from workshop.api.cel import library
+from workshop.api.cel import library, literals, twofold
+from workshop.api.cel.costs import PER_CALL
+from workshop.api.cel.evaluate import EXCEEDED, Frame, Planner, Step
+from workshop.api.cel.standard import EvaluationError, OverBudget
+from workshop.api.cel.syntax import Tree, parsed, read
 from workshop.api.cel.types import Declared
 
 BASIC = ("bool", "bytes", "double", "dyn", "int", "list", "map", "null", "string", "uint")
@@ -23,111 +27,108 @@ _NUMBERS = r"'_[<>]=?_' applied to '\((?:int|uint|double), (?:int|uint|double)\)
 _STATUS = re.compile(r" ?\[[A-Z_]+\]$")
 _LOOSE = re.compile(r"\b(min|max|value|orValue|optMap|first|last)\(")
 """Functions whose result the checker does not know as well as upstream's does."""
-BUDGET = "operation cancelled: actual cost limit exceeded"
 
 
 class CompileError(ValueError):
     """The expression cannot be one; the text is the checker's, with the place."""
 
 
-class EvaluationError(ValueError):
-    """The expression has no value for these variables: a key is missing, an index out of bounds, …"""
-
-    over_budget = False
-
-
 class Program:
-    """A compiled expression. `uses` tells which variables it names."""
+    """A compiled expression. `uses` tells which variables it names; `checked` is its tree with types, where the checker
+    knew them all."""
 
-    def __init__(self, text: str, run: Any, result: str, uses: frozenset[str]) -> None:
-        self.text, self._run, self.result, self.uses = text, run, result, uses
+    def __init__(self, text: str, step: Step, result: str, uses: frozenset[str], checked: bytes | None = None) -> None:
+        self.text, self._step, self.result, self.uses, self._checked = text, step, result, uses, checked
+
+    @property
+    def checked(self) -> Tree | None:
+        return read(self._checked) if self._checked is not None else None
 
     def run(self, values: Mapping[str, Any]) -> Any:
         """The plain value. Raises EvaluationError."""
+        return self.spend(values, Budget(PER_CALL))
+
+    def spend(self, values: Mapping[str, Any], budget: Budget) -> Any:
+        """The same; what it cost is taken off the budget. Raises EvaluationError."""
+        frame = Frame(values, PER_CALL)
         try:
-            found = self._run.eval(data=values)
-            if str(found.type()) == "ERROR":
-                raise _error(str(found.plain_value()))
-            return found.plain_value()
-        except RuntimeError as error:
-            raise _error(str(error)) from None
-        except TypeError:
-            raise EvaluationError("the result of the expression has no JSON form") from None
+            found = self._step(frame)
+        except RecursionError:
+            raise EvaluationError("the expression is too deep") from None
+        finally:
+            budget.spent(frame.cost)
+        if frame.cost > frame.limit:
+            raise OverBudget(EXCEEDED)
+        return found
 
 
-def _error(text: str) -> EvaluationError:
-    """The library's complaints in the words of cel-go."""
-    text = _STATUS.sub("", text)
-    text = text.partition(": ")[2] if re.match(r"[A-Z_]+: ", text) else text
-    if found := re.match(r'Key not found in map : "(.*)"', text):
-        return EvaluationError(f"no such key: {found[1]}")
-    if found := re.match(r"Index error: index=(-?\d+)", text):
-        return EvaluationError(f"index out of bounds: {found[1]}")
-    if "Iteration budget exceeded" in text:
-        error = EvaluationError(BUDGET)
-        error.over_budget = True
-        return error
-    if text.startswith("No matching overloads found"):
-        return EvaluationError("no such overload")
-    return EvaluationError(text.replace("divide by zero", "division by zero"))
+class Budget:
+    """What several expressions may cost together."""
+
+    def __init__(self, cost: int) -> None:
+        self.left = cost
+
+    def spent(self, cost: int) -> None:
+        self.left -= cost
+
+    @property
+    def gone(self) -> bool:
+        return self.left < 0
 
 
 class Environment:
     """`variables`: name → type, one of CEL's (`dyn`, `int`, `list`, …), one of `library.OPAQUE`, or a `Declared` type
     of a schema. Raises nothing; the library is loaded by the first `compile`."""
 
-    def __init__(self, variables: Mapping[str, str | Declared], authorizer: bool = False) -> None:
-        self._variables, self._authorizer = dict(variables), authorizer
+    def __init__(self, variables: Mapping[str, str | Declared], mutating: bool = False, bind: bool = False) -> None:
+        """`mutating`: with the functions that only mutations know; `bind`: the checker knows `cel.bind`."""
+        self._variables, self._mutating, self._bind = dict(variables), mutating, bind
         self._checked: Any = None
-        self._plain: Any = None
+        self._planner = Planner(library.implementations(), frozenset(variables))
 
     def _load(self) -> None:
-        if self._plain is not None:
+        if self._checked is not None:
             return
         cel = library.cel()
         declared = [t for t in self._variables.values() if isinstance(t, Declared)]
         pool = declared[0].pool() if declared else None
-        checked = {name: _type(cel, t, True) for name, t in self._variables.items()}
-        plain = {name: _type(cel, t, False) for name, t in self._variables.items()}
-        more: dict[str, Any] = {"extensions": library.extensions()}
-        self._checked = cel.NewEnv(pool, variables=checked, functions=library.functions(True), **more)
-        self._plain = cel.NewEnv(variables=plain, functions=library.functions(False), **more)
+        variables = {name: _type(cel, t) for name, t in self._variables.items()}
+        more: dict[str, Any] = {
+            "extensions": library.extensions(self._bind),
+            "functions": library.functions(self._mutating),
+        }
+        self._checked = cel.NewEnv(pool, variables=variables, **more)
 
-    def compile(self, text: str, want: str = "") -> Program:
-        """`want` is the type that the result must have (`bool`, `string`), "" for any. Raises CompileError."""
+    def compile(self, text: str, want: str = "", told: str = "") -> Program:
+        """`want` is the type that the result must have (`bool`, `string`), "" for any. `told` is what is checked in the
+        place of `text` where that says more of types. Raises CompileError."""
         self._load()
-        result = want or "dyn"  # where numbers of two kinds are compared the checker cannot say
         try:
-            result = str(self._checked.compile(text).return_type()).lower().replace("<", "(").replace(">", ")")
+            tree = parsed(text)
         except RuntimeError as error:
-            problems = _problems(str(error))
-            if problems:
-                raise CompileError("".join(problems).rstrip("\n")) from None
+            raise CompileError(_cleaned(str(error)).rstrip("\n")) from None
+        checked, result = self._check(told or text, want)
+        if wrong := literals.wrong(tree, text):
+            raise CompileError(wrong)
         if want and result != want and not (result == "dyn" and _LOOSE.search(text)):
             raise CompileError(f"must evaluate to {want} but got {result}")
-        return Program(text, self._executable(with_optionals(text)), result, used(text, self._variables))
+        return Program(text, self._planner.plan(tree.root), result, used(text, self._variables), checked)
 
-    def _executable(self, text: str) -> Any:
-        try:
-            return self._plain.compile(text)
-        except RuntimeError as error:
-            if _problems(str(error)):
-                raise CompileError(_cleaned(str(error))) from None
-            return self._plain.compile(text, disable_check=True)
-
-
-_VALIDATE = re.compile(r"format\.\w+\(\)\.validate\(")
-
-
-def with_optionals(text: str) -> str:
-    """`format.x().validate(y)` gives a list here, and an optional of it in CEL: `optional.ofNonZeroValue(…)`."""
-    while found := re.search(r"(?<!ofNonZeroValue\()" + _VALIDATE.pattern, text):
-        end, depth = found.end(), 1
-        while depth and end < len(text):
-            depth += {"(": 1, ")": -1}.get(text[end], 0)
-            end += 1
-        text = f"{text[: found.start()]}optional.ofNonZeroValue({text[found.start() : end]}){text[end:]}"
-    return text
+    def _check(self, text: str, want: str) -> tuple[bytes | None, str]:
+        """The checked tree as bytes and the type of the result. Where numbers of two kinds are compared the checker
+        cannot say."""
+        wrong = ""
+        for asked, places in twofold.forms(text):
+            try:
+                found = self._checked.compile(asked)
+                return found.serialize(), str(found.return_type()).lower().replace("<", "(").replace(">", ")")
+            except RuntimeError as error:
+                problems = _problems(str(error))
+                if not problems:
+                    return None, want or "dyn"
+                said = "".join(problems).rstrip("\n")
+                wrong = wrong or (said if asked == text else twofold.moved(said, text, places))
+        raise CompileError(wrong)
 
 
 def used(text: str, names: Mapping[str, Any]) -> frozenset[str]:
@@ -136,18 +137,52 @@ def used(text: str, names: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name in names if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", bare))
 
 
-def _type(cel: Any, given: str | Declared, checking: bool) -> Any:
+def _type(cel: Any, given: str | Declared) -> Any:
     if isinstance(given, Declared):
-        return given.type(cel) if checking else cel.Type.DYN
+        return given.type(cel)
     if given in library.OPAQUE:
-        return cel.Type.AbstractType(library.OPAQUE[given]) if checking else cel.Type.MAP
+        return cel.Type.AbstractType(library.OPAQUE[given])
     return getattr(cel.Type, given.upper())
 
 
+_WORDS = [
+    (re.compile(r"undefined field '([^']*)' not found in struct '[^']*'"), r"undefined field '\1'"),
+    (re.compile(r"\bk8s\.Type\d+\b"), "object"),
+    (re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation"),
+     r"type '\1' does not support field selection"),
+    (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
+]  # fmt: skip
+_MEMBER = re.compile(
+    r"(\d+: found no matching overload for '(\w+)' applied to ')\((.*)\)('\n \| ([^\n]*)\n \| (\.*)\^)"
+)
+
+
 def _cleaned(text: str) -> str:
+    """The checker's words as cel-go's."""
     text = _STATUS.sub("", text).removeprefix("INVALID_ARGUMENT: ")
-    text = re.sub(r"undefined field '([^']*)' not found in struct '[^']*'", r"undefined field '\1'", text)
-    return re.sub(r"\bk8s\.Type\d+\b", "object", text)
+    for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
+    return _MEMBER.sub(_as_member, text)
+
+
+def _as_member(found: re.Match[str]) -> str:
+    """A member's target stands before the others: `string.(int)`."""
+    before = found[5].encode()[: len(found[6])].decode("utf-8", "ignore").rstrip()
+    if not re.search(rf"\.\s*{found[2]}$", before):
+        return found[0]
+    target, *others = _types(found[3])
+    return f"{found[1]}{target}.({', '.join(others)}){found[4]}"
+
+
+def _types(text: str) -> list[str]:
+    made, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and not depth:
+            made.append("")
+        else:
+            made[-1] += char
+    return [each.strip() for each in made]
 
 
 def _problems(text: str) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, cmp_to_key
 from itertools import pairwise
 from typing import Any
 
 from workshop.api.cel import amounts, authorizer, network, texts
+from workshop.api.cel.standard import NONE, EvaluationError, NoOverload, Optional, add, compare, contains, equal, kind
 from workshop.api.custom import formats
 
 Function = tuple[str, str, str, Callable[..., Any]]
@@ -24,6 +25,7 @@ OPAQUE = {
     "group_check": "kubernetes.authorization.GroupCheck",
     "resource_check": "kubernetes.authorization.ResourceCheck", "decision": "kubernetes.authorization.Decision",
 }  # fmt: skip
+NAMED_BY_FIELD = ("quantity", "url", "ip", "cidr", "semver", "format")
 SCALARS = ("int", "double", "string", "bool", "uint", "bytes", "duration", "timestamp", "map", "list")
 
 
@@ -35,44 +37,97 @@ def cel() -> Any:
 
 
 @cache
-def extensions() -> list[Any]:
-    from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional
+def extensions(bind: bool) -> list[Any]:
+    from cel_expr_python.ext import ext_bindings, ext_optional
 
-    return [ext_bindings.ExtBindings(), ext_encoders.ExtEncoders(), ext_math.ExtMath(), ext_optional.ExtOptional()]
+    return [ext_optional.ExtOptional(), *([ext_bindings.ExtBindings()] if bind else [])]
 
 
 @cache
-def functions(checking: bool) -> list[Any]:
-    """The table as declarations: with types of their own for the checker, as plain maps for the evaluator."""
+def parser() -> Any:
+    """An environment that knows nothing but the grammar, with `a.?b` and the macros of optionals."""
+    from cel_expr_python.ext import ext_optional
+
+    return cel().NewEnv(extensions=[ext_optional.ExtOptional()])
+
+
+@cache
+def matcher() -> Any:
+    """RE2, whose time is linear to the text: for patterns that others wrote."""
+    return cel().NewEnv(variables={"s": cel().Type.STRING, "p": cel().Type.STRING}).compile("s.matches(p)")
+
+
+def matches(text: str, pattern: str) -> bool:
+    if not isinstance(text, str) or not isinstance(pattern, str):
+        raise NoOverload
+    try:
+        found = matcher().eval(data={"s": text, "p": pattern})
+    except RuntimeError as error:
+        raise EvaluationError(f"error parsing regexp: {str(error).rpartition(': ')[0]}: `{pattern}`") from None
+    if str(found.type()) == "ERROR":
+        raise EvaluationError(f"error parsing regexp: `{pattern}`")
+    return bool(found.plain_value())
+
+
+ONLY_MUTATING = ("jsonpatch.escapeKey",)
+
+
+@cache
+def functions(mutating: bool = False) -> list[Any]:
+    """The table as declarations for the checker."""
     library = cel()
     declared: dict[str, list[Any]] = {}
-    seen: set[tuple[str, ...]] = set()
-    for index, (name, takes, gives, does) in enumerate(table()):
-        if not checking:  # as plain values a quantity and a semver are alike: one function serves both
-            takes, gives = " ".join(map(_kind, takes.split())), _kind(gives) if gives in OPAQUE else "dyn"
-        told = (name, *takes.split())
-        if told in seen:
+    for index, (name, takes, gives, _) in enumerate(table()):
+        if name in ONLY_MUTATING and not mutating:
             continue
-        seen.add(told)
-        parameters = [_type(library, each, checking) for each in takes.split()]
+        parameters = [_type(library, each) for each in takes.split()]
         declared.setdefault(name.removeprefix("+"), []).append(
             library.Overload(
-                id=f"k8s_{index}", return_type=_type(library, gives, checking), parameters=parameters,
-                is_member=name.startswith("+"), impl=does,
+                id=f"k8s_{index}", return_type=_type(library, gives), parameters=parameters,
+                is_member=name.startswith("+"), impl=_never,
             )
         )  # fmt: skip
     return [library.FunctionDecl(name, overloads) for name, overloads in declared.items()]
 
 
-def _kind(name: str) -> str:
-    """What the evaluator tells apart."""
-    return "map" if name in OPAQUE else "list" if name.startswith("list") else name
+def _never(*args: Any) -> Any:
+    raise AssertionError("the library only parses and checks")
 
 
-def _type(library: Any, name: str, checking: bool) -> Any:
+@cache
+def implementations() -> dict[str, Callable[..., Any]]:
+    """The table as functions by name, each of which finds its overload by the kinds of its arguments."""
+    found: dict[str, list[tuple[list[str], Callable[..., Any]]]] = {}
+    for name, takes, _, does in table():
+        found.setdefault(name.removeprefix("+"), []).append((takes.split(), does))
+    made = {name: _one_of(overloads) for name, overloads in found.items()}
+    return {**made, "matches": matches, "@sortByAssociatedKeys": _sorted_by}
+
+
+def _one_of(overloads: list[tuple[list[str], Callable[..., Any]]]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        for kinds, does in overloads:
+            if len(kinds) == len(args) and all(map(_is, args, kinds)):
+                return does(*args)
+        raise NoOverload
+
+    return call
+
+
+def _is(value: Any, wanted: str) -> bool:
+    if wanted == "dyn":
+        return True
+    if wanted in OPAQUE:
+        return isinstance(value, dict) and (
+            wanted not in ("quantity", "url", "ip", "cidr", "semver", "format") or wanted in value
+        )
+    return kind(value) == ("list" if wanted.startswith("list") else wanted)
+
+
+def _type(library: Any, name: str) -> Any:
     types = library.Type
     if name in OPAQUE:
-        return types.AbstractType(OPAQUE[name]) if checking else types.MAP
+        return types.AbstractType(OPAQUE[name])
     if name == "optional":
         return types.DYN
     if name.startswith("list_"):
@@ -85,9 +140,9 @@ def table() -> Iterator[Function]:
     yield "+find", "string string", "string", lambda text, pattern: next(iter(_matches(text, pattern)), "")
     yield "+findAll", "string string", "list_string", lambda text, pattern: list(_matches(text, pattern))
     yield "+findAll", "string string int", "list_string", lambda text, pattern, most: _matches(text, pattern)[:most]
-    yield "sets.contains", "list list", "bool", lambda a, b: all(each in a for each in b)
-    yield "sets.intersects", "list list", "bool", lambda a, b: any(each in a for each in b)
-    yield "sets.equivalent", "list list", "bool", lambda a, b: all(x in b for x in a) and all(x in a for x in b)
+    yield "sets.contains", "list list", "bool", lambda a, b: all(contains(each, a) for each in b)
+    yield "sets.intersects", "list list", "bool", lambda a, b: any(contains(each, a) for each in b)
+    yield "sets.equivalent", "list list", "bool", _equivalent
     yield "jsonpatch.escapeKey", "string", "string", lambda text: text.replace("~", "~0").replace("/", "~1")
     yield from _formats()
     yield from texts.FUNCTIONS
@@ -97,41 +152,74 @@ def table() -> Iterator[Function]:
 
 
 def _lists() -> Iterator[Function]:
-    yield "+isSorted", "list", "bool", lambda found: all(a <= b for a, b in pairwise(found))
-    yield "+sum", "list_int", "int", sum
-    yield "+sum", "list_double", "double", sum
-    yield "+min", "list", "dyn", lambda found: _least(found, min)
-    yield "+max", "list", "dyn", lambda found: _least(found, max)
-    for kind in SCALARS:
-        yield "+indexOf", f"list {kind}", "int", lambda found, value: _index(found, value)
-        yield "+lastIndexOf", f"list {kind}", "int", _last
+    for of in ("int", "uint", "double", "duration"):
+        yield "+sum", f"list_{of}", of, _sum
+    for of in ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"):
+        yield "+isSorted", f"list_{of}", "bool", lambda found: all(compare(a, b) <= 0 for a, b in pairwise(found))
+        yield "+min", f"list_{of}", of, lambda found: _least(found, "min", -1)
+        yield "+max", f"list_{of}", of, lambda found: _least(found, "max", 1)
+        yield "+sort", f"list_{of}", f"list_{of}", _sort
+    for of in SCALARS:
+        yield "+indexOf", f"list {of}", "int", lambda found, value: _index(found, value)
+        yield "+lastIndexOf", f"list {of}", "int", _last
     yield "+distinct", "list", "list", _distinct
     yield "+reverse", "list", "list", lambda found: found[::-1]
     yield "+flatten", "list", "list", lambda found: _flat(found, 1)
     yield "+flatten", "list int", "list", _flat
     yield "+slice", "list int int", "list", _slice
-    yield "+sort", "list", "list", sorted
     yield "lists.range", "int", "list_int", lambda count: list(range(count))
 
 
-def _least(found: list[Any], choose: Callable[[list[Any]], Any]) -> Any:
+def _equivalent(a: list[Any], b: list[Any]) -> bool:
+    return all(contains(x, b) for x in a) and all(contains(x, a) for x in b)
+
+
+def _sum(found: list[Any]) -> Any:
+    total = found[0] if found else 0
+    for each in found[1:]:
+        total = add(total, each)
+    return total
+
+
+def _least(found: list[Any], name: str, sign: int) -> Any:
     if not found:
-        raise ValueError(f"{choose.__name__} called on empty list")
-    return choose(found)
+        raise ValueError(f"{name} called on empty list")
+    chosen = found[0]
+    for each in found[1:]:
+        if compare(each, chosen) * sign > 0:
+            chosen = each
+    return chosen
+
+
+def _sort(found: list[Any]) -> list[Any]:
+    return _sorted_by(found, found)
+
+
+def _sorted_by(found: list[Any], keys: list[Any]) -> list[Any]:
+    """By their keys, which must be of one kind."""
+    for key in keys:
+        if kind(key) != kind(keys[0]):
+            raise EvaluationError("list elements must have the same type")
+
+    def by_key(a: int, b: int) -> int:
+        return compare(keys[a], keys[b])
+
+    order = sorted(range(len(found)), key=cmp_to_key(by_key))
+    return [found[at] for at in order]
 
 
 def _index(found: list[Any], value: Any) -> int:
-    return found.index(value) if value in found else -1
+    return next((at for at, each in enumerate(found) if equal(each, value)), -1)
 
 
 def _last(found: list[Any], value: Any) -> int:
-    return len(found) - 1 - found[::-1].index(value) if value in found else -1
+    return next((at for at in range(len(found) - 1, -1, -1) if equal(found[at], value)), -1)
 
 
 def _distinct(found: list[Any]) -> list[Any]:
     made: list[Any] = []
     for each in found:
-        if each not in made:
+        if not contains(each, made):
             made.append(each)
     return made
 
@@ -172,7 +260,12 @@ _NAMED = {
 def _formats() -> Iterator[Function]:
     for name in _NAMED:
         yield f"format.{name}", "", "format", lambda name=name: {"format": name}
-    yield "+validate", "format string", "optional", lambda format, text: complaints(format["format"], text)
+    yield "+validate", "format string", "optional", _validated
+
+
+def _validated(format: dict[str, str], text: str) -> Optional:
+    found = complaints(format["format"], text)
+    return Optional(found, True) if found else NONE
 
 
 def complaints(format: str, text: str) -> list[str]:

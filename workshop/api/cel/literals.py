@@ -12,6 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from workshop.api.cel import library, standard, texts
+from workshop.api.cel.standard import EvaluationError
+from workshop.api.cel.syntax import Call, Expr, Fold, ListOf, Literal, MapOf, Select, Tree
+
 _TOKEN = re.compile(
     r"""(?P<text>[rRbB]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))|(?P<literal>(?<![\w.])(?:Object(?:\s*\.\s*\w+)*|JSONPatch)\s*\{)|(?P<name>\w+)(?=\s*:(?!:))|(?P<other>.)""",
     re.DOTALL,
@@ -55,3 +59,89 @@ def _pieces(text: str) -> Iterator[tuple[str, int]]:
         elif piece == "," and of_object:
             brackets[-1] = (True, True)
         yield piece, token.start()
+
+
+# --- literals that cannot be right -----------------------------------------------------------------------------------
+
+
+def wrong(tree: Tree, text: str) -> str:
+    """The complaints about texts that are no duration, no time or no pattern, and about lists and maps of several
+    types; "" if there are none. Upstream: cel-go cel/validator.go."""
+    found = [f"{place(text, tree.places.get(id, 0), why)}" for id, why in _wrong(tree.root)]
+    return "\n".join(found)
+
+
+def place(text: str, at: int, why: str) -> str:
+    """A complaint as the checker prints it."""
+    before = text[:at].split("\n")
+    row, column = len(before), len(before[-1])
+    return f"ERROR: <input>:{row}:{column + 1}: {why}\n | {text.split(chr(10))[row - 1]}\n | {'.' * column}^"
+
+
+def _wrong(e: Expr) -> Iterator[tuple[int, str]]:
+    match e:
+        case Call():
+            yield from _wrong_call(e)
+            args = e.args
+            if e.function == "format" and len(args) == 1 and isinstance(args[0], ListOf):
+                args = args[0].items  # of any types
+            for each in (e.target, *args):
+                if each is not None:
+                    yield from _wrong(each)
+        case Select():
+            yield from _wrong(e.operand)
+        case ListOf():
+            yield from _mixed([item for at, item in enumerate(e.items) if at not in e.optional])
+            for item in e.items:
+                yield from _wrong(item)
+        case MapOf():
+            if not e.message:
+                yield from _mixed([key for key, _, _ in e.entries])
+                yield from _mixed([value for _, value, maybe in e.entries if not maybe])
+            for key, value, _ in e.entries:
+                yield from _wrong(key)
+                yield from _wrong(value)
+        case Fold():
+            for part in (e.over, e.start, e.condition, e.step, e.result):
+                yield from _wrong(part)
+
+
+def _wrong_call(e: Call) -> Iterator[tuple[int, str]]:
+    if e.function == "format" and isinstance(e.target, Literal) and len(e.args) == 1:
+        yield from _wrong_format(e.id, e.target.value, e.args[0])
+    argument = e.args[-1] if e.args else None
+    if not isinstance(argument, Literal) or not isinstance(argument.value, str) or len(e.args) != 1:
+        return
+    read = {"duration": standard.to_duration, "timestamp": standard.to_timestamp}.get(e.function)
+    try:
+        if e.target is None and read is not None:
+            read(argument.value)
+        elif e.function == "matches":
+            library.matches("", argument.value)
+    except EvaluationError:
+        yield argument.id, f"invalid {e.function} argument"
+
+
+def _wrong_format(call: int, text: str, given: Expr) -> Iterator[tuple[int, str]]:
+    if not isinstance(given, ListOf) or given.optional:
+        return
+    for at, (verb, precision) in enumerate(texts.clauses(text)):
+        if at >= len(given.items):
+            yield call, f"index {at} out of range"
+            return
+        item = given.items[at]
+        try:
+            if isinstance(item, Literal):
+                texts.formatted(item.value, verb, precision)
+        except ValueError as error:
+            yield item.id, str(error)
+            return
+
+
+def _mixed(items: list[Expr]) -> Iterator[tuple[int, str]]:
+    """Literals of two kinds in one list; what is no literal may be anything."""
+    kinds = [(each.id, standard.kind(each.value)) for each in items if isinstance(each, Literal)]
+    for id, kind in kinds[1:]:
+        if kind != kinds[0][1]:
+            yield id, f"expected type '{kinds[0][1]}' but found '{kind}'"
+            return

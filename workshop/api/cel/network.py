@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,22 +24,38 @@ def ip(text: str) -> Value:
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
-        raise ValueError(f"IP Address {text!r} parse error during conversion from string") from None
-    if "%" in text or getattr(found, "ipv4_mapped", None) is not None:
-        raise ValueError(f"IP Address {text!r} with zone value or IPv4-mapped is not allowed")
+        lead = f"IP Address {quoted(text)} parse error during conversion from string"
+        raise ValueError(f"{lead}: ParseAddr({quoted(text)}): unable to parse IP") from None
+    if "%" in text:
+        raise ValueError(f"IP address {quoted(text)} with zone value is not allowed")
+    if getattr(found, "ipv4_mapped", None) is not None:
+        raise ValueError(f"IPv4-mapped IPv6 address {quoted(text)} is not allowed")
     return {"ip": str(found)}
 
 
 def cidr(text: str) -> Value:
+    """Raises ValueError."""
+    address, slash, length = text.rpartition("/")
     try:
-        return {"cidr": str(ipaddress.ip_interface(text)) if "/" in text else _no_cidr(text)}
+        found = ipaddress.ip_interface(text)
+        if not slash or not length.isdigit() or (len(length) > 1 and length[0] == "0"):
+            raise ValueError(text)
     except ValueError:
-        _no_cidr(text)
-        raise
+        lead = "network address parse error during conversion from string: "
+        why = "no '/'" if not slash else f"bad bits after slash: {quoted(length)}"
+        try:
+            if slash:
+                ipaddress.ip_address(address)
+        except ValueError:
+            why = f"ParseAddr({quoted(address)}): unable to parse IP"
+        raise ValueError(f"{lead}{lead}netip.ParsePrefix({quoted(text)}): {why}") from None
+    if getattr(found.ip, "ipv4_mapped", None) is not None:
+        raise ValueError(f"IPv4-mapped IPv6 address {quoted(text)} is not allowed")
+    return {"cidr": str(found)}
 
 
-def _no_cidr(text: str) -> str:
-    raise ValueError(f"CIDR {text!r} parse error during conversion from string")
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _is(read: Callable[[str], Value]) -> Callable[[str], bool]:

@@ -37,13 +37,20 @@ def variables(params: bool, conditions_only: bool = False) -> dict[str, str]:
 
 
 @lru_cache(maxsize=4)
-def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, str], ...]) -> Environment:
+def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, str], ...], mutating: bool) -> Environment:
     known = dict(variables(params, conditions_only))
     known.pop("variables", None)
-    return Environment(known | {f"variables.{name}": kind for name, kind in own})
+    return Environment(known | {f"variables.{name}": kind for name, kind in own}, mutating)
 
 
-def _checked(text: str, params: bool, conditions_only: bool, own: Mapping[str, str] | None, want: str = "") -> str:
+def _checked(
+    text: str,
+    params: bool,
+    conditions_only: bool,
+    own: Mapping[str, str] | None,
+    want: str = "",
+    mutating: bool = False,
+) -> str:
     """The type of the result. `own`: the variables and their types; None for a policy without any. Raises
     CompileError."""
     for found in _NAMED.finditer(text):
@@ -52,7 +59,7 @@ def _checked(text: str, params: bool, conditions_only: bool, own: Mapping[str, s
         if found[1] not in own:
             raise CompileError(_told(text, text.index(".", found.start()), f"undefined field '{found[1]}'"))
     text = _HAS.sub(lambda found: "true".ljust(len(found[0])), text)  # each of them is there
-    return _checker(params, conditions_only, tuple((own or {}).items())).compile(text, want).result
+    return _checker(params, conditions_only, tuple((own or {}).items()), mutating).compile(text, want).result
 
 
 def _told(text: str, position: int, why: str) -> str:
@@ -85,7 +92,7 @@ def type_of(text: str, params: bool, own: Mapping[str, str] | None) -> str:
 def wrong_mutation(text: str, patch: bool, params: bool, own: Mapping[str, str] | None = None) -> str:
     """The same of a mutation: a list of JSONPatch, or an Object."""
     try:
-        result = _checked(as_maps(text), params, False, own)
+        result = _checked(as_maps(text), params, False, own, mutating=True)
     except CompileError as error:
         return f"compilation failed: {told_of(str(error), text)}"
     if patch and not (result.startswith("list(") and "JSONPatch" in text) and result != "dyn":

@@ -11,6 +11,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from workshop.api.cel.standard import kind
+
+_CLAUSES = {
+    "b": "only integers and bools can be formatted as binary", "d": "decimal clause can only be used on integers",
+    "f": "fixed-point clause can only be used on doubles", "o": "octal clause can only be used on integers",
+    "x": "only integers, byte buffers, and strings can be formatted as hex",
+    "X": "only integers, byte buffers, and strings can be formatted as hex",
+    "e": "scientific clause can only be used on doubles",
+}  # fmt: skip
 _CLAUSE = re.compile(r"%(?:\.(\d+))?(.)", re.DOTALL)
 
 
@@ -53,12 +62,17 @@ def format(text: str, values: list[Any]) -> str:
             return "%"
         if not left:
             raise ValueError("index 0 out of range" if not values else f"index {len(values)} out of range")
-        return _formatted(left.pop(0), verb, int(precision) if precision else 6)
+        return formatted(left.pop(0), verb, int(precision) if precision else 6)
 
     return _CLAUSE.sub(clause, text)
 
 
-def _formatted(value: Any, verb: str, precision: int) -> str:
+def clauses(text: str) -> list[tuple[str, int]]:
+    """Verb and precision of each clause that takes a value."""
+    return [(found[2], int(found[1]) if found[1] else 6) for found in _CLAUSE.finditer(text) if found[2] != "%"]
+
+
+def formatted(value: Any, verb: str, precision: int) -> str:
     if verb == "s":
         return shown(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -73,7 +87,11 @@ def _formatted(value: Any, verb: str, precision: int) -> str:
     if verb in "xX" and isinstance(value, str | bytes):
         told = (value.encode() if isinstance(value, str) else value).hex()
         return told.upper() if verb == "X" else told
-    raise ValueError(f"error during formatting: value cannot be formatted by %{verb}")
+    names = {"null": "null_type", "timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration"}
+    why = _CLAUSES.get(verb)
+    if why is None:
+        raise ValueError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
+    raise ValueError(f"error during formatting: {why}, was given {names.get(kind(value), kind(value))}")
 
 
 def shown(value: Any) -> str:

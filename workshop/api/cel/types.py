@@ -75,35 +75,19 @@ def value(given: Any, schema: Schema | None) -> Any:
 
 
 def _formatted(text: str, format: str) -> Any:
-    """Times as the messages that CEL takes for them."""
+    """Times as times."""
     try:
         if format == "byte":
             return base64.b64decode(text)
         if format == "duration":
-            return _duration(duration(text))
+            return duration(text)
         if format == "date":
-            return _timestamp(datetime.fromisoformat(text).replace(tzinfo=UTC))
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
         if format in ("date-time", "datetime"):
-            return _timestamp(datetime.fromisoformat(text.upper().replace("Z", "+00:00")))
+            return datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
     except ValueError:
         return text
     return text
-
-
-def _timestamp(time: datetime) -> Any:
-    from google.protobuf import timestamp_pb2
-
-    made = timestamp_pb2.Timestamp()
-    made.FromDatetime(time)
-    return made
-
-
-def _duration(length: timedelta) -> Any:
-    from google.protobuf import duration_pb2
-
-    made = duration_pb2.Duration()
-    made.FromTimedelta(length)
-    return made
 
 
 def duration(text: str) -> timedelta:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.api.cel import types
-from workshop.api.cel.environment import CompileError, Environment, EvaluationError, Program
+from workshop.api.cel.costs import PER_OBJECT
+from workshop.api.cel.environment import Budget, CompileError, Environment, Program
+from workshop.api.cel.standard import EvaluationError, Optional
 from workshop.api.custom import structural, values
 from workshop.api.custom.kind import CustomKind
 from workshop.api.custom.schema_checks import RULES
@@ -29,7 +31,7 @@ MISSING = values.MISSING
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 MOST_MESSAGE = 5000
 _OPTIONAL = "cel.bind(oldSelf, before.size() == 0 ? optional.none() : optional.of(before[0]), "
-"""`oldSelf` as an optional: what was is handed in as a list of at most one."""
+"""`oldSelf` as an optional, for the checker; what runs has it as one."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Rule:
 
     @property
     def transition(self) -> bool:
-        return self.program is not None and bool(self.program.uses & {"oldSelf", "before"})
+        return self.program is not None and "oldSelf" in self.program.uses
 
     @property
     def optional(self) -> bool:
@@ -91,7 +93,7 @@ def compiled(schema: Schema, root: bool = False) -> list[Rule]:
     embedded = root or bool(schema.get(structural.EMBEDDED))
     known = types.Declared(types.with_meta(schema) if embedded else schema)
     plain = Environment({"self": known, "oldSelf": known})
-    optional = Environment({"self": known, "before": types.listed(known)})
+    optional = Environment({"self": known, "oldSelf": known, "before": types.listed(known)}, bind=True)
     return [_rule(each, optional if each.get("optionalOldSelf") else plain) for each in given]
 
 
@@ -121,7 +123,7 @@ def _compile(environment: Environment, text: str, optional: bool, want: str) -> 
     if not optional or "oldSelf" not in text:
         return environment.compile(text, want)
     try:
-        return environment.compile(f"{_OPTIONAL}{text})", want)
+        return environment.compile(text, want, told=f"{_OPTIONAL}{text})")
     except CompileError as error:
         raise CompileError(_moved(str(error))) from None
 
@@ -140,36 +142,37 @@ def _moved(text: str) -> str:
 def check(errors: ErrorList, kind: CustomKind, obj: Obj, old: Obj | None) -> None:
     """Adds what the rules of `kind` say of an object. `old` is what an update replaces."""
     before = MISSING if old is None else old
-    for _ in _judge(errors, kind.rules, "", obj, before, root=True):
+    for _ in _judge(errors, kind.rules, "", obj, before, Budget(PER_OBJECT), root=True):
         break  # out of budget: no further rule is run
 
 
-def _judge(errors: ErrorList, at: Place, path: str, value: Any, old: Any, root: bool = False) -> Iterator[None]:
+def _judge(
+    errors: ErrorList, at: Place, path: str, value: Any, old: Any, budget: Budget, root: bool = False
+) -> Iterator[None]:
     """Yields where no further rule shall be run."""
     if value is None:
         return
     if at.rules:
-        yield from _rules(errors, at, path, value, old, root)
+        yield from _rules(errors, at, path, value, old, budget, root)
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else NOTHING
         for name, each in value.items():
             if below := at.fields.get(name):
-                yield from _judge(errors, below, structural.join(path, name), each, before.get(name, MISSING))
+                yield from _judge(errors, below, structural.join(path, name), each, before.get(name, MISSING), budget)
             elif at.more is not None and name not in (at.schema.get("properties") or NOTHING):
-                yield from _judge(errors, at.more, f"{path}[{name}]", each, before.get(name, MISSING))
+                yield from _judge(errors, at.more, f"{path}[{name}]", each, before.get(name, MISSING), budget)
     elif isinstance(value, list) and at.items is not None:
         counterpart = values.correlated(at.schema, old)
         for index, each in enumerate(value):
-            yield from _judge(errors, at.items, f"{path}[{index}]", each, counterpart(each))
+            yield from _judge(errors, at.items, f"{path}[{index}]", each, counterpart(each), budget)
 
 
-def _rules(errors: ErrorList, at: Place, path: str, value: Any, old: Any, root: bool) -> Iterator[None]:
+def _rules(errors: ErrorList, at: Place, path: str, value: Any, old: Any, budget: Budget, root: bool) -> Iterator[None]:
     schema = types.with_meta(at.schema) if root or at.schema.get(structural.EMBEDDED) else at.schema
     seen = types.value(value, schema)
     has_old = old is not MISSING and old is not None
     was = types.value(old, schema) if has_old else None
     unchanged = has_old and values.same(value, old)
-    variables = {"self": seen, "oldSelf": was, "before": [was] if has_old else []}
     kind = at.schema.get("type") or ""
     for rule in at.rules:
         if rule.error or rule.program is None:
@@ -177,16 +180,23 @@ def _rules(errors: ErrorList, at: Place, path: str, value: Any, old: Any, root: 
             continue
         if (rule.transition and not has_old and not rule.optional) or (unchanged and not rule.transition):
             continue
-        used = {name: variables[name] for name in ("self", "before" if rule.optional else "oldSelf")}
+        used = {"self": seen, "oldSelf": Optional(was, has_old) if rule.optional else was}
+        failed: EvaluationError | None = None
+        held = False
         try:
-            if rule.program.run(used) is True:
-                continue
+            held = rule.program.spend(used, budget) is True
         except EvaluationError as error:
-            errors.invalid(path or values.NOWHERE, kind, _failed(error, rule))
-            if error.over_budget:
+            failed = error
+        message = _message(rule, used, budget) if failed is None and not held and not budget.gone else ""
+        if budget.gone:
+            errors.invalid(path or values.NOWHERE, kind, OUT_OF_BUDGET)
+            yield
+        elif failed is not None:
+            errors.invalid(path or values.NOWHERE, kind, _failed(failed, rule))
+            if failed.over_budget:
                 yield
-            continue
-        _tell(errors, rule, path, value, kind, _message(rule, used))
+        elif not held:
+            _tell(errors, rule, path, value, kind, message)
 
 
 def _failed(error: EvaluationError, rule: Rule) -> str:
@@ -200,11 +210,11 @@ def _failed(error: EvaluationError, rule: Rule) -> str:
     return f"{error} evaluating rule: {rule.told}"
 
 
-def _message(rule: Rule, variables: Obj) -> str:
+def _message(rule: Rule, variables: Obj, budget: Budget) -> str:
     """What the rule's own expression says, if it has one that says something fit to be said."""
     if rule.message is not None:
         try:
-            text = str(rule.message.run(variables)).strip()
+            text = str(rule.message.spend(variables, budget)).strip()
         except EvaluationError:
             text = ""
         if text and "\n" not in text and len(text) <= MOST_MESSAGE:

@@ -18,7 +18,9 @@ from typing import Any
 
 from workshop.api.cel import authorizer as cel_authorizer
 from workshop.api.cel import policies
-from workshop.api.cel.environment import CompileError, Environment, EvaluationError, Program
+from workshop.api.cel.costs import PER_CONDITIONS, PER_OBJECT
+from workshop.api.cel.environment import Budget, CompileError, Environment, Program
+from workshop.api.cel.standard import EvaluationError
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Authorizer, Decision, UserInfo, user_info
@@ -30,9 +32,16 @@ class Unjudged(Exception):
     """An expression has no result; the text is upstream's."""
 
 
+class Exhausted(Unjudged):
+    """The expressions together cost more than they may."""
+
+
+OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
+
+
 @lru_cache(maxsize=2)
 def environment(params: bool, conditions_only: bool = False) -> Environment:
-    return Environment(policies.variables(params, conditions_only))
+    return Environment(policies.variables(params, conditions_only), mutating=True)  # who may not was told before
 
 
 @lru_cache(maxsize=1024)
@@ -56,6 +65,11 @@ class Evaluation:
         self._variables = {each["name"]: each["expression"] for each in variables}
         self._known: Obj = {}
         self._params, self._conditions_only = params, conditions_only
+        self._budget = Budget(PER_OBJECT)
+
+    def refill(self) -> None:
+        """A new budget: for the validations and their messages, for the annotations, for a mutation."""
+        self._budget = Budget(PER_OBJECT)
 
     def run(self, text: str, want: str = "", told: str = "") -> Any:
         """Raises Unjudged, which names the expression as `told` where it was rewritten."""
@@ -67,13 +81,18 @@ class Evaluation:
         if "variables" in program.uses:
             try:
                 values["variables"] = {name: self._variable(name) for name in policies.named(text)}
+            except Exhausted:
+                raise
             except Unjudged as error:
                 raise Unjudged(f"{lead}: {error}") from None
         try:
             with cel_authorizer.asking(self._ask):
-                return program.run(values)
+                return program.spend(values, self._budget)
         except EvaluationError as error:
             raise Unjudged(f"{lead}: {error}") from None
+        finally:
+            if self._budget.gone:
+                raise Exhausted(OUT_OF_BUDGET)
 
     def _variable(self, name: str) -> Any:
         if name not in self._known:
@@ -81,6 +100,8 @@ class Evaluation:
                 raise Unjudged(f"undefined field '{name}'")
             try:
                 self._known[name] = self.run(self._variables[name])
+            except Exhausted:
+                raise
             except Unjudged as error:
                 why = str(error).partition("resulted in error: ")[2] or str(error)
                 raise Unjudged(f'composited variable "{name}" fails to evaluate: {why}') from None
@@ -88,11 +109,14 @@ class Evaluation:
 
     def conditions_hold(self, conditions: Iterable[Obj]) -> bool:
         """All matchConditions, in order. Raises Unjudged when one has no result and none is false."""
+        self._budget = Budget(PER_CONDITIONS)
         wrong: list[str] = []
         for each in conditions:
             try:
                 if self.run(each["expression"], "bool") is not True:
                     return False
+            except Exhausted:
+                raise
             except Unjudged as error:
                 wrong.append(str(error))
         if wrong:

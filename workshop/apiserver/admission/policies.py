@@ -9,7 +9,6 @@ Upstream: apiserver/pkg/admission/plugin/policy/{validating,mutating,generic}.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +169,7 @@ class ValidatingAdmissionPolicy(Policies):
         refused: list[Verdict] = []
         for param in params:
             evaluation = await self._evaluation(policy, request, as_, param)
-            verdicts = list(_verdicts(policy, names, evaluation))
+            verdicts = _verdicts(policy, names, evaluation)
             for action in binding["spec"].get("validationActions") or ():
                 if action == "Deny":
                     refused += verdicts
@@ -193,24 +192,26 @@ class ValidatingAdmissionPolicy(Policies):
         return errors.failure(error.code, reason, error.message, error.status["details"])
 
 
-def _verdicts(policy: Obj, names: tuple[str, str], evaluation: Evaluation) -> Iterator[Verdict]:
-    from workshop.apiserver.admission.expressions import Unjudged
+def _verdicts(policy: Obj, names: tuple[str, str], evaluation: Evaluation) -> list[Verdict]:
+    from workshop.apiserver.admission.expressions import Exhausted, Unjudged
 
     spec = policy["spec"]
     try:
         if not evaluation.conditions_hold(spec.get("matchConditions") or ()):
-            return
+            return []
     except Unjudged as error:
-        if _fails(policy):
-            yield Verdict(*names, str(error))
-        return
+        return [Verdict(*names, str(error))] if _fails(policy) else []
+    evaluation.refill()
+    found: list[Verdict] = []
     for index, validation in enumerate(spec.get("validations") or ()):
         try:
             if evaluation.run(validation["expression"], "bool") is True:
                 continue
+        except Exhausted as error:  # nothing that was judged before counts
+            return [Verdict(*names, str(error))] if _fails(policy) else []
         except Unjudged as error:
             if _fails(policy):
-                yield Verdict(*names, str(error), index=index)
+                found.append(Verdict(*names, str(error), index=index))
             continue
         message = ""
         if dynamic := validation.get("messageExpression"):
@@ -220,7 +221,8 @@ def _verdicts(policy: Obj, names: tuple[str, str], evaluation: Evaluation) -> It
                 message = ""  # then the other one is told
         message = message or (validation.get("message") or "").strip()
         message = message or f"failed expression: {validation['expression'].strip()}"
-        yield Verdict(*names, message, validation.get("reason") or "Invalid", index)
+        found.append(Verdict(*names, message, validation.get("reason") or "Invalid", index))
+    return found
 
 
 def _annotations(
@@ -235,6 +237,7 @@ def _annotations(
             return []
     except Unjudged:
         return []
+    evaluation.refill()
     for each in policy["spec"].get("auditAnnotations") or ():
         try:
             value = evaluation.run(each["valueExpression"])

@@ -18,7 +18,7 @@ from workshop.api import errors
 from workshop.apiserver.storage.interface import StorageError, TooLarge, Unavailable
 from workshop.serving import Receive, Scope, Send
 
-from . import info
+from . import info, warned
 from .http import Request, Response, Served, error_response
 from .websocket import stream_messages
 
@@ -51,7 +51,7 @@ class Application:
         if isinstance(response, Served):
             return
         response.headers += [("Audit-Id", request.id), *request.response_headers]
-        response.headers += [("Warning", f'299 - "{_escaped(text)}"') for text in dict.fromkeys(request.warnings)]
+        response.headers += [("Warning", value) for value in warned.headers(request.warnings)]
         if request.is_websocket and response.stream is not None:
             await stream_messages(request, response, receive, send)
         elif request.is_websocket:
@@ -87,15 +87,11 @@ class Application:
             return error_response(errors.internal("the server could not handle this request; its log says why"))
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
 def _head(response: Response, *more: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     headers = [(b"cache-control", b"no-cache, private"), (b"content-type", response.content_type.encode()), *more]
     if response.status == 304:  # a client's cache takes over each header that stands here
         headers = []
-    return headers + [(k.lower().encode(), v.encode("latin-1", "replace")) for k, v in response.headers]
+    return headers + [(k.lower().encode(), v.encode("utf-8", "replace")) for k, v in response.headers]
 
 
 async def _whole(request: Request, response: Response, send: Send) -> None:
