@@ -122,10 +122,11 @@ class Real:
                 raise SystemExit(f"the real {name} ended with {process.returncode}: {words}")
 
     def _hollow(self, number: int, name: str) -> list[str]:
+        port = HOLLOW_PORT + 16 * self.plan.block + number  # of its own, as the block is: benches may run side by side
         return [
             str(self.binaries / "kubemark"), "--morph=kubelet", f"--name={name}",
-            f"--kubeconfig={self.layout.kubeconfig(f'kubelet-{name}')}", f"--kubelet-port={HOLLOW_PORT + number}",
-            f"--kubelet-read-only-port={HOLLOW_PORT + 500 + number}", "--use-host-image-service=false",
+            f"--kubeconfig={self.layout.kubeconfig(f'kubelet-{name}')}", f"--kubelet-port={port}",
+            f"--kubelet-read-only-port={port + 4000}", "--use-host-image-service=false",
             "--max-pods=500",
         ]  # fmt: skip
 
