@@ -210,7 +210,7 @@ class Cluster:
         self._write_cni(plan)
         if plan.lab:
             write_private(self.layout.root / "audit-policy.yaml", planning.AUDIT_POLICY.encode())
-        started = self._call("POST", "/begin", patience=20.0)["started"]
+        started = self._call("POST", "/begin", patience=20.0, timeout=60.0 + 5.0 * len(plan.nodes))["started"]
         if started:
             self.say(f"started {', '.join(started)}")
 
@@ -417,11 +417,16 @@ class Cluster:
             return False
         return True
 
-    def _call(self, method: str, target: str, patience: float = 0.0) -> Any:
+    def _call(self, method: str, target: str, patience: float = 0.0, timeout: float = 60.0) -> Any:
         deadline = SYSTEM.monotonic() + patience
         while True:
             try:
-                return machine_api.call(self.layout.socket, method, target)
+                return machine_api.call(self.layout.socket, method, target, timeout)
+            except TimeoutError:
+                raise ClusterError(
+                    f"the supervisor of cluster {self.name!r} did not answer within {timeout:.0f} s: the machine has too "
+                    f"much to do; `workshop status --name {self.name}` says how far it is"
+                ) from None
             except machine_api.Refused as error:
                 raise ClusterError(str(error)) from error
             except machine_api.Absent:

@@ -54,7 +54,9 @@ async def _serve(app: object, host: str, port: int) -> None:
     try:
         await run(app, host, port, stop, say)
     except OSError as error:
-        raise ClusterError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise ClusterError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another by --address"
+        ) from error
 
 
 def lab(arguments: argparse.Namespace) -> int:

@@ -73,7 +73,10 @@ def get(cluster: Cluster, path: str) -> dict[str, Any]:
         with waiter.get(path, "kube-apiserver did not answer") as response:
             body: dict[str, Any] = json.loads(response.read())
     except (OSError, http.client.HTTPException) as error:
-        raise ClusterError(f"kube-apiserver of cluster {cluster.name!r} does not answer: {error}") from error
+        raise ClusterError(
+            f"kube-apiserver of cluster {cluster.name!r} does not answer ({getattr(error, 'strerror', '') or error}): "
+            f"`workshop status --name {cluster.name}` says what runs, `workshop up --name {cluster.name}` heals it"
+        ) from error
     if response.status != 200:
         raise ClusterError(body.get("message", f"the API server answered {response.status}"))
     return body

@@ -89,7 +89,8 @@ def send(room: Joined, report: Mapping[str, Any]) -> None:
             said = error.read(300).decode(errors="replace").strip()
         raise ClusterError(f"the instructor's board refused: {said or error.reason}") from error
     except (OSError, ValueError) as error:
-        raise ClusterError(f"the instructor's board at {room.url} does not answer: {error}") from error
+        why = getattr(getattr(error, "reason", error), "strerror", None) or error
+        raise ClusterError(f"the instructor's board at {room.url} does not answer: {why}") from error
 
 
 def report(name: str, lab: str, steps: Steps, now: float) -> dict[str, Any]:
