@@ -424,8 +424,8 @@ class Cluster:
                 return machine_api.call(self.layout.socket, method, target, timeout)
             except TimeoutError:
                 raise ClusterError(
-                    f"the supervisor of cluster {self.name!r} did not answer within {timeout:.0f} s: the machine has too "
-                    f"much to do; `workshop status --name {self.name}` says how far it is"
+                    f"the supervisor of cluster {self.name!r} did not answer within {timeout:.0f} s: the machine has "
+                    f"too much to do; `workshop status --name {self.name}` says how far it is"
                 ) from None
             except machine_api.Refused as error:
                 raise ClusterError(str(error)) from error
