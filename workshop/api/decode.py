@@ -236,7 +236,9 @@ class _Reader:
                 continue
             if name in found or (isinstance(value, Doubled) and self.seen(name, value, found)):
                 self.complain(f'duplicate field "{lead}{name}"')
-            if given is not None:
+            if type(given) is str and about.type.kind == "string":  # most fields are
+                found[name] = given
+            elif given is not None:
                 at = _Where(of.name, (*where.names, *of.embedded.get(name, ()), name), where.go)
                 found[name] = self.value(about.type, given, lead + name, at)
         return tidy(fields, found)

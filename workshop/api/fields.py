@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+
+from workshop.api.remembered import remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _term(part: str, whole: str) -> Term:
     raise ValueError(f"invalid selector: '{whole}'; can't understand '{part}'")
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def parse(text: str) -> Selector:
     """The empty text matches everything. Raises ValueError in upstream's words."""
     return Selector(tuple(_term(part, text) for part in sorted(_split(text)) if part))

@@ -15,11 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from workshop.api import names
 from workshop.api.errors import quote
+from workshop.api.remembered import remembered
 
 BINARY = ("in", "notin", "=", "==", "!=", "gt", "lt")
 _SYMBOL = {"gt": ">", "lt": "<"}
@@ -268,7 +268,7 @@ class _Parser:
                 raise ValueError(f"found '{literal}', expected: ',', or identifier")
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def parse(text: str) -> Selector:
     """`a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1`. The empty text matches everything. Raises ValueError."""
     return Selector(tuple(sorted(_Parser(text).parse(), key=lambda r: r.key)))

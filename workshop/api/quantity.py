@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache, total_ordering
+from functools import total_ordering
+
+from workshop.api.remembered import remembered
 
 NANO = 10**9
 MAX = (2**63 - 1) * NANO  # only what is written with a binary suffix is capped
@@ -89,7 +91,7 @@ def of_milli(value: int, format: str = DECIMAL_SI) -> Quantity:
     return Quantity(value * 10**6, format)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def parse(text: str | int | float) -> Quantity:
     """From the wire, where plain numbers are allowed too. Raises ValueError in upstream's words."""
     text = str(text).strip()

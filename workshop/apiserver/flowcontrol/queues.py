@@ -80,6 +80,7 @@ class Queues:
     def __init__(self, limit: int, count: int = 0, hand: int = 1, length: int = 50) -> None:
         self.limit, self._hand, self._length = limit, hand, length
         self.queues = [Queue(index) for index in range(count)]
+        self._busy: dict[int, Queue] = {}  # where somebody waits or is served
         self.in_use = self.executing = self.waiting = 0
         self._virtual = 0.0
         self._seen = 0.0
@@ -102,7 +103,7 @@ class Queues:
             raise Full("queue-full")
         if not queue.waiting and not queue.executing:
             queue.served = self._virtual  # an idle queue saves nothing up
-        ticket.queue = queue
+        ticket.queue = self._busy[queue.index] = queue
         queue.waiting.append(ticket)
         self.waiting += 1
         self.dispatch(now)
@@ -117,6 +118,7 @@ class Queues:
         if ticket.queue is not None:
             ticket.queue.executing -= 1
             ticket.queue.served += (now - ticket.began - GUESS) * ticket.seats
+            self._rest(ticket.queue)
         self.dispatch(now)
 
     def give_up(self, ticket: Ticket, now: float, timed_out: bool) -> None:
@@ -127,6 +129,7 @@ class Queues:
         self._advance(now)
         ticket.state = "gone"
         ticket.queue.waiting.remove(ticket)
+        self._rest(ticket.queue)
         self.waiting -= 1
         self.timed_out += timed_out
         self.cancelled += not timed_out
@@ -135,7 +138,7 @@ class Queues:
     def dispatch(self, now: float) -> None:
         """Give free seats to those whose turn it is. A wide request that does not fit yet is waited for."""
         while self.waiting:
-            queue = min((q for q in self.queues if q.waiting), key=self._finish)
+            queue = min((q for q in self._busy.values() if q.waiting), key=self._finish)
             ticket = queue.waiting[0]
             if not self._fits(ticket):
                 return
@@ -148,7 +151,9 @@ class Queues:
     @property
     def demand(self) -> int:
         """Seats in use, and seats that those who wait would use."""
-        return self.in_use + sum(queue.load() for queue in self.queues if queue.waiting)
+        if not self.waiting:
+            return self.in_use
+        return self.in_use + sum(queue.load() for queue in self._busy.values())
 
     def _fits(self, ticket: Ticket) -> bool:
         return self.in_use + ticket.seats <= self.limit
@@ -161,12 +166,15 @@ class Queues:
         ticket.begin()
 
     @staticmethod
-    def _finish(queue: Queue) -> float:
-        return queue.served + GUESS * queue.waiting[0].seats
+    def _finish(queue: Queue) -> tuple[float, int]:
+        return queue.served + GUESS * queue.waiting[0].seats, queue.index
+
+    def _rest(self, queue: Queue) -> None:
+        if not queue.waiting and not queue.executing:
+            self._busy.pop(queue.index, None)
 
     def _advance(self, now: float) -> None:
         """Virtual time runs at the rate at which each busy queue is served."""
-        busy = sum(1 for queue in self.queues if queue.waiting or queue.executing) if self.executing else 0
-        if busy:
-            self._virtual += (now - self._seen) * min(self.in_use, self.limit) / busy
+        if self.executing and self._busy:
+            self._virtual += (now - self._seen) * min(self.in_use, self.limit) / len(self._busy)
         self._seen = now

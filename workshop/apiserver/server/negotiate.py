@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from workshop.api import errors
+from workshop.api.remembered import remembered
 
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -39,6 +40,7 @@ def media_types(header: str) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
+@remembered(256)
 def accepted(header: str, table: bool = True) -> Accepted:
     """The first clause that we can serve; `table` where the answer has a Table's form. Raises ApiError 406."""
     if not header:
@@ -63,6 +65,7 @@ def accepted(header: str, table: bool = True) -> Accepted:
     raise errors.not_acceptable([JSON, YAML, PROTOBUF])
 
 
+@remembered(256)
 def body_type(header: str, supported: tuple[str, ...] = (JSON, YAML, PROTOBUF)) -> str:
     """The media type of a body; JSON if none is named. Raises ApiError 415."""
     kind = media_types(header)[0][0] if header else JSON
