@@ -19,6 +19,8 @@ ON_THE_BOARD = {"00-tour": ("Deployment", "web", "3"), "01-control-loop": ("Repl
 """What the pinned board has to show, in one row, once the first exercise of a lab is solved."""
 PINNED = {"lab.board()": ("board", ".ws-status.is-live"), "lab.ring()": ("ring", ".ws-ring-place [data-key]")}
 """Views that are kept beside the notebook, by the line that makes them: a name, and what is seen when they live."""
+PICTURED = ("lab.timeline", "lab.registry")
+"""Views of which a picture is taken when they come."""
 BUSY = ".jp-Notebook-ExecutionIndicator"
 
 
@@ -155,8 +157,11 @@ class Learner:
                 self.write(text)
             said = self.run(code)
             after(text, said)
-            if code and (line := text.strip().rpartition("\n")[2]) in PINNED:
+            line = text.strip().rpartition("\n")[2] if code else ""
+            if line in PINNED:
                 self._pin(source.stem, line)
+            elif (view := line.partition("(")[0]) in PICTURED:
+                self.shoot(f"{source.stem}-{view.removeprefix('lab.')}")
             if code and "lab.check()" in text:
                 self._judged(said, verdicts)
                 if wrong_first:

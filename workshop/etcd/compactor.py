@@ -18,8 +18,9 @@ from workshop.wire import etcd_pb2 as pb
 
 log = logging.getLogger("etcd")
 
-#: Versions that one slice takes away: a millisecond, and 20 where the machine has twenty others to serve.
-SLICE = 200
+#: Versions that one slice takes away: a millisecond if they lie far apart, and 20 where the machine has twenty others
+#: to serve.
+SLICE = 64
 #: Seconds between two looks in mode `revision`.
 REVISION_INTERVAL = 300.0
 

@@ -17,8 +17,16 @@ from workshop.etcd.mvcc.key_index import Record
 RUN = 512
 
 
+#: Records that are taken out of a run one by one.
+FEW = 8
+
+
+def _place(record: Record) -> tuple[int, int]:
+    return record.main, record.sub
+
+
 def _first(run: list[Record]) -> tuple[int, int]:
-    return run[0].main, run[0].sub
+    return _place(run[0])
 
 
 class History:
@@ -57,14 +65,25 @@ class History:
 
     def discard(self, records: Iterable[Record]) -> None:
         """Take records out that are in it."""
-        by_run: dict[int, set[int]] = {}
+        by_run: dict[int, list[Record]] = {}
         for record in records:
             place = bisect_right(self._runs, (record.main, record.sub), key=_first) - 1
-            by_run.setdefault(place, set()).add(id(record))
+            by_run.setdefault(place, []).append(record)
         for place, gone in sorted(by_run.items(), reverse=True):
-            left = [record for record in self._runs[place] if id(record) not in gone]
-            self._size -= len(self._runs[place]) - len(left)
-            if left:
-                self._runs[place] = left
-            else:
+            run = self._runs[place]
+            self._size -= len(gone)
+            if len(gone) == len(run):
                 del self._runs[place]
+            else:
+                self._runs[place] = _without(run, gone)
+
+
+def _without(run: list[Record], gone: list[Record]) -> list[Record]:
+    """A new run. Of a few each is looked for: copying is much quicker than asking one after the other."""
+    if len(gone) > FEW:
+        ids = set(map(id, gone))
+        return [record for record in run if id(record) not in ids]
+    left = run.copy()
+    for record in gone:
+        del left[bisect_left(left, _place(record), key=_place)]
+    return left
