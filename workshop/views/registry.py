@@ -165,9 +165,8 @@ class Timeline:
             for line in found
         )
         legend = "● made, ◆ written, ─ still there, ✗ removed"
-        caption = (
-            f"<caption>keys below {html.escape(self.prefix)}, by revision: {legend}. {html.escape(note)}</caption>"
-        )
+        told = f"keys below {html.escape(self.prefix)}, by revision: {legend}. {html.escape(note)}"
+        caption = f'<caption style="text-align:left;white-space:nowrap">{told}</caption>'
         scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="revisions">'
         return f"{scroll}<table>{caption}<thead><tr><th>key</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
