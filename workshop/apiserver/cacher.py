@@ -63,7 +63,7 @@ def with_version(value: bytes, revision: int) -> bytes:
     b'{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"7","name":"a"}}'
     """
     at = value.find(_METADATA, 0, 200)
-    if at < 0:  # not written by us, nor in upstream's order of fields
+    if at < 0 or value.count(b"{", 0, at) > 1:  # far away, or inside another field of a custom resource
         obj = _decode(value)
         obj.setdefault("metadata", {})["resourceVersion"] = str(revision)
         return msgspec.json.encode(obj)

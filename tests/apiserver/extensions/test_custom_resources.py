@@ -221,3 +221,16 @@ async def test_what_is_kept_of_a_kind_goes_with_its_definition(server: ApiServer
     assert [each["metadata"]["name"] for each in (await api("GET", GIZMOS)).json["items"]] == ["g"]
     late = await api("GET", f"{GIZMOS}?watch=true&resourceVersion={first}&timeoutSeconds=1")
     assert [json.loads(line)["type"] for line in late.body.splitlines()] == ["DELETED", "ADDED"]
+
+
+async def test_a_list_holds_all_of_an_object(api: Api) -> None:
+    """Fields that stand before `metadata` in the stored bytes, one with a `metadata` of its own, kind and version."""
+    await established(api, cases.crd(schema={"type": "object", "x-kubernetes-preserve-unknown-fields": True}))
+    gizmo = {
+        "apiVersion": "example.com/v1", "kind": "Gizmo", "metadata": {"name": "g"},
+        "hostPort": "here:80", "inner": {"metadata": {"name": "x"}}, "spec": {"a": 1},
+    }  # fmt: skip
+    made = (await api("POST", GIZMOS, gizmo)).json
+    assert made["inner"] == {"metadata": {"name": "x"}}
+    (listed,) = (await api("GET", GIZMOS)).json["items"]
+    assert listed == made == (await api("GET", f"{GIZMOS}/g")).json

@@ -13,7 +13,7 @@ from workshop.api.resources import Resource
 from workshop.apiserver import printers
 from workshop.apiserver.cacher import Stored
 from workshop.apiserver.registry.convert import same_store
-from workshop.apiserver.registry.reader import Page, served, served_obj
+from workshop.apiserver.registry.reader import Page, served_obj
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import Accepted
 from workshop.serving.http1 import PIECE
@@ -82,13 +82,15 @@ def many(request: Request, resource: Resource, page: Page, form: Accepted, now: 
 
 
 def _elements(resource: Resource, items: Sequence[Stored]) -> tuple[list[bytes], int]:
-    """Objects as a list tells them: without kind and apiVersion, which are the list's to tell. The bytes of the cache,
-    and how many of them to leave out at the beginning of each, but for the brace."""
+    """Objects as a list tells them: without kind and apiVersion, which are the list's to tell; custom ones have theirs.
+    The bytes of the cache, and how many of them to leave out at the beginning of each, but for the brace."""
+    if resource.definition is not None:
+        return [stored.raw for stored in items], 0
     head = b'{"kind":"%b","apiVersion":"%b",' % (resource.kind.encode(), resource.api_version.encode())
     whole = [stored.raw for stored in items]
     if same_store(resource) and all(raw.startswith(head) for raw in whole):
         return whole, len(head) - 1
-    return [_element(served(resource, stored)) for stored in items], 0
+    return [_element(served_obj(resource, stored)) for stored in items], 0
 
 
 def joined(head: bytes, elements: Sequence[bytes], common: int, tail: bytes) -> Response:
@@ -119,7 +121,5 @@ def joined(head: bytes, elements: Sequence[bytes], common: int, tail: bytes) -> 
     return Response(pieces=pieces(), length=length)
 
 
-def _element(whole: bytes) -> bytes:
-    """An object as an element of a list."""
-    at = whole.find(b'"metadata":', 0, 200)
-    return b"{" + whole[at:] if at > 0 else whole
+def _element(obj: Obj) -> bytes:
+    return encode({key: value for key, value in obj.items() if key not in ("kind", "apiVersion")})
