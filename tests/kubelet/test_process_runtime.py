@@ -21,6 +21,8 @@ from workshop.kubelet.runtimes import shims
 from workshop.kubelet.runtimes.process import ProcessRuntime
 from workshop.kubelet.server import logs
 from workshop.kubelet.server.logs import Options
+from workshop.kubelet.shim.containers import Process
+from workshop.kubelet.shim.loop import Loop
 
 ADDRESS = "127.91.254.11"
 
@@ -190,8 +192,26 @@ async def test_stop_is_gentle_then_not(node):
     assert node.log("a") == ["up", "bye"]
 
 
-async def test_a_stop_that_comes_before_the_handler_is_there_waits_for_it(node):
+def test_a_signal_that_comes_before_its_handler_is_there_is_held(tmp_path):
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "os.close(int(os.environ['WORKSHOP_READY']))\n"
+        "signal.pause()\n"
+    )
+    loop, ended = Loop(), []
+    spec = {"args": [sys.executable, "-c", program], "env": dict(os.environ), "cwd": str(tmp_path), "tells": True}
+    process = Process(loop, spec, None, ended.append)
+    process.start()
+    process.signal(signal.SIGTERM)  # by default it would be fatal, or for a first process without effect
+    process.when_ready(lambda: setattr(loop, "stopped", True))
+    loop.run()
+    assert os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1]) == 7
+
+
+async def test_a_stand_in_has_started_when_it_listens(node):
     identity = await node.run("web", "nginx")
+    assert b"listening" in await node.said("web")
     await node.runtime.stop_container(identity, 30)
     assert (await node.runtime.container_status(identity)).exit_code == 0
     assert "gracefully shutting down" in node.log("web")[-1]

@@ -38,6 +38,15 @@ def alive(pid: int, start: int) -> bool:
     return found is not None and found.start == start and found.state not in "ZX"
 
 
+def moment(start: int) -> float:
+    """A start time as POSIX seconds; 0 where the kernel does not tell when it booted."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/stat").read_text().splitlines():
+            if line.startswith("btime "):
+                return int(line.split()[1]) + start / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def pids() -> Iterator[int]:
     return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
 

@@ -132,6 +132,7 @@ class Supervisor:
             found = procfs.stat(pid) if pid else None
             if found is not None and found.state not in "ZX":
                 self.running(each, pid, found.start)
+                each.since = procfs.moment(found.start)
                 log.info("adopted %s, pid %d", each.spec.name, pid)
         holder = known.get("holder")
         if holder is not None and holder.lives():

@@ -139,8 +139,11 @@ IMAGES: tuple[StandIn, ...] = (
 
 
 TELLING = frozenset({"agnhost", "entrypoint", "nginx", "pause", "redis", "sample_apiserver"})
-"""Scripts that tell when they handle signals. An interpreter takes longer to begin than what it stands for; a signal
-that came before would be lost, as for every first process of a namespace that has no handler."""
+"""Scripts that tell when they listen and handle signals; until then their container has not started.
+
+An interpreter takes longer to begin than what it stands for: connections would be refused meanwhile, and a signal would
+be lost, as for every first process of a namespace that has no handler.
+"""
 
 
 def tells(standin: StandIn, program: str) -> bool:

@@ -137,8 +137,11 @@ class Process:
             callback()
 
     def when_ready(self, callback: Callable[[], None]) -> None:
-        """Once, at the latest when it has ended."""
-        self._when_ready.append(callback)
+        """Once: now if it is, at the latest when it has ended."""
+        if self.ready:
+            callback()
+        else:
+            self._when_ready.append(callback)
 
     def attach(self, client: Client) -> None:
         """One more reader."""

@@ -112,7 +112,7 @@ class Shim:
             connection.answer({"error": f"bad request: {problem!r}"})
 
     def verb_start(self, connection: Connection, request: dict[str, Any]) -> None:
-        """{"id"} runs c/<id>/spec.json."""
+        """{"id"} runs c/<id>/spec.json. Answered when the program is ready, or has ended."""
         identity = request["id"]
         folder = os.path.join(self.directory, "c", identity[:12])
         with open(os.path.join(folder, "spec.json"), "rb") as file:
@@ -137,7 +137,8 @@ class Shim:
         write_durably(os.path.join(folder, "state.json"), state)
         if spec.get("memory_watch"):
             self._watch_memory()
-        connection.answer(state)
+        # an interpreter begins later than the program that it stands for: it has started when it says so
+        process.when_ready(lambda: None if connection.closed else connection.answer(state))
 
     def verb_signal(self, connection: Connection, request: dict[str, Any]) -> None:
         """{"id", "signal"} to a container that runs."""
