@@ -5,9 +5,11 @@ import json
 import pytest
 
 from tests.views import browser
+from workshop.cluster.layout import ClusterError
 from workshop.views import front
-from workshop.views.raft import RaftRing
+from workshop.views.raft import LiveRing, RaftRing
 from workshop.views.ring import Ring, picture, text
+from workshop.views.store import MemberStatus
 
 SECONDS = 3.0
 
@@ -156,3 +158,23 @@ def test_in_a_browser_by_keyboard(scheme, tmp_path):
         assert [1, 2] in ring.picture()["cut"] and [2, 3] not in ring.picture()["cut"]
         page.screenshot(path=str(tmp_path / f"{scheme}.png"))
         assert browser.serious(page) == []
+
+
+def test_a_live_ring_outlives_its_cluster(monkeypatch):
+    """The view stays in the notebook, and asks on."""
+    ring = LiveRing(object())
+    try:
+        found = [MemberStatus("etcd-master-1", "leader", 2), MemberStatus("etcd-master-2", "follower", 2)]
+        monkeypatch.setattr(ring.store, "status", lambda: found)
+        shown = ring.answer({"ask": "look"})
+        assert shown["quorum"] == "2 of 2 follow a leader, 2 are a majority"
+
+        def gone():
+            raise ClusterError("there is no cluster")
+
+        monkeypatch.setattr(ring.store, "status", gone)
+        shown = ring.answer({"ask": "look"})
+        assert [(m["id"], m["role"]) for m in shown["members"]] == [("master-1", "away"), ("master-2", "away")]
+        assert shown["quorum"] == "the cluster is gone"
+    finally:
+        ring.close()

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from workshop.cluster.facade import Cluster
+from workshop.cluster.layout import ClusterError
 from workshop.etcd.raft import Rules
 from workshop.etcd.raft.election import may_vote as stock_vote
 from workshop.etcd.raft.replication import commit_index as stock_commit
 
 from .ring import Picture, Ring, text
-from .store import Store
+from .store import MemberStatus, Store
 
 
 class RaftRing:
@@ -72,20 +73,28 @@ class LiveRing:
 
     def __init__(self, cluster: Cluster) -> None:
         self.store = Store(cluster)
+        self._names: list[str] = []
 
     def close(self) -> None:
         self.store.close()
 
     def picture(self) -> Picture:
-        status = self.store.status()
+        try:
+            status = self.store.status()
+        except ClusterError:
+            status = [MemberStatus(name, "away") for name in self._names]
+            return self._picture(status, "the cluster is gone")
+        self._names = [s.name for s in status]
+        there = sum(s.role in ("leader", "follower") for s in status)
+        voters = sum(s.role != "learner" for s in status)
+        return self._picture(status, f"{there} of {voters} follow a leader, {voters // 2 + 1} are a majority")
+
+    def _picture(self, status: list[MemberStatus], said: str) -> Picture:
         members = [
             {"id": s.name.removeprefix("etcd-"), "role": s.role, "term": s.term or None, "index": s.index,
              "applied": s.applied, "revision": s.revision, "why": "does not answer" if s.role == "away" else ""}
             for s in status
         ]  # fmt: skip
-        there = sum(s.role in ("leader", "follower") for s in status)
-        voters = sum(s.role != "learner" for s in status)
-        said = f"{there} of {voters} follow a leader, {voters // 2 + 1} are a majority"
         return {"live": True, "members": members, "messages": [], "cut": [], "quorum": said, "said": "", "now": ""}
 
     def answer(self, question: dict[str, Any]) -> Picture:

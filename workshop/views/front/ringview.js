@@ -10,7 +10,7 @@ const LOOK = 1000; // milliseconds between looks at live members
 export class RaftRing {
   constructor(root, ask, live) {
     Object.assign(this, { root, ask, live, shown: null, chosen: null, groups: new Map(), timer: 0 });
-    root.classList.add("ws-board", "ws-ring");
+    root.classList.add("ws-board", "ws-ring", ...(live ? ["is-live"] : []));
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", live ? "members of etcd" : "a simulated cluster of etcd");
     this.clock = element("span", { class: "ws-quiet" });
