@@ -61,6 +61,15 @@ def test_the_end(code, phase, reason):
     assert conditions(found)["Ready"][1] == reason
 
 
+def test_an_init_container_that_fails_leaves_the_pod_uninitialized():
+    first = container(name="first")
+    spec = pod(container(), restartPolicy="Never", initContainers=[first])
+    found = status.generate(spec, observed(ran(first, cri.EXITED, exit_code=1)), Facts(), 1000.0)
+    (initialized,) = [c for c in found["conditions"] if c["type"] == "Initialized"]
+    assert found["phase"] == "Failed" and initialized["reason"] == "ContainersNotInitialized"
+    assert initialized["message"] == "containers with incomplete status: [first]"
+
+
 def test_a_condition_keeps_its_time_until_it_changes():
     app = container()
     spec = pod(app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from workshop.api.meta import Key
 from workshop.api.resources import Resource, resource
@@ -53,7 +54,8 @@ class Objects:
                 informer = Informer(
                     self._client, RESOURCES[kind], namespace=namespace or None, field_selector=f"metadata.name={name}"
                 )
-                informer.add_handler(None, lambda _old, _new, ref=ref: self._tell(ref), None)  # type: ignore[misc]
+                tell = partial(self._tell, ref)
+                informer.add_handler(tell, tell, tell)
                 self._informers[ref] = (informer, asyncio.get_running_loop().create_task(informer.run()))
         waiting = [self._informers[ref][0].synced.wait() for ref in refs]
         if waiting:
@@ -62,7 +64,11 @@ class Objects:
             except TimeoutError:
                 return
 
-    def _tell(self, ref: Ref) -> None:
+    def _tell(self, ref: Ref, *_: Obj) -> None:
+        """It has changed, or has come or gone since the pod began: an optional one may."""
+        found = self._informers.get(ref)
+        if found is None or not found[0].synced.is_set():
+            return
         for uid in list(self._users.get(ref, ())):
             self._changed(uid)
 

@@ -191,20 +191,17 @@ def conditions(
         for container, status in zip(pods.init_containers(pod), init_statuses, strict=True)
         if pods.is_sidecar(container) and not status["ready"]
     ]
+    done = main_ran or not incomplete
+    text = f"containers with incomplete status: [{' '.join(incomplete)}]"
+    initialized = _condition("Initialized", done, "" if done else "ContainersNotInitialized", "" if done else text)
     if pod_phase == "Succeeded":
         initialized = _condition("Initialized", True, "PodCompleted")
         ready_reason, ready_message = "PodCompleted", ""
         unready = unready or ["-"]
     elif pod_phase == "Failed":
-        initialized = _condition(
-            "Initialized", main_ran or not incomplete, "" if main_ran or not incomplete else "PodFailed"
-        )
         ready_reason, ready_message = "PodFailed", ""
         unready = unready or ["-"]
     else:
-        done = main_ran or not incomplete
-        text = f"containers with incomplete status: [{' '.join(incomplete)}]"
-        initialized = _condition("Initialized", done, "" if done else "ContainersNotInitialized", "" if done else text)
         ready_reason = "ContainersNotReady"
         ready_message = f"containers with unready status: [{' '.join(unready)}]"
     found = [_condition("PodReadyToStartContainers", sandbox_ready), initialized]
