@@ -7,6 +7,7 @@ Read in this order:
 - `environment.py` names and types of variables; an expression, checked and ready to run; errors in upstream's words
 - `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, said so that the checker knows them
 - `evaluate.py`    the tree as a function; `standard.py` CEL's own functions; `costs.py` what a call costs
+- `estimate.py`    what an expression costs at worst; `lengths.py` how long the values of a schema can be
 - `types.py`       an OpenAPI schema as types for the checker, and values as CEL sees them
 - `library.py`     Kubernetes' functions, one table: lists, regex, sets, and those of the files below
 - `network.py` url, ip, cidr; `amounts.py` quantity, semver; `authorizer.py` may he?; `texts.py`; `literals.py`

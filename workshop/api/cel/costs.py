@@ -18,7 +18,7 @@ LIST, MAP, MESSAGE = 10, 30, 40
 READING, PATTERN = 0.1, 0.25
 CHECK = 350_000
 
-_CHEAP = frozenset({
+CHEAP = frozenset({
     "serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed", "reason", "error",
     "errored", "masked", "prefixLength", "family", "isUnspecified", "isLoopback", "isLinkLocalMulticast",
     "isLinkLocalUnicast", "isGlobalUnicast", "sign", "asInteger", "isInteger", "asApproximateFloat", "isGreaterThan",
@@ -81,7 +81,7 @@ def of_call(name: str, args: list[Any], result: Any) -> int:
     match name:
         case "check":
             return CHECK
-        case _ if name in _CHEAP:
+        case _ if name in CHEAP:
             return 1
         case "fieldSelector" | "labelSelector" if len(args) > 1:
             return LIST + _reading(sizes[1]) + ceil(ceil(sizes[1] * 0.5) * float(LIST + MESSAGE))

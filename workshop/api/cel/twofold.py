@@ -1,7 +1,7 @@
 """Macros that the checker does not know, said by those that it knows: `l.all(i, v, v > i)` and `l.sortBy(x, -x)`.
 
 >>> [form for form, _ in forms("l.all(i, v, v > i)")]
-['lists.range(l.size()).all(i, [l[i]].all(v, v > i))', 'l.all(i, [l[i]].all(v, v > i))']
+['lists.range(l.size() + 0).all(i, [l[i]].all(v, v > i))', 'l.all(i, [l[i]].all(v, v > i))']
 
 The first form is right if `l` is a list, the second if it is a map: the checker tries both. Only types come of it; what
 runs is the tree of the expression itself (`syntax.py`). Each form tells where its characters came from.
@@ -121,7 +121,7 @@ def _rewritten(pieces: list[Piece], at: int, as_list: bool) -> list[Piece]:
     key = "".join(piece for piece, _ in arguments[0]).strip()
     value = "".join(piece for piece, _ in arguments[1]).strip()
     rest = [piece for each in arguments[2:] for piece in (*said(","), *each)][1:]
-    among = [*said("lists.range("), *over, *said(".size())")] if as_list else over
+    among = [*said("lists.range("), *over, *said(".size() + 0)")] if as_list else over
     one = [*said("["), *over, *said(f"[{key}]]")]
     inner = _WITH_ONE.get(name, name)
     taken = [*one, *said(f".{inner}({value},"), *rest, *said(")")]

@@ -20,8 +20,9 @@ from workshop.api.cel import types
 from workshop.api.cel.costs import PER_OBJECT
 from workshop.api.cel.environment import Budget, CompileError, Environment, Program
 from workshop.api.cel.standard import EvaluationError, Optional
-from workshop.api.custom import structural, values
+from workshop.api.custom import rule_costs, structural, values
 from workshop.api.custom.kind import CustomKind
+from workshop.api.custom.rule_costs import Costs
 from workshop.api.custom.schema_checks import RULES
 from workshop.api.custom.structural import NOTHING, Schema
 from workshop.api.meta import Obj
@@ -244,25 +245,36 @@ def _tell(errors: ErrorList, rule: Rule, path: str, value: Any, kind: str, text:
 # --- judging a definition --------------------------------------------------------------------------------------------
 
 
-def check_schema(errors: ErrorList, at: str, schema: Schema) -> None:
-    """Adds what is wrong with the rules of a schema that is right otherwise."""
-    _check_level(errors, at, schema, None, root=True)
+def check_schema(errors: ErrorList, at: str, schema: Schema, unchanged: bool = False) -> None:
+    """Adds what is wrong with the rules of a schema that is right otherwise. `unchanged`: an update left it alone."""
+    costs = Costs(unchanged)
+    _check_level(errors, at, schema, None, costs, 1, root=True)
+    costs.close(errors, at)
 
 
-def _check_level(errors: ErrorList, at: str, schema: Schema, apart: str | None, root: bool = False) -> None:
-    """`apart` is the path of the nearest level whose elements have no counterpart in an older object."""
-    more = schema.get("additionalProperties")
+def _check_level(
+    errors: ErrorList, at: str, schema: Schema, apart: str | None, costs: Costs, times: int | None, root: bool = False
+) -> None:
+    """`apart` is the path of the nearest level whose elements have no counterpart in an older object, `times` how many
+    values there may be here."""
+    more, often = schema.get("additionalProperties"), rule_costs.often(schema, times)
     if isinstance(more, dict):
-        _check_level(errors, f"{at}.additionalProperties", more, apart)
+        _check_level(errors, f"{at}.additionalProperties", more, apart, costs, often)
     below = apart if schema.get("x-kubernetes-map-type") != "atomic" else apart or at
     for name, each in (schema.get("properties") or NOTHING).items():
-        _check_level(errors, f"{at}.properties[{name}]", each, below)
+        _check_level(errors, f"{at}.properties[{name}]", each, below, costs, often)
     items = schema.get("items")
     if isinstance(items, dict):
         keyed = schema.get("x-kubernetes-list-type") == "map"
-        _check_level(errors, f"{at}.items", items, apart if keyed else apart or at)
+        _check_level(errors, f"{at}.items", items, apart if keyed else apart or at, costs, often)
+    seen = types.with_meta(schema) if root or schema.get(structural.EMBEDDED) else schema
     for index, rule in enumerate(compiled(schema, root)):
-        _check_rule(errors, f"{at}.{RULES}[{index}]", rule, apart)
+        place = f"{at}.{RULES}[{index}]"
+        if rule.program is not None:
+            costs.rule(errors, place, rule.program, seen, times)
+        if rule.message is not None:
+            costs.message(errors, place, rule.message, seen)
+        _check_rule(errors, place, rule, apart)
 
 
 def _check_rule(errors: ErrorList, at: str, rule: Rule, apart: str | None) -> None:

@@ -66,7 +66,7 @@ def check(errors: ErrorList, path: str, schema: Obj, has_status: bool, old: Obj 
     if not found and not openapi and has_rules(schema):
         from workshop.api.custom import rules  # CEL is loaded by who needs it
 
-        rules.check_schema(errors, at, schema)
+        rules.check_schema(errors, at, schema, unchanged=old == schema)
 
 
 def has_rules(schema: Any) -> bool:
