@@ -173,8 +173,6 @@ def main(argv: list[str]) -> int:
                     _campaign(server, raw, operation, flags, counted, found)
             print(f"{name}: {counted.total()} requests so far, {len(found)} complaints", flush=True)
     print("answers:", dict(sorted(counted.items())))
-    for request, why in found.items():
-        print(f"{request}\n    {why}")
     return 1 if found else 0
 
 
@@ -211,7 +209,10 @@ def _campaign(
             return
         counted[str(answer.status)] += 1
         if why := problem(operation, answer):
-            found.setdefault(f"{raw.method.upper()} {raw.path} {answer.status}", f"{why}\n    {request!r:.600}")
+            key = f"{raw.method.upper()} {raw.path} {answer.status}"
+            if key not in found:
+                found[key] = f"{why}\n    {request!r:.600}"
+                print(f"{key}\n    {found[key]}", flush=True)
 
     asked: Callable[[], None] = given(case=raw.as_strategy())(once)
     asked = settings(

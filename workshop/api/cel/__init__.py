@@ -13,6 +13,6 @@ Read in this order:
 - `network.py` url, ip, cidr; `amounts.py` quantity, semver; `authorizer.py` may he?; `texts.py`; `literals.py`
 
 A value that CEL does not know (a quantity, an address) is a map with one field, whose name tells what it is; only the
-checker sees it as a type of its own. Times are exact to the microsecond, not to the nanosecond.
+checker sees it as a type of its own. Times are exact to the microsecond, not to the nanosecond. Left out: `string(ip)`.
 Upstream: `staging/src/k8s.io/apiserver/pkg/cel/{environment,library}`.
 """

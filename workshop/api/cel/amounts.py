@@ -94,7 +94,7 @@ def _compare(a: Any, b: Any) -> int:
 FUNCTIONS: list[tuple[str, str, str, Callable[..., Any]]] = [
     ("quantity", "string", "quantity", lambda text: _of(quantity.parse(text).nano)),
     ("isQuantity", "string", "bool", _is_quantity),
-    ("+sign", "quantity", "int", lambda q: _compare(_nano(q), 0)),
+    ("sign", "quantity", "int", lambda q: _compare(_nano(q), 0)),
     ("+isGreaterThan", "quantity quantity", "bool", lambda a, b: _greater(a, b)),
     ("+isLessThan", "quantity quantity", "bool", lambda a, b: _greater(b, a)),
     ("+compareTo", "quantity quantity", "int", lambda a, b: _compared(a, b)),

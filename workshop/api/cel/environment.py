@@ -108,7 +108,8 @@ class Environment:
         except RuntimeError as error:
             raise CompileError(_cleaned(str(error)).rstrip("\n")) from None
         checked, result = self._check(told or text, want)
-        if wrong := literals.wrong(tree, text):
+        typed = read(checked) if checked is not None and not told and next(twofold.forms(text))[0] == text else tree
+        if wrong := literals.wrong(typed, text):
             raise CompileError(wrong)
         if want and result != want and not (result == "dyn" and _LOOSE.search(text)):
             raise CompileError(f"must evaluate to {want} but got {result}")
@@ -150,6 +151,7 @@ _WORDS = [
     (re.compile(r"\bk8s\.Type\d+\b"), "object"),
     (re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation"),
      r"type '\1' does not support field selection"),
+    (re.compile(r"\bnull_type\b"), "null"),
     (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
 ]  # fmt: skip
 _MEMBER = re.compile(

@@ -142,14 +142,14 @@ class Planner:
 
     def _has(self, e: Select) -> Step:
         operand, name = self.plan(e.operand), e.field
+        first = 0 if self._is_path(e.operand) else 1
 
         def has(frame: Frame) -> bool:
             of = operand(frame)
+            frame.cost += first
             if isinstance(of, Optional):
                 of = of.value if of.there else {}
-            if not isinstance(of, dict):
-                raise NoOverload
-            return name in of
+            return isinstance(of, dict) and name in of
 
         return has
 
@@ -222,8 +222,8 @@ class Planner:
         start, result, name = self.plan(e.start), self.plan(e.result), e.accumulator
 
         def bind(frame: Frame) -> Any:
-            value, kept = start(frame), frame.variables.get(name, _MISSING)
-            frame.variables[name] = value
+            kept = frame.variables.get(name, _MISSING)
+            frame.variables[name] = Later(lambda: start(frame))  # costs nothing where nobody asks for it
             try:
                 return result(frame)
             finally:
@@ -414,17 +414,16 @@ def _looked_up(frame: Frame, name: str) -> Any:
         raise EvaluationError(f"no such attribute(s): {name}") from None
     if isinstance(value, EvaluationError):
         raise value
-    return value() if isinstance(value, Later) else value
+    if isinstance(value, Later):
+        value = frame.variables[name] = value.make()
+    return value
 
 
 class Later:
     """A variable's value that is made when somebody asks."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-
-    def __call__(self) -> Any:
-        return self._make()
+        self.make = make
 
 
 def _pairs(among: Any, both: bool) -> list[tuple[Any, Any]]:

@@ -13,7 +13,17 @@ from itertools import pairwise
 from typing import Any
 
 from workshop.api.cel import amounts, authorizer, network, texts
-from workshop.api.cel.standard import NONE, EvaluationError, NoOverload, Optional, add, compare, contains, equal, kind
+from workshop.api.cel.standard import (
+    NONE,
+    EvaluationError,
+    NoOverload,
+    Optional,
+    add,
+    compare,
+    contains,
+    equal,
+    kind,
+)
 from workshop.api.custom import formats
 
 Function = tuple[str, str, str, Callable[..., Any]]
@@ -137,6 +147,8 @@ def _type(library: Any, name: str) -> Any:
 
 def table() -> Iterator[Function]:
     yield from _lists()
+    yield "+unwrapOpt", "list", "list", _unwrapped
+    yield "optional.unwrap", "list", "list", _unwrapped
     yield "+find", "string string", "string", lambda text, pattern: next(iter(_matches(text, pattern)), "")
     yield "+findAll", "string string", "list_string", lambda text, pattern: list(_matches(text, pattern))
     yield "+findAll", "string string int", "list_string", lambda text, pattern, most: _matches(text, pattern)[:most]
@@ -243,7 +255,12 @@ def _slice(found: list[Any], start: int, end: int) -> list[Any]:
     return found[start:end]
 
 
+def _unwrapped(found: list[Any]) -> list[Any]:
+    return [each.value for each in found if each.there]
+
+
 def _matches(text: str, pattern: str) -> list[str]:
+    matches("", pattern)  # a pattern that is none
     return [found[0] for found in re.finditer(pattern, text)]
 
 
@@ -260,7 +277,12 @@ _NAMED = {
 def _formats() -> Iterator[Function]:
     for name in _NAMED:
         yield f"format.{name}", "", "format", lambda name=name: {"format": name}
+    yield "format.named", "string", "optional", _named
     yield "+validate", "format string", "optional", _validated
+
+
+def _named(name: str) -> Optional:
+    return Optional({"format": name}, True) if name in _NAMED else NONE
 
 
 def _validated(format: dict[str, str], text: str) -> Optional:
@@ -283,7 +305,9 @@ def complaints(format: str, text: str) -> list[str]:
         return checks[format](text)
     known = {"uri": "invalid uri", "uuid": "does not match the UUID format", "byte": "invalid base64",
              "date": "invalid date", "datetime": "invalid datetime"}  # fmt: skip
-    return [] if formats.holds(format, text) else [known[format]]
+    if formats.holds(format, text):
+        return []
+    return [f'parse "{text}": invalid URI for request' if format == "uri" else known[format]]
 
 
 def quoted(text: str) -> str:

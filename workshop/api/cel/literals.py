@@ -10,12 +10,14 @@ says the same. Upstream: apiserver/pkg/cel/mutation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from workshop.api.cel import library, standard, texts
 from workshop.api.cel.standard import EvaluationError
 from workshop.api.cel.syntax import Call, Expr, Fold, ListOf, Literal, MapOf, Select, Tree
 
+Types = Mapping[int, tuple[Any, ...]]
 _TOKEN = re.compile(
     r"""(?P<text>[rRbB]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))|(?P<literal>(?<![\w.])(?:Object(?:\s*\.\s*\w+)*|JSONPatch)\s*\{)|(?P<name>\w+)(?=\s*:(?!:))|(?P<other>.)""",
     re.DOTALL,
@@ -67,7 +69,7 @@ def _pieces(text: str) -> Iterator[tuple[str, int]]:
 def wrong(tree: Tree, text: str) -> str:
     """The complaints about texts that are no duration, no time or no pattern, and about lists and maps of several
     types; "" if there are none. Upstream: cel-go cel/validator.go."""
-    found = [f"{place(text, tree.places.get(id, 0), why)}" for id, why in _wrong(tree.root)]
+    found = [place(text, tree.places.get(id, 0), why) for id, why in _wrong(tree.root, tree.types)]
     return "\n".join(found)
 
 
@@ -78,32 +80,32 @@ def place(text: str, at: int, why: str) -> str:
     return f"ERROR: <input>:{row}:{column + 1}: {why}\n | {text.split(chr(10))[row - 1]}\n | {'.' * column}^"
 
 
-def _wrong(e: Expr) -> Iterator[tuple[int, str]]:
+def _wrong(e: Expr, types: Types, strict: bool = True) -> Iterator[tuple[int, str]]:
+    """`strict` is not what `format` is given: there lists hold what they like."""
     match e:
         case Call():
             yield from _wrong_call(e)
-            args = e.args
-            if e.function == "format" and len(args) == 1 and isinstance(args[0], ListOf):
-                args = args[0].items  # of any types
-            for each in (e.target, *args):
+            inside = strict and e.function != "format"
+            for each in (e.target, *e.args):
                 if each is not None:
-                    yield from _wrong(each)
+                    yield from _wrong(each, types, inside)
         case Select():
-            yield from _wrong(e.operand)
+            yield from _wrong(e.operand, types, strict)
         case ListOf():
-            yield from _mixed([item for at, item in enumerate(e.items) if at not in e.optional])
+            if strict:
+                yield from _mixed([item for at, item in enumerate(e.items) if at not in e.optional], types)
             for item in e.items:
-                yield from _wrong(item)
+                yield from _wrong(item, types, strict)
         case MapOf():
-            if not e.message:
-                yield from _mixed([key for key, _, _ in e.entries])
-                yield from _mixed([value for _, value, maybe in e.entries if not maybe])
+            if strict and not e.message:
+                yield from _mixed([key for key, _, _ in e.entries], types)
+                yield from _mixed([value for _, value, maybe in e.entries if not maybe], types)
             for key, value, _ in e.entries:
-                yield from _wrong(key)
-                yield from _wrong(value)
+                yield from _wrong(key, types, strict)
+                yield from _wrong(value, types, strict)
         case Fold():
             for part in (e.over, e.start, e.condition, e.step, e.result):
-                yield from _wrong(part)
+                yield from _wrong(part, types, strict)
 
 
 def _wrong_call(e: Call) -> Iterator[tuple[int, str]]:
@@ -134,14 +136,34 @@ def _wrong_format(call: int, text: str, given: Expr) -> Iterator[tuple[int, str]
             if isinstance(item, Literal):
                 texts.formatted(item.value, verb, precision)
         except ValueError as error:
-            yield item.id, str(error)
+            yield (call if "unrecognized" in str(error) else item.id), str(error)
             return
 
 
-def _mixed(items: list[Expr]) -> Iterator[tuple[int, str]]:
-    """Literals of two kinds in one list; what is no literal may be anything."""
-    kinds = [(each.id, standard.kind(each.value)) for each in items if isinstance(each, Literal)]
-    for id, kind in kinds[1:]:
-        if kind != kinds[0][1]:
-            yield id, f"expected type '{kinds[0][1]}' but found '{kind}'"
+def _mixed(items: list[Expr], types: Types) -> Iterator[tuple[int, str]]:
+    """Elements of two types in one list; what may be anything fits."""
+    names = [(each.id, _type_name(each, types)) for each in items]
+    known = [(id, name) for id, name in names if name != "dyn"]
+    for id, name in known[1:]:
+        if name != known[0][1]:
+            yield id, f"expected type '{known[0][1]}' but found '{name}'"
             return
+
+
+def _type_name(e: Expr, types: Types) -> str:
+    if isinstance(e, Literal):
+        return standard.kind(e.value)
+    return _said(types.get(e.id, ("dyn",)))
+
+
+def _said(of: tuple[Any, ...]) -> str:
+    match of[0]:
+        case "list":
+            return f"list({_said(of[1])})"
+        case "map":
+            return f"map({_said(of[1])}, {_said(of[2])})"
+        case "opaque" | "message":
+            return str(of[1]) + (f"({', '.join(map(_said, of[2:]))})" if len(of) > 2 else "")
+        case "timestamp" | "duration":
+            return f"google.protobuf.{of[0].capitalize()}"
+    return str(of[0]) if of[0] != "parameter" else "dyn"

@@ -9,12 +9,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Value = dict[str, Any]
+_NOT_IN_HOSTS = ' "<>\\^`{|}'
 
 
 def url(text: str) -> Value:
     """Absolute, or a path. Raises ValueError."""
     parts = urlsplit(text)
-    if not (parts.scheme and (parts.netloc or parts.path)) and not text.startswith("/"):
+    if odd := next((char for char in parts.netloc if char in _NOT_IN_HOSTS), ""):
+        lead = f"URL parse error during conversion from string: parse {quoted(text)}"
+        raise ValueError(f"{lead}: invalid character {quoted(odd)} in host name")
+    if not (parts.scheme and (parts.netloc or parts.path or "//" in text)) and not text.startswith("/"):
         raise ValueError(f'URL parse error during conversion from string: parse "{text}": invalid URI for request')
     return {"url": text}
 
@@ -43,6 +47,8 @@ def cidr(text: str) -> Value:
     except ValueError:
         lead = "network address parse error during conversion from string: "
         why = "no '/'" if not slash else f"bad bits after slash: {quoted(length)}"
+        if length.isdigit() and not (len(length) > 1 and length[0] == "0"):
+            why = "prefix length out of range"
         try:
             if slash:
                 ipaddress.ip_address(address)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -299,21 +300,23 @@ def to_string(value: Any) -> str:
 
 
 def number(value: float, plain: bool = False) -> str:
-    """As Go prints it: `1`, `1.5`, `1e+21`."""
+    """As Go prints it: `1`, `1.5`, `1e+06`; `plain` without exponents."""
     if math.isnan(value) or math.isinf(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
-    _, exponent = f"{value:.17e}".split("e")
-    if not plain and not -4 <= int(exponent) < 21:
-        digits, power = repr(value).partition("e")[0].removesuffix(".0"), int(exponent)
-        if "e" not in repr(value):
-            digits = f"{value / 10.0**power:.16g}"
-        return f"{digits}e{'-' if power < 0 else '+'}{abs(power):02d}"
-    text = repr(value)
-    if "e" in text:
-        text = f"{value:.20f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:.0f}"
-    return text.removesuffix(".0")
+    sign, digits, power = Decimal(repr(value)).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0") or "0"
+    assert isinstance(power, int)
+    exponent = len(digits) + power - 1
+    lead = "-" if sign else ""
+    if not plain and not -4 <= exponent < 6:
+        rest = f".{text[1:]}" if len(text) > 1 else ""
+        return f"{lead}{text[0]}{rest}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+    if exponent < 0:
+        return f"{lead}0.{'0' * (-exponent - 1)}{text}"
+    whole = text[: exponent + 1].ljust(exponent + 1, "0")
+    return f"{lead}{whole}.{text[exponent + 1 :]}" if len(text) > exponent + 1 else lead + whole
 
 
 def moment(value: datetime) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from workshop.api.cel import standard
 from workshop.api.cel.standard import kind
 
 _CLAUSES = {
@@ -20,6 +21,7 @@ _CLAUSES = {
     "X": "only integers, byte buffers, and strings can be formatted as hex",
     "e": "scientific clause can only be used on doubles",
 }  # fmt: skip
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CLAUSE = re.compile(r"%(?:\.(\d+))?(.)", re.DOTALL)
 
 
@@ -78,8 +80,11 @@ def formatted(value: Any, verb: str, precision: int) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if verb == "d" and isinstance(value, int) and number:
         return str(value)
-    if verb in "fe" and number:
-        return f"{value:.{precision}{verb}}"
+    if verb == "f" and number:
+        return f"{value:.{precision}f}"
+    if verb == "e" and number:
+        mantissa, _, power = f"{value:.{precision}e}".partition("e")
+        return f"{mantissa}×10{power.removeprefix('+').translate(_RAISED)}"
     if verb in "box" and isinstance(value, bool | int):
         return ("1" if value else "0") if value is True or value is False else f"{value:{verb}}"
     if verb == "X" and isinstance(value, int) and number:
@@ -108,12 +113,19 @@ def shown(value: Any) -> str:
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
         case list():
-            return "[" + ", ".join(map(shown, value)) + "]"
+            return "[" + ", ".join(map(_inside, value)) + "]"
         case dict():
-            return "{" + ", ".join(f"{shown(key)}: {shown(value[key])}" for key in sorted(value, key=str)) + "}"
-        case float() if value.is_integer():
-            return str(int(value))
+            return "{" + ", ".join(f"{_inside(key)}:{_inside(value[key])}" for key in sorted(value, key=str)) + "}"
+        case float():
+            return standard.number(value)
+        case standard.TypeName():
+            return value.name
     return str(value)
+
+
+def _inside(value: Any) -> str:
+    """In a list or a map texts stand in quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else shown(value)
 
 
 FUNCTIONS: list[tuple[str, str, str, Callable[..., Any]]] = [
