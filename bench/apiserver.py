@@ -54,8 +54,11 @@ def deletions(count: int) -> Iterator[bytes]:
     return (request("DELETE", f"{PODS}/load-{number}") for number in range(count))
 
 
-async def fan_out(target: Target, connections: list[Connection], watchers: int) -> list[float]:
-    """Seconds from sending a change until each watcher has its event, for each change and watcher."""
+async def fan_out(
+    target: Target, connections: list[Connection], watchers: int, processes: dict[str, int]
+) -> tuple[list[float], dict[str, float]]:
+    """Seconds from sending a change until each watcher has its event, for each change and watcher; and the processors'
+    seconds that all changes took."""
     sent = 0.0
     delays: list[float] = []
     waiting = 0
@@ -74,6 +77,7 @@ async def fan_out(target: Target, connections: list[Connection], watchers: int) 
     await asyncio.gather(*(one.follow(raw, event) for one in following))
     await asyncio.wait_for(all_here.wait(), 60)  # each has seen the pod as it is
     delays.clear()
+    before = processor_seconds(processes)
     for number in range(CHANGES):
         waiting = watchers
         all_here.clear()
@@ -81,9 +85,10 @@ async def fan_out(target: Target, connections: list[Connection], watchers: int) 
         body = b'{"metadata":{"annotations":{"change":"%d"}}}' % number
         await connections[0].ask(request("PATCH", f"{PODS}/load-0", body, MERGE))
         await asyncio.wait_for(all_here.wait(), 60)
+    after = processor_seconds(processes)
     for one in following:
         one.close()
-    return sorted(delays)
+    return sorted(delays), {name: after[name] - before[name] for name in before}
 
 
 async def verbs(cluster: Either, pods: int, watchers: int) -> list[Figure]:
@@ -113,8 +118,10 @@ async def verbs(cluster: Either, pods: int, watchers: int) -> list[Figure]:
     await figure(f"list of {pods // 2}", [half] * 64)
     await figure(f"list of {pods} from cache", [whole] * 64)
     await figure("merge patch", patches(min(calls, 3000), pods))
-    delays = await fan_out(target, connections, watchers)
-    figures.append(Figure(f"change to {watchers} watchers, p50", 1000 * statistics.median(delays), "ms"))
+    delays, spent = await fan_out(target, connections, watchers, processes)
+    cost = ", ".join(f"{name} {1e6 * value / len(delays):.0f}" for name, value in spent.items() if value >= 0.01)
+    cost = f"CPU µs an event and watcher: {cost}"
+    figures.append(Figure(f"change to {watchers} watchers, p50", 1000 * statistics.median(delays), "ms", detail=cost))
     figures.append(Figure(f"change to {watchers} watchers, p99", 1000 * delays[len(delays) * 99 // 100], "ms"))
     server = {name: pid for name, pid in cluster.processes().items() if name == "kube-apiserver"}
     figures.append(Figure("memory (PSS) of kube-apiserver", sum(memory(server).values()) / MB, "MB"))

@@ -148,8 +148,17 @@ class Watcher:
         self.cut = False
         self.on_overflow: Callable[[], None] | None = None
         """Called when the reader has fallen too far behind: it may be stuck in a write and not come back for more."""
+        self.pass_on: Callable[[Change], bool] | None = None
+        """Sends a change to the client without waking anybody; False if that cannot be just now."""
 
-    def push(self, change: Change) -> None:
+    @property
+    def _waits(self) -> bool:
+        return self._wake is not None and not self._wake.done() and not self._changes
+
+    def push(self, change: Change, at_once: bool = False) -> None:
+        """Tell the reader. A change that came alone goes out `at_once` where he waits for it and has a way for that."""
+        if at_once and self.pass_on is not None and self._waits and self.pass_on(change):
+            return
         self._bytes += len(change.new.raw)
         if len(self._changes) >= WATCHER_BACKLOG or self._bytes > WATCHER_BYTES:
             self.close()
@@ -219,7 +228,7 @@ class Shelf:
     def everybody(self) -> list[Watcher]:
         return [*self.watchers, *(watcher for alone in self._alone.values() for watcher in alone)]
 
-    def put(self, change: Change) -> None:
+    def put(self, change: Change, at_once: bool = False) -> None:
         if change.type == "DELETED":
             self.items.pop(change.new.key, None)
         else:
@@ -230,7 +239,7 @@ class Shelf:
         key = change.new.key
         for watcher in (*self.watchers, *self._alone.get(key, ())):
             if key.startswith(watcher.scope) and (watcher.sees is None or watcher.sees(change)):
-                watcher.push(change)
+                watcher.push(change, at_once)
 
     def under(self, prefix: str, after: str = "") -> Iterator[Stored]:
         """The objects whose key begins with `prefix`, those that come after the key `after`."""
@@ -341,10 +350,10 @@ class Cacher:
                         self._advance(batch.revision)
                 else:
                     for event in batch:
-                        self._apply(event)
+                        self._apply(event, len(batch) == 1)
                     self._advance(batch[-1].revision)
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event, alone: bool) -> None:
         shelf = self.shelf(self._shelf_of(event.key))
         old: Stored | None = shelf.items.get(event.key)
         if event.type == "put":
@@ -354,7 +363,7 @@ class Cacher:
             change = Change(event.revision, "DELETED", Stored(event.key, event.prev_value, event.revision), old)
         else:
             return
-        shelf.put(change)
+        shelf.put(change, alone)
 
     def _shelf_of(self, key: str) -> str:
         """`/registry/pods/default/web-0` → `/registry/pods/`; three prefixes of upstream's have two parts."""

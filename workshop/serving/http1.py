@@ -222,6 +222,11 @@ class Connection(asyncio.Protocol):
             else:
                 self.transport.pause_reading()
 
+    @property
+    def takes(self) -> bool:
+        """Whether there is room for more."""
+        return self._writes.is_set()
+
     async def write(self, data: bytes | memoryview) -> None:
         """Returns when there is room for more."""
         self.transport.write(data)
@@ -285,6 +290,14 @@ class Exchange:
             call()
         elif call is not None:
             self._connection.read(True)  # or nothing would tell
+
+    def push(self, data: bytes) -> bool:
+        """A chunk of a stream, written now and by whoever has it; False if the client takes no more just now."""
+        connection = self._connection
+        if not self._chunked or self._head or self.done or connection.gone or not connection.takes:
+            return False
+        connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
     def abort(self) -> None:
         """Cut the connection off, whatever is still on its way."""

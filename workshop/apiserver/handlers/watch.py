@@ -24,7 +24,7 @@ from workshop.apiserver.registry.reader import Selection, candidates_of, served,
 from workshop.apiserver.server.http import Request, Response
 from workshop.apiserver.server.negotiate import Accepted
 from workshop.clock import Clock
-from workshop.serving.http1 import PIECE
+from workshop.serving.http1 import PIECE, Exchange
 
 from . import forms
 
@@ -92,6 +92,7 @@ class Watches:
             return
         if request.connection is not None:
             watcher.on_overflow = request.connection.abort
+            watcher.pass_on = encoder.pass_on(request.connection)
         try:
             if list_first:
                 existing = candidates_of(self._cacher.shelf(prefix), selection)
@@ -185,6 +186,19 @@ class _Encoder:
     def _sees(self, change: Change) -> bool:
         judge = self._judge
         return judge is None or judge(change.new) or (change.old is not None and judge(change.old))
+
+    def pass_on(self, connection: Exchange) -> Callable[[Change], bool] | None:
+        """The short way of a change to this client: the cache's bytes into its connection."""
+        if not self._shared or self._resource.definition is not None:
+            return None
+
+        def pass_on(change: Change) -> bool:
+            if trace.enabled():
+                return False
+            line = self.change(change)
+            return not line or connection.push(line)
+
+        return pass_on
 
     def all_of(self, items: list[Stored]) -> Iterator[bytes]:
         """The objects that are there, some lines at a time."""
