@@ -7,6 +7,7 @@ import pytest
 
 from workshop.api import decode, schema
 from workshop.api.errors import ApiError
+from workshop.api.patch import merge
 from workshop.api.resources import resource
 
 DEPLOYMENTS = resource("deployments")
@@ -163,3 +164,19 @@ def test_micro_times_need_six_digits() -> None:
 
 def test_deep_nesting_is_refused_not_crashed() -> None:
     refusal("[" * 100_000)
+
+
+def test_what_was_read_before_is_not_read_again() -> None:
+    """A merge patch shares what it leaves alone with the object; the rest is read as ever."""
+    pod = {"metadata": {"name": "a", "labels": {"b": "c"}}, "spec": {"containers": [{"name": "web", "image": "nginx"}]}}
+    old, _ = decode.decode_value("v1", "Pod", pod)
+    for patch in (
+        {"metadata": {"annotations": {"n": "1"}}},
+        {"spec": {"nodeName": "node-1", "nonsense": 1}},
+        {"metadata": {"labels": {"b": None}, "more": []}, "status": {"phase": "Running"}},
+    ):
+        new = merge.apply(old, patch)
+        assert decode.decode_value("v1", "Pod", new, known=old) == decode.decode_value("v1", "Pod", new)
+    broken = merge.apply(old, {"spec": {"containers": [{"name": 7}]}})
+    with pytest.raises(ApiError, match="cannot unmarshal number"):
+        decode.decode_value("v1", "Pod", broken, known=old)

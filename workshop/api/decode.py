@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from workshop.api import codec, errors, json_syntax, quantity, schema
@@ -96,8 +97,10 @@ def decode_value(
     field_validation: str = "Warn",
     body: bytes | str = "{}",
     doubled: Sequence[str] = (),
+    known: Obj | None = None,
 ) -> tuple[Obj, list[str]]:
-    """`decode_kind` for a `body` that is parsed already (out of YAML or protobuf); `doubled` are keys given twice."""
+    """`decode_kind` for a `body` that is parsed already (out of YAML or protobuf); `doubled` are keys given twice. What
+    `value` shares with `known`, an object that was read before, is not read again."""
     value = {} if value is None else value
     _check_head(kind, value, body)
     given_kind, given_version = value.get("kind") or kind, value.get("apiVersion") or api_version
@@ -110,7 +113,7 @@ def decode_value(
     if found is None:
         raise errors.bad_request(f'no kind "{kind}" is registered for version "{api_version}"')
     try:
-        converted = convert(found, value)
+        converted = convert(found, value, known)
     except DecodeError as error:
         raise errors.bad_request(_cannot(kind, api_version, kind, str(error))) from error
     if (converted.strict or doubled) and field_validation == "Strict":
@@ -171,13 +174,20 @@ def summary(body: bytes | str) -> str:
     return (start.decode(errors="replace") if raw[:1] == b"{" else start.hex()) + more
 
 
-def convert(root: Schema, value: dict[str, Any]) -> Converted:
+def convert(root: Schema, value: dict[str, Any], known: Obj | None = None) -> Converted:
     """Reads a parsed object by its schema. Raises DecodeError; what strictness would refuse is in `.strict`."""
-    reader = _Reader()
+    reader = _Reader(known=_parts(known) if known is not None else frozenset())
     obj = reader.struct(root, value, "", _Where("", (), root.go))
     if reader.wrong_type:
         raise DecodeError(reader.wrong_type)
     return Converted(obj, reader.strict)
+
+
+def _parts(of: Obj) -> frozenset[int]:
+    """The objects and lists in the first two levels of one, by identity."""
+    first = [part for part in of.values() if isinstance(part, dict | list)]
+    second = [part for each in first if isinstance(each, dict) for part in each.values()]
+    return frozenset(id(part) for part in (*first, *second) if isinstance(part, dict | list))
 
 
 def prune(root: Schema, value: dict[str, Any]) -> Obj:
@@ -219,6 +229,7 @@ class _Reader:
 
     strict: list[str] = field(default_factory=list)
     wrong_type: str = ""
+    known: frozenset[int] = frozenset()
 
     def complain(self, text: str) -> None:
         if len(self.strict) < MOST_ERRORS and text not in self.strict:
@@ -236,12 +247,12 @@ class _Reader:
                 continue
             if name in found or (isinstance(value, Doubled) and self.seen(name, value, found)):
                 self.complain(f'duplicate field "{lead}{name}"')
-            if type(given) is str and about.type.kind == "string":  # most fields are
+            if (type(given) is str and about.type.kind == "string") or id(given) in self.known:
                 found[name] = given
             elif given is not None:
                 at = _Where(of.name, (*where.names, *of.embedded.get(name, ()), name), where.go)
                 found[name] = self.value(about.type, given, lead + name, at)
-        return tidy(fields, found)
+        return tidy(of, found)
 
     @staticmethod
     def seen(name: str, value: Doubled, found: dict[str, Any]) -> bool:
@@ -334,18 +345,20 @@ def zero(kind: Type) -> Any:
             return "0"
         case "struct":
             known = kind.schema
-            return tidy(known.fields, {}) if known is not None else {}
+            return tidy(known, {}) if known is not None else {}
     return None
 
 
-def tidy(fields: dict[str, Field], found: dict[str, Any]) -> dict[str, Any]:
+def tidy(of: Schema, found: dict[str, Any]) -> dict[str, Any]:
     """A struct as Go writes it: fields in order; optional ones left out when empty, others written even when zero."""
     made: dict[str, Any] = {}
-    for name, about in fields.items():
+    fields = of.fields
+    for name in sorted(found.keys() | _always(of), key=of.places.__getitem__):
+        about = fields[name]
         kind = about.type
         value = found.get(name)
         if value is None:
-            if kind.pointer or (about.omitempty and kind.kind not in ("struct", "time", "microtime", "quantity")):
+            if _left_out(about):
                 if not about.omitempty and not about.omitzero:
                     made[name] = None
                 continue
@@ -356,6 +369,20 @@ def tidy(fields: dict[str, Field], found: dict[str, Any]) -> dict[str, Any]:
             continue
         made[name] = value
     return made
+
+
+def _left_out(about: Field) -> bool:
+    """Whether Go has nothing to write for a field that was not given, or null."""
+    kind = about.type
+    return kind.pointer or (about.omitempty and kind.kind not in ("struct", "time", "microtime", "quantity"))
+
+
+@lru_cache(maxsize=8192)
+def _always(of: Schema) -> frozenset[str]:
+    """Fields that may be written though they were not given."""
+    return frozenset(
+        name for name, about in of.fields.items() if not _left_out(about) or not (about.omitempty or about.omitzero)
+    )
 
 
 OMITTED_WHEN_EMPTY = {"string", "bool", "int32", "int64", "double", "bytes", "list", "map"}

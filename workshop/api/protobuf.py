@@ -118,7 +118,7 @@ def _signed(value: Any) -> int:
 
 
 def _struct(of: Schema, data: bytes, depth: int) -> dict[str, Any]:
-    return tidy(of.fields, _found(of, data, depth))
+    return tidy(of, _found(of, data, depth))
 
 
 def _found(of: Schema, data: bytes, depth: int) -> dict[str, Any]:

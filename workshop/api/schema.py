@@ -118,6 +118,11 @@ class Schema:
         return dict(self._flat())
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """JSON name → where the field stands in Go's order."""
+        return {name: place for place, name in enumerate(self.fields)}
+
+    @cached_property
     def embedded(self) -> dict[str, tuple[str, ...]]:
         """JSON name → the embedded structs that it comes from, as Go's errors tell the way: `("VolumeSource",)`."""
         found: dict[str, tuple[str, ...]] = {}

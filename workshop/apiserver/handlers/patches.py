@@ -27,16 +27,18 @@ def change(patch: Patch, resource: Resource, options: WriteOptions, name: str) -
         changed = request.change(patch, old, types if isinstance(types, Schema) else None)
         if resource.definition is not None:
             return _custom(patch, resource.definition, changed, options)
-        return read(patch, changed, resource.api_version, resource.kind, options)
+        shared = old if patch.kind in ("merge", "strategic") else None  # these leave alone what they do not change
+        return read(patch, changed, resource.api_version, resource.kind, options, shared)
 
     return patched
 
 
-def read(patch: Patch, new: Obj, api_version: str, kind: str, options: WriteOptions) -> Obj:
+def read(patch: Patch, new: Obj, api_version: str, kind: str, options: WriteOptions, shared: Obj | None = None) -> Obj:
     """The patched object read by its schema; warnings once, not once a try. Raises ApiError 422."""
     strict = options.field_validation == "Strict"
     try:
-        obj, unknown = decode.decode_value(api_version, kind, new, "Warn" if strict else options.field_validation)
+        validation = "Warn" if strict else options.field_validation
+        obj, unknown = decode.decode_value(api_version, kind, new, validation, known=shared)
     except errors.ApiError as error:
         lead = f" cannot be handled as a {kind}: "
         raise request.refused(patch, new, error.message.partition(lead)[2] or error.message) from None
