@@ -81,7 +81,7 @@ class Environment:
     of a schema. Raises nothing; the library is loaded by the first `compile`."""
 
     def __init__(self, variables: Mapping[str, str | Declared], mutating: bool = False, bind: bool = False) -> None:
-        """`mutating`: with the functions that only mutations know; `bind`: the checker knows `cel.bind`."""
+        """`mutating`: with what only mutations know, objects among it, which are maps of many types here; `bind`: the checker knows `cel.bind`."""
         self._variables, self._mutating, self._bind = dict(variables), mutating, bind
         self._checked: Any = None
         self._planner = Planner(library.implementations(), frozenset(variables))
@@ -109,7 +109,7 @@ class Environment:
             raise CompileError(_cleaned(str(error)).rstrip("\n")) from None
         checked, result = self._check(told or text, want)
         typed = read(checked) if checked is not None and not told and next(twofold.forms(text))[0] == text else tree
-        if wrong := literals.wrong(typed, text):
+        if wrong := literals.wrong(typed, text, strict=not self._mutating):
             raise CompileError(wrong)
         if want and result != want and not (result == "dyn" and _LOOSE.search(text)):
             raise CompileError(f"must evaluate to {want} but got {result}")

@@ -66,10 +66,10 @@ def _pieces(text: str) -> Iterator[tuple[str, int]]:
 # --- literals that cannot be right -----------------------------------------------------------------------------------
 
 
-def wrong(tree: Tree, text: str) -> str:
+def wrong(tree: Tree, text: str, strict: bool = True) -> str:
     """The complaints about texts that are no duration, no time or no pattern, and about lists and maps of several
-    types; "" if there are none. Upstream: cel-go cel/validator.go."""
-    found = [place(text, tree.places.get(id, 0), why) for id, why in _wrong(tree.root, tree.types)]
+    types (if `strict`); "" if there are none. Upstream: cel-go cel/validator.go."""
+    found = [place(text, tree.places.get(id, 0), why) for id, why in _wrong(tree.root, tree.types, strict)]
     return "\n".join(found)
 
 
