@@ -31,6 +31,7 @@ from . import (
     statefulset,
     tainteviction,
     ttlafterfinished,
+    validatingadmissionpolicystatus,
     volumebinder,
     volumeprotection,
 )
@@ -58,6 +59,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "clusterrole-aggregation-controller",
         clusterroleaggregation.ClusterRoleAggregationController,
         "clusterrole-aggregation-controller",
+    ),
+    Descriptor(
+        "validatingadmissionpolicy-status-controller",
+        validatingadmissionpolicystatus.ValidatingAdmissionPolicyStatusController,
+        "validatingadmissionpolicy-status-controller",
     ),
     Descriptor("node-ipam-controller", nodeipam.NodeIpamController, "node-controller"),
     Descriptor("node-lifecycle-controller", nodelifecycle.NodeLifecycleController, "node-controller"),
@@ -121,7 +127,6 @@ NOT_YET = (
     "resourceclaim-controller",
     "resourcepoolstatusrequest-controller",
     "legacy-serviceaccount-token-cleaner-controller",
-    "validatingadmissionpolicy-status-controller",
     "service-cidr-controller",
     "storage-version-migrator-controller",
     "selinux-warning-controller",

@@ -81,7 +81,8 @@ class Environment:
     of a schema. Raises nothing; the library is loaded by the first `compile`."""
 
     def __init__(self, variables: Mapping[str, str | Declared], mutating: bool = False, bind: bool = False) -> None:
-        """`mutating`: with what only mutations know, objects among it, which are maps of many types here; `bind`: the checker knows `cel.bind`."""
+        """`mutating`: with what only mutations know, objects among it, which are maps of many types here; `bind`: the
+        checker knows `cel.bind`."""
         self._variables, self._mutating, self._bind = dict(variables), mutating, bind
         self._checked: Any = None
         self._planner = Planner(library.implementations(), frozenset(variables))
@@ -152,6 +153,8 @@ _WORDS = [
     (re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation"),
      r"type '\1' does not support field selection"),
     (re.compile(r"\bnull_type\b"), "null"),
+    (re.compile(r"\bgoogle\.protobuf\.Timestamp\b"), "timestamp"),
+    (re.compile(r"\bgoogle\.protobuf\.Duration\b"), "duration"),
     (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
 ]  # fmt: skip
 _MEMBER = re.compile(
@@ -190,7 +193,7 @@ def _types(text: str) -> list[str]:
 def _problems(text: str) -> list[str]:
     """The checker's complaints but those of numbers of two kinds that are compared, which Kubernetes allows."""
     found = re.split(r"(?=^ERROR: )", _cleaned(text), flags=re.MULTILINE)
-    return [each for each in found if each.strip() and not re.search(_NUMBERS, each)]
+    return [each for each in found if each.strip() and not re.search(_NUMBERS, each) and "'*error*'" not in each]
 
 
 @cache

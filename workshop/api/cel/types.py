@@ -102,8 +102,9 @@ def duration(text: str) -> timedelta:
 class Declared:
     """The type of a variable that a schema describes."""
 
-    def __init__(self, schema: Schema) -> None:
-        self._messages = _Messages()
+    def __init__(self, schema: Schema, messages: Messages | None = None) -> None:
+        """Variables of one environment share their `messages`."""
+        self._messages = Messages() if messages is None else messages
         self._kind = self._messages.kind(schema)
 
     def pool(self) -> Any:
@@ -130,7 +131,7 @@ _FORMATS = {"byte": "bytes", "date": "timestamp", "date-time": "timestamp", "dat
             "duration": "duration"}  # fmt: skip
 
 
-class _Messages:
+class Messages:
     """Message types, made of schemas as they are met."""
 
     def __init__(self) -> None:
