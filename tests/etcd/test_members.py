@@ -94,6 +94,8 @@ async def test_without_a_majority_nothing_is_written_and_old_values_are_read(tmp
 
         await eventually(leaderless)
         assert (await refusal(left.call("KV/Put", put(b"b"), 1)))[0] == "DEADLINE_EXCEEDED"
+        asked = pb.AlarmRequest(action=pb.AlarmRequest.GET)
+        assert (await refusal(left.call("Maintenance/Alarm", asked, 0.5)))[0] == "DEADLINE_EXCEEDED"
         cluster.all[1].start()
         await left.call("KV/Put", put(b"c"), 30)
 

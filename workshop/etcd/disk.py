@@ -5,6 +5,7 @@ A write is durable after `sync`, a new or a renamed file's name after `sync_fold
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Protocol
@@ -60,8 +61,10 @@ class SystemFile:
 
     def write(self, data: bytes) -> None:
         if self._ahead and self._at + len(data) > self._room:
-            os.posix_fallocate(self._file, self._at, len(data) + self._ahead)
-            self._room = self._at + len(data) + self._ahead
+            self._room = self._at + len(data)
+            with contextlib.suppress(OSError):  # what is not there for later may do for now: the write will tell
+                os.posix_fallocate(self._file, self._at, len(data) + self._ahead)
+                self._room += self._ahead
         view = memoryview(data)
         while view:
             written = os.pwrite(self._file, view, self._at)

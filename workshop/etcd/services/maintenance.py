@@ -66,6 +66,7 @@ class Maintenance:
     async def alarm(self, data: bytes, call: Call) -> bytes:
         request = pb.AlarmRequest.FromString(data)
         if request.action == pb.AlarmRequest.GET:
+            await self._member.node.read_barrier()  # upstream asks by an entry of the log
             alarms = [
                 pb.AlarmMember(memberID=member, alarm=alarm)
                 for alarm, members in self._member.machine.alarms.items()
