@@ -73,6 +73,13 @@ async def test_requests_one_behind_the_other() -> None:
         assert (await answer_of(reader))[1] == b"/ " and await reader.read() == b""
 
 
+async def test_an_upgrade_to_something_else_is_a_request_like_others() -> None:
+    async with asked(echo) as (reader, writer):
+        writer.write(b"POST /exec HTTP/1.1\r\nconnection: upgrade\r\nupgrade: SPDY/3.1\r\n\r\n")
+        assert (await answer_of(reader))[1] == b"/exec "
+        assert await reader.read() == b"", "nothing more can be asked here, and it says so"
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
@@ -93,6 +100,16 @@ async def test_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> Non
         writer.write(b"GET / HTTP/1.1\r\nhost:")
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
+
+
+async def test_a_connection_without_requests_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http1, "IDLE", 0.05)
+    async with asked(echo) as (reader, _):
+        assert await reader.read() == b""
+    async with asked(echo) as (reader, writer):
+        writer.write(b"GET /a HTTP/1.1\r\n\r\n")
+        assert (await answer_of(reader))[1] == b"/a "
+        assert await reader.read() == b""
 
 
 async def test_who_reads_slowly_costs_a_piece() -> None:

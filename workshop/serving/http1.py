@@ -29,6 +29,9 @@ PIECE = 64 * 1024
 HEAD_LIMIT = (1 << 20) + 4096
 HEAD_PATIENCE = 32.0
 """Seconds from the first byte of a request to the end of its head."""
+IDLE = 3600.0
+"""Seconds that a connection may be open without a request. Upstream's are 90; who writes once in some minutes shall not
+pay a handshake each time."""
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _NO_BODY = (204, 304)
 Upgrade = Callable[["Connection", bytes], None]
@@ -57,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._url, self._headers = b"", list[tuple[bytes, bytes]]()
         self._in_head, self._head_size = False, 0
         self._impatient: asyncio.TimerHandle | None = None
+        self._rests_since = 0.0  # when the last answer was given
+        self._tired: asyncio.TimerHandle | None = None
         self._reads, self._writes = True, asyncio.Event()
         self._writes.set()
         self.gone = False
@@ -78,9 +83,28 @@ class Connection(asyncio.Protocol):
             "root_path": "",
         }
         self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        self._rest()
+
+    def _rest(self) -> None:
+        """From now on nothing is to do here. One timer looks now and then whether it has been so for too long."""
+        loop = asyncio.get_running_loop()
+        self._rests_since = loop.time()
+        if self._tired is None:
+            self._tired = loop.call_later(IDLE, self._look)
+
+    def _look(self) -> None:
+        loop, self._tired = asyncio.get_running_loop(), None
+        if self._answering is not None or self._in_head:
+            return  # `_rest` comes after it
+        if (left := self._rests_since + IDLE - loop.time()) > 0:
+            self._tired = loop.call_later(left, self._look)
+        else:
+            self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.gone = True
+        if self._tired is not None:
+            self._tired.cancel()
         self._open.connections.discard(self)
         self._patient()
         self._writes.set()
@@ -125,6 +149,8 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         self._patient()
+        if self._tired is not None:
+            self._tired.cancel()
         self._open.connections.discard(self)
         lines = [b"%b: %b\r\n" % header for header in self._headers]
         method = self._parser.get_method()
@@ -174,7 +200,8 @@ class Connection(asyncio.Protocol):
             "extensions": {"tls": {"client_cert": self._certificate}},
             "state": {},
         }
-        exchange = Exchange(self, scope, version != "1.0" and parser.should_keep_alive())
+        another = version != "1.0" and parser.should_keep_alive() and not parser.should_upgrade()
+        exchange = Exchange(self, scope, another)  # after an upgrade that nobody takes up the parser reads no more
         scope["extensions"]["connection"] = exchange
         self._reading = exchange
         if self._answering is None:
@@ -212,6 +239,7 @@ class Connection(asyncio.Protocol):
         elif self._waiting:
             self._begin(self._waiting.popleft())
         else:
+            self._rest()
             self.read(True)
 
     def read(self, on: bool) -> None:
