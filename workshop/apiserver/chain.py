@@ -74,7 +74,8 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
         async def handle(request: Request) -> Response:
             try:
                 with trace.step("apiserver.link", link="authentication") as told:
-                    request.user = await authenticator.authenticate(request.certificate, request.headers)
+                    who = authenticator.authenticate(request.certificate, request.headers, request.path)
+                    request.user = await who
                     told["user"], told["groups"] = request.user.name, request.user.groups
             except ApiError:
                 if audit is not None:

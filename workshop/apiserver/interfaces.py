@@ -66,7 +66,9 @@ class Decision(Enum):
 
 
 class Authenticator(Protocol):
-    async def authenticate(self, certificate: bytes | None, headers: Sequence[tuple[str, str]]) -> UserInfo:
+    async def authenticate(
+        self, certificate: bytes | None, headers: Sequence[tuple[str, str]], path: str = ""
+    ) -> UserInfo:
         """The caller, by his client certificate (DER) and header lines (names in lower case). Raises ApiError 401."""
         ...
 

@@ -57,6 +57,7 @@ def parser() -> FlagParser:
     p.add_argument("--tls-private-key-file", default="", help="its key")
     p.add_argument("--client-ca-file", default="", help="authority of client certificates")
     p.boolean("--anonymous-auth", True, "allow requests without credentials as system:anonymous")
+    p.add_argument("--authentication-config", default="", help="issuers of JSON Web Tokens; where anonymous is allowed")
     p.add_argument("--token-auth-file", default="", help="file of static bearer tokens")
     p.boolean("--enable-bootstrap-token-auth", False, "accept tokens of Secrets bootstrap.kubernetes.io/token")
     p.strings("--service-account-issuer", "issuer of service account tokens; the first one signs")
@@ -134,6 +135,7 @@ def parse(argv: Sequence[str]) -> Options:
             service_node_port_range=(int(low), int(high)),
             client_ca_file=flags.client_ca_file,
             anonymous_auth=flags.anonymous_auth,
+            authentication_config=flags.authentication_config,
             token_auth_file=flags.token_auth_file,
             enable_bootstrap_token_auth=flags.enable_bootstrap_token_auth,
             service_account_issuer=flags.service_account_issuer,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from workshop.apiserver.admission.rbac_escalation import RbacEscalation
 from workshop.apiserver.allocators.services import ServiceAllocator
 from workshop.apiserver.authentication import issuer as issuing
 from workshop.apiserver.authentication.chain import Authentication, FrontProxy
+from workshop.apiserver.authentication.configuration import Anonymous, Configuration
+from workshop.apiserver.authentication.configuration import load as load_authentication
 from workshop.apiserver.authentication.files import load_certificates, load_private_key, load_public_keys
 from workshop.apiserver.authentication.issuer import TokenIssuer
 from workshop.apiserver.authentication.jwt import Key, Signer, key_of
@@ -41,6 +44,9 @@ from workshop.apiserver.interfaces import Authorizer
 from workshop.apiserver.storage.interface import Storage
 from workshop.clock import Clock
 
+logger = logging.getLogger(__name__)
+RELOAD_EVERY = 60.0
+
 
 @dataclass(frozen=True)
 class Options:
@@ -52,6 +58,7 @@ class Options:
     service_node_port_range: tuple[int, int] = (30000, 32767)
     client_ca_file: str = ""
     anonymous_auth: bool = True
+    authentication_config: str = ""
     token_auth_file: str = ""
     enable_bootstrap_token_auth: bool = False
     service_account_issuer: Sequence[str] = ()
@@ -80,6 +87,7 @@ class Security:
         self, options: Options, storage: Storage, cache: Cache, served: Registry, clock: Clock, random: Random
     ) -> None:
         self._options = options
+        self._clock = clock
         self._cache = cache
         self._storage = storage
         self.rbac = rbac.RbacIndex()
@@ -135,6 +143,7 @@ class Security:
         accounts = None
         if self.keys and options.service_account_issuer:
             accounts = ServiceAccountTokens(options.service_account_issuer, self.keys, self.audiences, get, clock)
+        configured = self._configured() if options.authentication_config else Configuration(None, ())
         return Authentication(
             certificates=ClientCertificates(certificates, clock) if certificates else None,
             front_proxy=front_proxy,
@@ -142,8 +151,33 @@ class Security:
             bootstrap_tokens=BootstrapTokens(get, clock) if options.enable_bootstrap_token_auth else None,
             service_accounts=accounts,
             audiences=self.audiences,
-            anonymous=options.anonymous_auth,
+            anonymous=configured.anonymous or Anonymous(options.anonymous_auth),
+            issuers=configured.issuers,
+            clock=clock,
         )
+
+    def _configured(self) -> Configuration:
+        """The file of --authentication-config. Raises OSError, ValueError."""
+        options = self._options
+        text = Path(options.authentication_config).read_bytes()
+        found = load_authentication(text, options.service_account_issuer)
+        self._configured_by = text
+        return found
+
+    async def _follow_configuration(self, clock: Clock) -> None:
+        """Take the file again when it has changed, for ever; one that cannot be is told of and left."""
+        while True:
+            await clock.sleep(RELOAD_EVERY)
+            try:
+                if Path(self._options.authentication_config).read_bytes() == self._configured_by:
+                    continue
+                configured = self._configured()
+            except (OSError, ValueError) as error:
+                logger.error("failed to load authentication configuration: %s", error)
+                continue
+            self.authentication.issuers = configured.issuers
+            self.authentication.anonymous = configured.anonymous or Anonymous(self._options.anonymous_auth)
+            logger.info("reloaded authentication config")
 
     def _issuer(self, clock: Clock, random: Random) -> TokenIssuer | None:
         options = self._options
@@ -211,6 +245,8 @@ class Security:
                 tasks.create_task(feed(self._cache, kind, index.put, index.remove, told))
             tasks.create_task(self.bootstrap.keep_fresh())
             tasks.create_task(self.services.repair_periodically())
+            if self._options.authentication_config:
+                tasks.create_task(self._follow_configuration(self._clock))
 
 
 def _lower(names: Sequence[str]) -> list[str]:

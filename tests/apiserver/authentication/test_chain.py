@@ -14,6 +14,7 @@ from tests.virtual_clock import StillClock
 from workshop.api.errors import ApiError
 from workshop.apiserver.authentication import impersonation
 from workshop.apiserver.authentication.chain import Authentication, FrontProxy, bearer_token
+from workshop.apiserver.authentication.configuration import Anonymous
 from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCertificate
 from workshop.apiserver.interfaces import Attributes, Decision, UserInfo
 
@@ -90,7 +91,7 @@ async def test_a_remembered_certificate_still_expires() -> None:
 async def test_nobody_is_anonymous() -> None:
     assert await chain().authenticate(None, []) == UserInfo("system:anonymous", "", ("system:unauthenticated",), {})
     with pytest.raises(ApiError):
-        await chain(anonymous=False).authenticate(None, [])
+        await chain(anonymous=Anonymous(False)).authenticate(None, [])
 
 
 async def test_wrong_token_is_not_anonymous() -> None:

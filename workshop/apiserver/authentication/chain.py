@@ -1,6 +1,6 @@
 """Who sends this request? The authenticators in order; the first that knows the caller decides.
 
-    front proxy → client certificate → bearer token (file, bootstrap, service account) → anonymous
+    front proxy → client certificate → bearer token (file, bootstrap, service account, others' issuers) → anonymous
 
 Nobody's credentials are good for more than they say: a caller with wrong credentials is refused (401) and does not
 fall back to being anonymous. Whoever is known also belongs to `system:authenticated`.
@@ -18,11 +18,14 @@ from urllib.parse import unquote
 from cryptography import x509 as certificates
 
 from workshop.api import errors
+from workshop.apiserver.authentication.configuration import Anonymous
 from workshop.apiserver.authentication.jwt import InvalidToken, decode64
+from workshop.apiserver.authentication.oidc import Issuer
 from workshop.apiserver.authentication.serviceaccount import ServiceAccountTokens
 from workshop.apiserver.authentication.tokens import BootstrapTokens
 from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCertificate, common_name
 from workshop.apiserver.interfaces import UserInfo
+from workshop.clock import SYSTEM, Clock
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +78,11 @@ class Authentication:
     bootstrap_tokens: BootstrapTokens | None = None
     service_accounts: ServiceAccountTokens | None = None
     audiences: Sequence[str] = ()
-    anonymous: bool = True
+    anonymous: Anonymous = field(default_factory=Anonymous)
+    issuers: Sequence[Issuer] = ()
+    clock: Clock = SYSTEM
 
-    async def authenticate(self, certificate: bytes | None, headers: Headers) -> UserInfo:
+    async def authenticate(self, certificate: bytes | None, headers: Headers, path: str = "") -> UserInfo:
         """The caller. Raises ApiError (401 Unauthorized)."""
         problems: list[str] = []
         user = self._by_certificate(certificate, headers, problems)
@@ -93,7 +98,7 @@ class Authentication:
                     problems.append(str(e))
         if user is not None:
             return with_authenticated(user)
-        if problems or not self.anonymous:
+        if problems or not self.anonymous.fits(path):
             if problems:
                 logger.warning("Unable to authenticate the request: %s", ", ".join(problems))
             raise errors.unauthorized("Unauthorized")
@@ -127,7 +132,12 @@ class Authentication:
         if user is not None:
             return user, list(self.audiences if audiences is None else audiences)
         if self.service_accounts is not None:
-            return await self.service_accounts.authenticate(token, audiences)
+            known = await self.service_accounts.authenticate(token, audiences)
+            if known is not None:
+                return known
+        for issuer in self.issuers:
+            if (user := await issuer.authenticate(token, self.clock)) is not None:
+                return user, list(self.audiences if audiences is None else audiences)
         return None
 
 
