@@ -17,6 +17,7 @@ from workshop.controllers import (
     endpoints,
     endpointslice,
     endpointslicemirroring,
+    job_policies,
     job_util,
     node_health,
     podgc,
@@ -423,6 +424,64 @@ def test_the_end_of_a_job() -> None:
     )
     late = {**job(activeDeadlineSeconds=5), "status": {"startTime": rfc3339(NOW - 6)}}
     assert (job_util.verdict(late, job_util.tally(late, []), NOW) or ("", ""))[1] == "DeadlineExceeded"
+
+
+def failing(name: str, index: int, code: int = 1, failures: int = 0, **more: Any) -> dict[str, Any]:
+    annotations = {job_util.INDEX: str(index), job_policies.FAILURES: str(failures)}
+    found = worker(name, "Failed", annotations=annotations, creationTimestamp=rfc3339(NOW - 60), **more)
+    ended = {"terminated": {"exitCode": code, "finishedAt": rfc3339(NOW - 60)}}
+    found["status"]["containerStatuses"] = [{"name": "c", "state": ended}]
+    return found
+
+
+def test_a_policy_about_failed_pods() -> None:
+    exits = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
+    disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    one = job(podFailurePolicy={"rules": [exits, disrupted]}, podReplacementPolicy="Failed")
+    counted = job_util.tally(one, [failing("a", 0, code=42)])
+    assert job_util.verdict(one, counted, NOW) == (
+        "FailureTarget", "PodFailurePolicy",
+        "Container c for pod default/a failed with exit code 42 matching FailJob rule at index 0",
+    )  # fmt: skip
+    evicted = failing("b", 0)
+    evicted["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}]
+    ignored = job_util.tally(one, [evicted])
+    assert (ignored.all_failed, [name(p) for p in ignored.release]) == (0, ["b"])
+    assert job_util.tally(one, [failing("c", 0)]).all_failed == 1
+
+
+def test_each_index_has_its_own_limit() -> None:
+    one = job(completionMode="Indexed", backoffLimitPerIndex=1, backoffLimit=2**31 - 1, maxFailedIndexes=1)
+    first = job_util.tally(one, [failing("a", 1)])
+    assert (first.failed_indexes, first.all_failed, first.release) == (set(), 0, [])  # kept until another takes over
+    plan = job_util.plan(one, first, False, NOW)
+    assert plan.create == [0, 1] and job_util.verdict(one, first, NOW) is None
+    again = job_util.new_pod(
+        {**one, "spec": {**one["spec"], "template": {"spec": {"containers": []}}}}, 1, plan.replaced[1]
+    )
+    assert again["metadata"]["annotations"][job_policies.FAILURES] == "1"
+    soon = job_util.plan(one, job_util.tally(one, [failing("a", 1)]), False, NOW - 55)
+    assert (soon.create, soon.wait) == ([0, 2], 5.0)
+    last = job_util.tally(one, [failing("b", 1, failures=1)])
+    assert (last.failed_indexes, last.all_failed) == ({1}, 1)
+    status, _ = job_util.compute_status(one, last, None, NOW)
+    assert (status["failedIndexes"], status.get("completedIndexes", "")) == ("1", "")
+    both = job_util.tally(one, [failing("b", 1, failures=1), failing("c", 2, failures=1)])
+    assert (job_util.verdict(one, both, NOW) or ("", ""))[1] == "MaxFailedIndexesExceeded"
+    fail_index = {"rules": [{"action": "FailIndex", "onExitCodes": {"operator": "NotIn", "values": [1]}}]}
+    hasty = job(completionMode="Indexed", backoffLimitPerIndex=5, podFailurePolicy=fail_index)
+    assert job_util.tally(hasty, [failing("a", 0, code=42)]).failed_indexes == {0}
+
+
+def test_a_job_that_has_succeeded_enough() -> None:
+    def met(**rule: Any) -> str:
+        one = job(completionMode="Indexed", completions=5, successPolicy={"rules": [rule]})
+        pods = [worker(f"p{i}", "Succeeded", annotations={job_util.INDEX: str(i)}) for i in (0, 2)]
+        return (job_util.verdict(one, job_util.tally(one, pods), NOW) or ("", "", ""))[2]
+
+    assert met(succeededCount=2) == met(succeededIndexes="0,2") == "Matched rules at index 0"
+    assert met(succeededIndexes="0-3", succeededCount=2) == "Matched rules at index 0"
+    assert met(succeededCount=3) == met(succeededIndexes="0-1") == ""
 
 
 @given(st.sets(st.integers(0, 60)))

@@ -117,6 +117,8 @@ async def test_tail_limit_and_the_end_of_following(tmp_path):
 
 def test_exit_codes_as_a_status():
     assert remote.exit_status(0) == {"metadata": {}, "status": "Success"}
+    assert remote.told(remote.exit_status(0), remote.V1) == b""
+    assert remote.told(remote.exit_status(7), remote.V1).startswith(b"\3command terminated with non-zero exit code")
     failed = remote.exit_status(7)
     assert failed["reason"] == "NonZeroExitCode"
     assert failed["details"] == {"causes": [{"reason": "ExitCode", "message": "7"}]}

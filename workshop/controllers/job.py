@@ -1,6 +1,5 @@
-"""Job: run pods until enough of them have succeeded. Upstream: `pkg/controller/job`. Decisions: `job_util`.
-
-Left out: podFailurePolicy, backoffLimitPerIndex, successPolicy.
+"""Job: run pods until enough of them have succeeded. Upstream: `pkg/controller/job`. Decisions: `job_util`, and
+`job_policies` for what a Job says about failed pods, single indexes and early success.
 """
 
 from __future__ import annotations
@@ -139,7 +138,11 @@ class JobController:
             nonlocal asked
             asked += 1
             try:
-                counted.active.append(await self._pod_control.create(job, util.new_pod(job, plan.create[i])))
+                counted.active.append(
+                    await self._pod_control.create(
+                        job, util.new_pod(job, plan.create[i], plan.replaced.get(plan.create[i]))
+                    )
+                )
             except Exception:
                 self._expectations.creation_observed(key)
                 raise

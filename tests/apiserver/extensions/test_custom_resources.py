@@ -234,3 +234,17 @@ async def test_a_list_holds_all_of_an_object(api: Api) -> None:
     assert made["inner"] == {"metadata": {"name": "x"}}
     (listed,) = (await api("GET", GIZMOS)).json["items"]
     assert listed == made == (await api("GET", f"{GIZMOS}/g")).json
+
+
+async def test_a_key_that_stands_twice_in_yaml_is_told(api: Api) -> None:
+    await established(api, cases.crd(schema={"type": "object", "x-kubernetes-preserve-unknown-fields": True}))
+    body = "apiVersion: example.com/v1\nkind: Gizmo\nmetadata: {name: g}\nspec:\n  a: 1\n  a: 2\n"
+    line = 'line 6: key "a" already set in map'
+    strict = await api("PATCH", f"{GIZMOS}/g?fieldManager=m&fieldValidation=Strict", body, APPLY)
+    assert strict.status == 400 and strict.json["message"] == (
+        f"error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {line}"
+    )
+    warned = await api("PATCH", f"{GIZMOS}/g?fieldManager=m", body, APPLY)
+    assert warned.status == 201 and warned.json["spec"] == {"a": 2} and "already set" in warned.headers["warning"]
+    refused = await api("PUT", f"{GIZMOS}/g?fieldValidation=Strict", body, "application/yaml")
+    assert refused.status == 400 and line in refused.json["message"]

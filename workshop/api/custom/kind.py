@@ -8,6 +8,7 @@ unstructuredDefaulter), pkg/registry/customresource/{strategy,validator}.go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,11 @@ class CustomKind:
 
     # --- reading
 
-    def decode(self, value: Any, field_validation: str, text: str = "") -> tuple[Obj, list[str]]:
-        """A body that is parsed already as an object of this kind, and warnings. `text` is the body as it was sent.
+    def decode(
+        self, value: Any, field_validation: str, text: str = "", twice: Sequence[str] = ()
+    ) -> tuple[Obj, list[str]]:
+        """A body that is parsed already as an object of this kind, and warnings. `text` is the body as it was sent,
+        `twice` tells of keys that stood twice in YAML.
 
         Raises ApiError 400."""
         if not isinstance(value, dict):
@@ -110,10 +114,11 @@ class CustomKind:
         obj = plain(value)
         unknown = self._coerce(obj)
         complaints += [f'unknown field "{path}"' for path in unknown]
-        if complaints and field_validation == "Strict":
-            said = "strict decoding error: " + ", ".join(complaints)
+        if (complaints or twice) and field_validation == "Strict":
+            lead = ["yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)] if twice else []
+            said = "strict decoding error: " + ", ".join([*lead, *complaints])
             raise structural.bad_request(self.api_version, self.kind, said)
-        return obj, complaints if field_validation == "Warn" else []
+        return obj, [*twice, *complaints] if field_validation == "Warn" else []
 
     def unrecognized(self, why: str, text: str) -> errors.ApiError:
         lead = f"the object provided is unrecognized (must be of type {self.kind})"

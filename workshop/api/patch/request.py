@@ -45,7 +45,9 @@ def read(content_type: str, data: bytes, *, custom: bool = False, field_validati
     if not kind:
         raise errors.failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if kind == "apply":
-        return Patch(kind, _apply_body(data))
+        doubled: list[str] = []
+        body = _apply_body(data, doubled)
+        return Patch(kind, body, () if field_validation == "Ignore" else tuple(doubled))
     lax = field_validation == "Ignore"
     try:
         body = codec.loads(data)
@@ -89,9 +91,9 @@ def _check_shape(kind: str, body: Any, lax: bool) -> None:
         raise errors.bad_request(_decoding(kind, lax, wrong))
 
 
-def _apply_body(data: bytes) -> Obj:
+def _apply_body(data: bytes, doubled: list[str]) -> Obj:
     try:
-        body = codec.load_yaml(data)
+        body = codec.load_yaml(data, doubled=doubled)
     except ValueError as error:
         raise errors.bad_request(f"error decoding YAML: {error}") from None
     if body is not None and not isinstance(body, dict):

@@ -78,7 +78,10 @@ def applied(
     request.check_applied(patch.body, resource.api_version, resource.kind, name)
     apply.check(patch.body, managed_fields.root_of(types))  # before fields that nobody knows are dropped
     _, warnings = _decoded(resource, patch.body, options.field_validation)
-    options.warnings.extend(warnings)
+    if patch.twice and options.field_validation == "Strict":
+        lead = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:"
+        raise errors.bad_request(lead + "".join(f"\n  {each}" for each in patch.twice))
+    options.warnings.extend([*patch.twice, *warnings])
     reset = managed_fields.reset_fields(subresource, resource.subresource("status") is not None, resource.custom)
 
     async def merged(old: Obj | None) -> Obj:

@@ -177,12 +177,13 @@ def read_object(resource: Resource, body: bytes, content_type: str, field_valida
     if kind is None:
         return read_body(body, content_type, resource.api_version, resource.kind, field_validation)
     media, text = body_type(content_type, (JSON, YAML)), body.decode(errors="replace")
+    doubled: list[str] = []
     try:
-        value = decode.loads(body) if media == JSON else codec.load_yaml(body)
+        value = decode.loads(body) if media == JSON else codec.load_yaml(body, doubled=doubled)
     except (ValueError, RecursionError) as error:
         why = json_syntax.complaint(text) if media == JSON else str(error)
         raise kind.unrecognized(f"couldn't get version/kind; json parse error: {why}", text) from None
-    return kind.decode(value, field_validation, text)
+    return kind.decode(value, field_validation, text, doubled)
 
 
 def read_body(

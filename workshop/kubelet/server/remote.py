@@ -2,7 +2,8 @@
 
 Each message begins with a channel number: 0 stdin, 1 stdout, 2 stderr, 3 error, 4 resize; in v5 also 255, which closes
 the channel in its second byte (so that a client can say that its input ends). Before the end a `Status` goes out on
-channel 3; a non-zero exit code stands in its details. Upstream: `cri-streaming/pkg/streaming/remotecommand`.
+channel 3; a non-zero exit code stands in its details (clients before v4 get the sentence alone, and nothing when all
+went well). Upstream: `cri-streaming/pkg/streaming/remotecommand`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from workshop.kubelet import cri
 from workshop.serving import Receive, Scope, Send
 
-V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
+V5, V4, V1 = "v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 
@@ -42,7 +43,14 @@ def failure_status(message: str) -> dict[str, object]:
     }
 
 
-def choose(scope: Scope, offered: tuple[str, ...] = (V5, V4)) -> str | None:
+def told(status: dict[str, object], protocol: str | None) -> bytes:
+    """What goes out on channel 3; nothing for a success before v4."""
+    if protocol != V1:
+        return bytes([ERROR]) + json.dumps(status).encode()
+    return bytes([ERROR]) + str(status["message"]).encode() if status["status"] == "Failure" else b""
+
+
+def choose(scope: Scope, offered: tuple[str, ...] = (V5, V4, V1)) -> str | None:
     """The first protocol of ours that the client also speaks."""
     asked = scope.get("subprotocols") or []
     return next((protocol for protocol in offered if protocol in asked), None)
@@ -52,7 +60,9 @@ async def send_bytes(send: Send, data: bytes) -> None:
     await send({"type": "websocket.send", "bytes": data})
 
 
-async def serve(stream: cri.Stream, receive: Receive, send: Send, *, stdin: bool, stderr: bool) -> None:
+async def serve(
+    stream: cri.Stream, receive: Receive, send: Send, *, stdin: bool, stderr: bool, protocol: str | None = V5
+) -> None:
     """Carry one session, from the accepted WebSocket to its end."""
 
     async def output() -> int:
@@ -86,7 +96,8 @@ async def serve(stream: cri.Stream, receive: Receive, send: Send, *, stdin: bool
         await asyncio.wait([outgoing, incoming], return_when=asyncio.FIRST_COMPLETED)
         if outgoing.done():
             code = await outgoing
-            await send_bytes(send, bytes([ERROR]) + json.dumps(exit_status(code)).encode())
+            if last := told(exit_status(code), protocol):
+                await send_bytes(send, last)
             await send({"type": "websocket.close", "code": 1000})
     finally:
         for task in (outgoing, incoming):

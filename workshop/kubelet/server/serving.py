@@ -214,7 +214,7 @@ class Server:
         verb, namespace, name, container = parts[0], parts[1], parts[2], parts[-1]
         protocol = remote.choose(scope)
         if protocol is None:
-            raise Refused(400, f"unable to upgrade: supported protocols are {remote.V5}, {remote.V4}")
+            raise Refused(400, f"unable to upgrade: supported protocols are {remote.V5}, {remote.V4}, {remote.V1}")
         status = await self._running(verb, namespace, name, container)
         stdin, tty = flag(query, "input", "stdin"), flag(query, "tty")
         stream: cri.Stream | None = None
@@ -231,11 +231,12 @@ class Server:
         if stream is None:
             text = f"error executing command in container: {problem}" if verb == "exec" else str(problem)
             body = remote.failure_status(text)
-            await remote.send_bytes(send, bytes([remote.ERROR]) + json.dumps(body).encode())
+            await remote.send_bytes(send, remote.told(body, protocol))
             await send({"type": "websocket.close", "code": 1000})
             return
         await remote.send_bytes(send, bytes([remote.STDOUT]))
-        await remote.serve(stream, receive, send, stdin=stdin, stderr=flag(query, "error", "stderr") and not tty)
+        shown = flag(query, "error", "stderr") and not tty
+        await remote.serve(stream, receive, send, stdin=stdin, stderr=shown, protocol=protocol)
 
     async def _port_forward(
         self, namespace: str, name: str, scope: Scope, query: Query, receive: Receive, send: Send
