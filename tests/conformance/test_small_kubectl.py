@@ -51,6 +51,7 @@ metadata: {name: b}
 """
 
 
+@pytest.mark.any_mode
 def test_apply_get_describe_delete(small: Run) -> None:
     assert small("apply", "-f", "-", stdin=TWO).stdout == "configmap/a created\nconfigmap/b created\n"
     assert small("apply", "-f", "-", stdin=TWO).stdout == "configmap/a unchanged\nconfigmap/b unchanged\n"
@@ -93,6 +94,7 @@ spec:
     assert "command terminated with exit code 3" in failed.stderr
 
 
+@pytest.mark.any_mode
 def test_labels(small: Run) -> None:
     small("apply", "-f", "-", stdin=TWO)
     assert small("label", "cm", "a", "color=blue").stdout == "configmap/a labeled\n"
@@ -101,6 +103,7 @@ def test_labels(small: Run) -> None:
     assert small("label", "cm", "a", "color-").stdout == "configmap/a unlabeled\n"
 
 
+@pytest.mark.any_mode
 def test_mistakes_are_one_sentence(small: Run) -> None:
     assert small("get", "nonsense", code=1).stderr == 'error: the server doesn\'t have a resource type "nonsense"\n'
     assert "no objects passed" in small("apply", "-f", "-", stdin="", code=1).stderr
