@@ -35,11 +35,12 @@ BACKLOG = 64
 
 
 class RpcError(Exception):
-    """A call that failed: gRPC's status code and text."""
+    """A call that failed: gRPC's status code and text. `unseen`: no server has begun to work on it, so it can be made
+    again elsewhere, whatever it does."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, unseen: bool = False) -> None:
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.unseen = code, text, unseen
 
 
 class Channel:
@@ -116,7 +117,7 @@ class Channel:
                     return self._connection
                 except OSError as error:
                     if not wait:
-                        raise RpcError(UNAVAILABLE, f"connection error: {error}") from error
+                        raise RpcError(UNAVAILABLE, f"connection error: {error}", unseen=True) from error
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_MOST)
 
@@ -307,14 +308,15 @@ class Connection(base.Connection[Call]):
         if call is not None:
             code = h2.NUMBER.unpack(frame.payload)[0]
             refused = code == h2.REFUSED_STREAM
-            self._end(call, RpcError(UNAVAILABLE if refused else CANCELLED, f"the server reset the stream ({code})"))
+            text = f"the server reset the stream ({code})"
+            self._end(call, RpcError(UNAVAILABLE if refused else CANCELLED, text, unseen=refused))
 
     def on_goaway(self, frame: Frame) -> None:
         """No new calls; those after the last that the server will answer are over."""
         self.over = True
         last = h2.NUMBER.unpack(frame.payload[:4])[0] & h2.MAX_WINDOW
         for call in [call for call in self.calls.values() if call.stream > last]:
-            self._end(call, RpcError(UNAVAILABLE, "the server is going away"))
+            self._end(call, RpcError(UNAVAILABLE, "the server is going away", unseen=True))
 
     def on_push(self, frame: Frame) -> None:
         """PUSH_PROMISE, which nobody sends to those who switched it off."""

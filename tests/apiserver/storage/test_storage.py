@@ -197,6 +197,17 @@ async def test_watches_end_and_reads_go_on_when_etcd_is_killed(kind: str, tmp_pa
         await storage.close()
 
 
+async def test_a_write_that_one_member_cannot_be_given_is_given_to_another(kept: Kept) -> None:
+    storage = Etcd3Storage(["127.0.0.1:1", kept.endpoint("ours")])
+    assert await storage.create("/pods/a", b"1") > 0
+    await storage.close()
+    await kept.empty("ours")
+    nowhere = Etcd3Storage(["127.0.0.1:1", "127.0.0.1:2"])
+    with pytest.raises(Unavailable):
+        await nowhere.create("/pods/a", b"1")
+    await nowhere.close()
+
+
 async def test_after_closing_everything_is_unavailable() -> None:
     storage = Etcd3Storage(["127.0.0.1:1"])
     await storage.close()

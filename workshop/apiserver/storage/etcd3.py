@@ -109,11 +109,12 @@ class Etcd3Storage:
     # Requests
 
     async def _call(self, method: str, request: Any, answer: Any, retry: bool) -> Any:
-        """One unary call. A sole endpoint is waited for; of several the next one is tried."""
+        """One unary call. A sole endpoint is waited for; of several the next one is tried. What may not be done twice
+        is tried again only where nobody has begun with it."""
         sole = len(self._channels) == 1
-        attempts = 3 if retry else 1
+        attempts, untried = 3 if retry else 1, len(self._channels)
         while True:
-            attempts -= 1
+            attempts, untried = attempts - 1, untried - 1
             try:
                 channel = self._channels[self._current]
                 raw = await channel.unary(f"/etcdserverpb.{method}", request.SerializeToString(), TIMEOUT, wait=sole)
@@ -121,7 +122,7 @@ class Etcd3Storage:
             except RpcError as error:
                 if error.code == UNAVAILABLE:
                     self._current = (self._current + 1) % len(self._channels)
-                    if attempts > 0:
+                    if attempts > 0 or (error.unseen and untried > 0):
                         continue
                 raise translate(error) from error
 
