@@ -5,12 +5,13 @@ flannel's set-up of the network. Read in this order:
 
 - `layout`      where a cluster's files lie
 - `plan`        PURE: which processes with which flags, for a mode, a number of nodes and a choice of components
+                (`addresses`: where they listen; `flags`: what each is told)
 - `pki`, `kubeconfig`   certificates and who holds which
 - `blocks`, `network/`  the address range and the namespaces: modes plain, userns and root
 - `zygote`      the process that has imported everything and forks each component (`rehearsal`: what it does before;
                 `zygote_handle`: the supervisor's end)
 - `supervisor`  starts, watches (`ends`), restarts, adopts (`process`); `machine_api` is its small HTTP on a Unix socket
-- `facade`      `Cluster`: what notebooks and the command line use
+- `facade`      `Cluster`: what notebooks and the command line use (`launch`: it starts the supervisor)
 - `observer`    what the operating system shows, beside what the API says
 - `board`       PURE: desired, reported and observed side by side, and who acts next
 - `cli/`        the `workshop` command line

@@ -16,31 +16,18 @@ import fcntl
 import json
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from workshop import hooks, swap
 from workshop.clock import SYSTEM
-from workshop.cluster import blocks, machine_api, swapping
+from workshop.cluster import blocks, launch, machine_api, swapping
 from workshop.cluster import plan as planning
 from workshop.cluster.layout import DEFAULT_NAME, ClusterError, Layout, explain, write_private
 from workshop.cluster.plan import Plan
 
 Say = Callable[[str], None]
-
-
-_children: set[int] = set()
-"""Supervisors that this process started; a notebook's kernel must take their exit statuses some day."""
-
-
-def _reap() -> None:
-    for pid in list(_children):
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                continue
-        _children.discard(pid)
 
 
 def _silent(_: str) -> None:
@@ -119,7 +106,7 @@ class Cluster:
                 f"`workshop reset --name {self.name} --masters {masters}` makes it anew"
             )
         runtime = runtime or (old.runtime if old else os.environ.get("WORKSHOP_RUNTIME") or "process")
-        endpoint = self._engine(old) if runtime == "docker" else ""
+        endpoint = launch.docker_engine(old) if runtime == "docker" else ""
         chosen = self._mode(old, mode, runtime)
         guard, block = None, old.block if old is not None else 0
         if old is None:
@@ -151,16 +138,6 @@ class Cluster:
         self.say(f"mode {plan.mode} ({plan.why}), addresses {plan.addresses.range}")
         write_private(self.layout.plan, json.dumps(plan.to_json(), indent=1).encode())
         return plan, guard
-
-    def _engine(self, old: Plan | None) -> str:
-        """Where the Docker Engine is. Raises ClusterError in its words when it does not answer."""
-        from workshop.kubelet.runtimes import docker_engine
-
-        url = (old.docker if old is not None else "") or docker_engine.endpoint_of("docker:")
-        usable, what = docker_engine.usable(url)
-        if not usable:
-            raise ClusterError(f"{what} (`workshop doctor` says more; `--runtime process` needs no Docker)")
-        return url
 
     def _mode(self, old: Plan | None, forced: str | None, runtime: str) -> tuple[str, str]:
         if old is not None:
@@ -202,54 +179,17 @@ class Cluster:
     def _supervise(self, plan: Plan, guard: socket.socket | None) -> None:
         """A supervisor that runs the plan. Certificates are made while it and its zygote start."""
         if not self.running():
-            self._spawn_supervisor(guard)
+            launch.supervisor(self.layout, guard)
         from workshop.cluster import kubeconfig, pki
 
         pki.issue(plan, self.layout.pki)
         kubeconfig.write_all(plan, self.layout)
-        self._write_cni(plan)
+        launch.write_cni(plan, self.layout)
         if plan.lab:
             write_private(self.layout.root / "audit-policy.yaml", planning.AUDIT_POLICY.encode())
         started = self._call("POST", "/begin", patience=20.0, timeout=60.0 + 5.0 * len(plan.nodes))["started"]
         if started:
             self.say(f"started {', '.join(started)}")
-
-    def _write_cni(self, plan: Plan) -> None:
-        from workshop.cluster.network import cni
-
-        for node in plan.nodes:
-            folder = self.layout.node(node.name) / "cni"
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.chmod(folder.parent, 0o700)
-            # a kubelet may read no Node but its own; for the routes to the others it gets kube-proxy's identity
-            found = {**cni.configuration(plan), "kubeconfig": str(self.layout.kubeconfig("proxy"))}
-            write_private(folder / cni.FILE, json.dumps(found, indent=1).encode())
-
-    def _spawn_supervisor(self, guard: socket.socket | None) -> None:
-        from workshop.cluster import zygote
-
-        inherited = [guard.fileno()] if guard is not None else []
-        argv = [sys.executable, "-m", "workshop.cluster.supervisor", str(self.layout.root), *map(str, inherited)]
-        environment = {**zygote.environment(), "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-        log = str(self.layout.log("supervisor"))
-        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        for handle in inherited:
-            os.set_inheritable(handle, True)
-        try:
-            pid = os.posix_spawn(
-                sys.executable,
-                argv,
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                ],
-                setsid=True,
-            )
-        except OSError as error:
-            raise ClusterError(explain(error, self.layout.root)) from error
-        _children.add(pid)
 
     def down(self, *, purge: bool = False, gently: bool = True) -> None:
         """Stop it and leave nothing behind: no process, mount, namespace, device, route, lock or socket.
@@ -266,7 +206,7 @@ class Cluster:
                 with contextlib.suppress(machine_api.Absent, machine_api.Refused, TimeoutError):
                     machine_api.call(self.layout.socket, "POST", "/down", timeout=60.0)
             left = sweep.clean(self.layout, self._readable_plan())
-            _reap()
+            launch.reap()
             if left:
                 raise ClusterError(f"processes {', '.join(map(str, left))} do not end: look at them with `ps`")
             if purge:

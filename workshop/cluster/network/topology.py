@@ -10,7 +10,8 @@ For block 7 and one node:
 
 from __future__ import annotations
 
-from workshop.cluster.plan import Node, Plan
+from workshop.cluster.addresses import Node
+from workshop.cluster.plan import Plan
 
 NODE_SETTINGS = {
     "net/ipv4/ip_forward": "1",
