@@ -1,4 +1,4 @@
-"""What `up` does outside its own process: finds Docker, starts the supervisor, leaves the nodes their network settings."""
+"""What `up` does outside its own process: finds Docker, starts the supervisor, leaves the nodes network settings."""
 
 from __future__ import annotations
 
