@@ -18,7 +18,7 @@ from typing import Any
 
 from workshop.api import meta
 from workshop.api.scheduling import requests
-from workshop.kubelet import admission, configs, cri, pods
+from workshop.kubelet import admission, configs, cri, pods, sysctls
 from workshop.kubelet.actions import PodActions
 from workshop.kubelet.admission import Held, NoVictims, Refusal
 from workshop.kubelet.pod_parts import Parts, Worker
@@ -148,7 +148,7 @@ class Allocation:
 
     async def _refusal(self, worker: Worker) -> Refusal | None:
         pod = worker.pod
-        if refusal := admission.not_for_this_system(pod):
+        if refusal := admission.not_for_this_system(pod) or sysctls.refusal(pod):
             return refusal
         found = admission.failures(pod, self._others(worker), self._seen())
         if found and {failure.name for failure in found} == {admission.NODE_AFFINITY}:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workshop.api import quantity
-from workshop.kubelet import actions, cri, env, pods
+from workshop.kubelet import actions, cri, env, pods, sysctls
 from workshop.kubelet.env import ConfigError
 from workshop.kubelet.pods import Obj
 
@@ -81,6 +81,7 @@ def sandbox_config(
             for container in pods.containers(pod)
             for port in container.get("ports") or ()
         ),
+        sysctls=sysctls.wanted(pod),
         labels=labels(pod),
         annotations=dict(meta.get("annotations") or {}),
     )

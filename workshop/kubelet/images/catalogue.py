@@ -46,7 +46,12 @@ _WELCOME = """<!DOCTYPE html>
 _WORKS = "<html><body><h1>It works!</h1></body></html>\n"
 #: Debian's sh drops environment variables like `data-1`, which busybox' hands on.
 _SHELL = (("/usr/bin/sh", "/usr/bin/bash"),)
-_APPLETS = (("/usr/bin/wget", "wget"), ("/usr/bin/nslookup", "nslookup"), ("/usr/bin/nc", "nc"))
+_APPLETS = (
+    ("/usr/bin/wget", "wget"),
+    ("/usr/bin/nslookup", "nslookup"),
+    ("/usr/bin/nc", "nc"),
+    ("/usr/bin/sysctl", "sysctl"),
+)
 _AGNHOST = tuple(
     (f"/usr/lib/agnhost/{name}", name.removesuffix(".py")) for name in ("serving.py", "servers", "webhooks")
 )

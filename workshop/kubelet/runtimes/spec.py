@@ -139,6 +139,7 @@ def _isolated(
             "hide": hide,
         },
         "mounts": mounts,
+        "sysctls": dict(sandbox.sysctls),
         "pid_namespace": not sandbox.host_pid,
         "capabilities": kept,
         "user": security.run_as_user,

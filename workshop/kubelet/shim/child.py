@@ -7,6 +7,7 @@ A spec is a plain dict, in the spirit of OCI's config.json:
     mounts                 [{"source", "destination", "readonly"}], in the order in which they are made
     pid_namespace          True: own; a number: that of this process; False: the shim's
     cgroups                [directories] to enter
+    sysctls                {name with dots: value}, of the namespaces that the process is in
     tells                  the program closes the descriptor WORKSHOP_READY once it handles signals
     oom_score_adj, user, group, groups, capabilities (kept ones, None: all), no_new_privs, nofile
 
@@ -166,6 +167,9 @@ def _become(spec: dict[str, Any], stdio: tuple[int, int, int] | None, console: s
     if "oom_score_adj" in spec:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(spec["oom_score_adj"]))
+    for name, value in spec.get("sysctls", {}).items():
+        with open("/proc/sys/" + name.translate(str.maketrans("./", "/.")), "w") as file:
+            file.write(value)
     if spec.get("rootfs"):
         _enter_rootfs(spec)
     if stdio is None:
