@@ -76,7 +76,12 @@ def parser() -> FlagParser:
     p.add_argument("--proxy-client-cert-file", default="", help="certificate shown to servers behind APIServices")
     p.add_argument("--proxy-client-key-file", default="", help="its key")
     p.boolean("--enable-aggregator-routing", False, "ask servers behind Services at their endpoints")
-    p.strings("--authorization-mode", "Node, RBAC, AlwaysAllow, AlwaysDeny in order", ["AlwaysAllow"])
+    p.strings("--authorization-mode", "Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny in order", ["AlwaysAllow"])
+    p.add_argument("--authorization-config", default="", help="authorizers in order, in the place of that flag")
+    p.add_argument("--authorization-webhook-config-file", default="", help="kubeconfig of the webhook of that mode")
+    p.add_argument("--authorization-webhook-version", default="v1beta1", help="version of the reviews that it gets")
+    p.duration("--authorization-webhook-cache-authorized-ttl", 300.0, "how long its allowances are kept")
+    p.duration("--authorization-webhook-cache-unauthorized-ttl", 30.0, "how long its other answers are kept")
     p.strings("--enable-admission-plugins", "plugins beside the default ones")
     p.strings("--disable-admission-plugins", "plugins to leave out")
     p.strings("--service-cluster-ip-range", "ranges of Service addresses", ["10.0.0.0/24"])
@@ -152,6 +157,15 @@ def parse(argv: Sequence[str]) -> Options:
             requestheader_group_headers=flags.requestheader_group_headers,
             requestheader_extra_headers_prefix=flags.requestheader_extra_headers_prefix,
             authorization_mode=flags.authorization_mode,
+            authorization_config=flags.authorization_config,
+            authorization_webhook_config_file=flags.authorization_webhook_config_file,
+            authorization_webhook=(
+                10.0,
+                flags.authorization_webhook_cache_authorized_ttl,
+                flags.authorization_webhook_cache_unauthorized_ttl,
+                False,
+                flags.authorization_webhook_version,
+            ),
             enable_admission_plugins=flags.enable_admission_plugins,
             disable_admission_plugins=flags.disable_admission_plugins,
             hostname=flags.hostname_override or socket.gethostname(),

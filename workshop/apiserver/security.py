@@ -33,9 +33,12 @@ from workshop.apiserver.authentication.serviceaccount import ServiceAccountToken
 from workshop.apiserver.authentication.tokens import BootstrapTokens, parse_token_file
 from workshop.apiserver.authentication.x509 import ClientCertificates
 from workshop.apiserver.authorization import graph, rbac
+from workshop.apiserver.authorization.configuration import Mode, Webhook
+from workshop.apiserver.authorization.configuration import load as load_authorization
 from workshop.apiserver.authorization.modes import AlwaysAllow, AlwaysDeny, SystemMasters, Union
 from workshop.apiserver.authorization.node import NodeAuthorizer
 from workshop.apiserver.authorization.reviews import AccessReviews
+from workshop.apiserver.authorization.webhook import WebhookAuthorizer
 from workshop.apiserver.bootstrap import facts
 from workshop.apiserver.bootstrap.run import Bootstrap
 from workshop.apiserver.bootstrap.system import Config
@@ -75,6 +78,10 @@ class Options:
     requestheader_group_headers: Sequence[str] = ()
     requestheader_extra_headers_prefix: Sequence[str] = ()
     authorization_mode: Sequence[str] = ("AlwaysAllow",)
+    authorization_config: str = ""
+    authorization_webhook_config_file: str = ""
+    authorization_webhook: tuple[float, float, float, bool, str] = (10.0, 300.0, 30.0, False, "v1beta1")
+    """Of the webhook of that file: `Webhook`'s fields from its timeout on."""
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     hostname: str = "localhost"
@@ -92,7 +99,11 @@ class Security:
         self._storage = storage
         self.rbac = rbac.RbacIndex()
         self.graph = graph.ReferenceGraph()
-        self.authorizer = Union([SystemMasters(), *self._modes()])
+        self._modes = self._authorization_modes()
+        self._by_type: dict[str, Authorizer] = {}
+        self.authorizer = Union([SystemMasters(), *map(self._authorizer, self._modes)])
+        has_rbac, has_nodes = (any(mode.type == name for mode in self._modes) for name in ("RBAC", "Node"))
+        self._has_nodes = has_nodes
         self.context = CachedContext(cache, storage, served, self.authorizer, clock, random)
         self.keys = _keys(options)
         self.audiences = tuple(options.api_audiences or options.service_account_issuer)
@@ -101,29 +112,51 @@ class Security:
         self.admission = plugins.chain(
             self.context, options.enable_admission_plugins, options.disable_admission_plugins
         )
-        if "RBAC" in options.authorization_mode:
+        if has_rbac:
             self.admission.plugins.append(RbacEscalation(self.context, self.rbac))
         ranges = [str(ipaddress.ip_network(r)) for r in options.service_cluster_ip_range]
         self.services = ServiceAllocator(ranges, options.service_node_port_range, storage, clock, random)
         self.bootstrap = Bootstrap(storage, _bootstrap_config(options), clock, random)
-        nodes = "Node" in options.authorization_mode
-        has_rbac = "RBAC" in options.authorization_mode
         #: Set when the indexes know all that the watch cache held at first; before that RBAC knows nobody.
         self.indexed = asyncio.Event()
-        self.access_reviews = AccessReviews(self.authorizer, self.rbac if has_rbac else None, nodes)
+        self.access_reviews = AccessReviews(self.authorizer, self.rbac if has_rbac else None, has_nodes)
         self.identity_reviews = IdentityReviews(self.authentication, clock)
 
-    def _modes(self) -> list[Authorizer]:
+    def _authorization_modes(self) -> list[Mode]:
+        """Of the file, or of the flags. Raises OSError, ValueError."""
+        options = self._options
+        if options.authorization_config:
+            return load_authorization(Path(options.authorization_config).read_bytes())
+        webhook = None
+        if "Webhook" in options.authorization_mode:
+            if not options.authorization_webhook_config_file:
+                raise ValueError("authorization-mode Webhook's authorization config file not passed")
+            webhook = Webhook("default", options.authorization_webhook_config_file, *options.authorization_webhook)
+        return [Mode(type, webhook if type == "Webhook" else None) for type in options.authorization_mode]
+
+    def _authorizer(self, mode: Mode) -> Authorizer:
+        """One of each type, but of webhooks: what RBAC and Node know stays when the file changes."""
+        if mode.webhook is not None:
+            return WebhookAuthorizer(mode.webhook, self._clock)
         made: dict[str, Callable[[], Authorizer]] = {
             "AlwaysAllow": AlwaysAllow,
             "AlwaysDeny": AlwaysDeny,
             "RBAC": lambda: self.rbac,
             "Node": lambda: NodeAuthorizer(self.graph, facts.node_rules()),
         }
-        unknown = [mode for mode in self._options.authorization_mode if mode not in made]
-        if unknown:
-            raise ValueError(f"authorization-mode {json.dumps(unknown[0])} is not a valid mode")
-        return [made[mode]() for mode in self._options.authorization_mode]
+        if mode.type not in made:
+            raise ValueError(f"authorization-mode {json.dumps(mode.type)} is not a valid mode")
+        if mode.type not in self._by_type:
+            self._by_type[mode.type] = made[mode.type]()
+        return self._by_type[mode.type]
+
+    def _authorize_by(self, modes: list[Mode]) -> None:
+        """Other webhooks, or another order; which other authorizers there are is settled at the start."""
+        before, after = (sorted(mode.type for mode in each if mode.webhook is None) for each in (self._modes, modes))
+        if before != after:
+            raise ValueError(f"authorizer types may not change: they were {before}, and would be {after}")
+        self.authorizer.members = [SystemMasters(), *map(self._authorizer, modes)]
+        self._modes = modes
 
     def _authentication(self, clock: Clock) -> Authentication:
         options = self._options
@@ -160,24 +193,29 @@ class Security:
         """The file of --authentication-config. Raises OSError, ValueError."""
         options = self._options
         text = Path(options.authentication_config).read_bytes()
-        found = load_authentication(text, options.service_account_issuer)
-        self._configured_by = text
-        return found
+        return load_authentication(text, options.service_account_issuer)
 
-    async def _follow_configuration(self, clock: Clock) -> None:
+    def _take_authentication(self) -> None:
+        configured = self._configured()
+        self.authentication.issuers = configured.issuers
+        self.authentication.anonymous = configured.anonymous or Anonymous(self._options.anonymous_auth)
+
+    def _take_authorization(self) -> None:
+        self._authorize_by(self._authorization_modes())
+
+    async def _follow_file(self, path: str, take: Callable[[], None]) -> None:
         """Take the file again when it has changed, for ever; one that cannot be is told of and left."""
+        known = await asyncio.to_thread(Path(path).read_bytes)
         while True:
-            await clock.sleep(RELOAD_EVERY)
+            await self._clock.sleep(RELOAD_EVERY)
             try:
-                if Path(self._options.authentication_config).read_bytes() == self._configured_by:
-                    continue
-                configured = self._configured()
+                found = await asyncio.to_thread(Path(path).read_bytes)
+                if found != known:
+                    known = found
+                    take()
+                    logger.info("reloaded %s", path)
             except (OSError, ValueError) as error:
-                logger.error("failed to load authentication configuration: %s", error)
-                continue
-            self.authentication.issuers = configured.issuers
-            self.authentication.anonymous = configured.anonymous or Anonymous(self._options.anonymous_auth)
-            logger.info("reloaded authentication config")
+                logger.error("failed to load %s: %s", path, error)
 
     def _issuer(self, clock: Clock, random: Random) -> TokenIssuer | None:
         options = self._options
@@ -231,7 +269,7 @@ class Security:
         sources: list[tuple[Resource, rbac.RbacIndex | graph.ReferenceGraph]] = [
             (resource(f"{plural}.rbac.authorization.k8s.io"), self.rbac) for plural in rbac.SOURCES
         ]
-        if "Node" in self._options.authorization_mode:
+        if self._has_nodes:
             sources += [(resource(plural), self.graph) for plural in graph.SOURCES]
         waiting = {kind.plural for kind, _ in sources}
 
@@ -245,8 +283,10 @@ class Security:
                 tasks.create_task(feed(self._cache, kind, index.put, index.remove, told))
             tasks.create_task(self.bootstrap.keep_fresh())
             tasks.create_task(self.services.repair_periodically())
-            if self._options.authentication_config:
-                tasks.create_task(self._follow_configuration(self._clock))
+            if file := self._options.authentication_config:
+                tasks.create_task(self._follow_file(file, self._take_authentication))
+            if file := self._options.authorization_config:
+                tasks.create_task(self._follow_file(file, self._take_authorization))
 
 
 def _lower(names: Sequence[str]) -> list[str]:

@@ -8,8 +8,9 @@ Read in this order:
 - `escalation.py` nobody hands out rights that he does not hold
 - `graph.py`      which node may see which object, as a graph of references
 - `node.py`       the Node authorizer
+- `configuration.py` the file of --authorization-config; `webhook.py` somebody else is asked
 - `reviews.py`    SubjectAccessReview and its like: the same questions as an API
 
-Left out: webhook authorizers, ABAC, authorization by CEL conditions.
+Left out: ABAC.
 Upstream: `staging/src/k8s.io/apiserver/pkg/authorization`, `plugin/pkg/auth/authorizer`, `pkg/registry/rbac`.
 """

@@ -43,11 +43,11 @@ class Union:
     """The first of `members` that has an opinion decides; without one the reasons are told, a line each."""
 
     def __init__(self, members: Sequence[Authorizer]) -> None:
-        self._members = members
+        self.members = members
 
     async def authorize(self, a: Attributes) -> tuple[Decision, str]:
         reasons: list[str] = []
-        for member in self._members:
+        for member in self.members:
             decision, reason = await member.authorize(a)
             if decision is not Decision.NO_OPINION:
                 return decision, reason
