@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -29,30 +28,31 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     return unpack(standin, str(tmp_path_factory.mktemp("images")))
 
 
+def launched(command: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+    """Runs a stand-in, and returns when it listens (or has ended): then it closes the pipe that it was given."""
+    reading, writing = os.pipe()
+    given = {**os.environ, **env, "WORKSHOP_READY": str(writing)}
+    process = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True, pass_fds=(writing,))
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        pipe.read()
+    return process
+
+
 @pytest.fixture
 def start(image: str) -> Iterator[Start]:
     """Runs agnhost on 127.0.0.1."""
     running: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, **env: str) -> subprocess.Popen[str]:
-        given = {**os.environ, "WORKSHOP_ROOTFS": image, "WORKSHOP_POD_IP": "127.0.0.1", **env}
-        process = subprocess.Popen([f"{image}/agnhost", *arguments], env=given, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        return process
+        given = {"WORKSHOP_ROOTFS": image, "WORKSHOP_POD_IP": "127.0.0.1", **env}
+        running.append(launched([f"{image}/agnhost", *arguments], given))
+        return running[-1]
 
     yield run
     for process in running:
         process.kill()
         process.communicate()
-
-
-def connected(port: int, process: subprocess.Popen[str]) -> None:
-    """Waits until somebody listens; fails when the program has ended."""
-    while process.poll() is None:
-        with closing(socket.socket()) as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-    raise AssertionError(f"ended with {process.returncode}")
 
 
 def post(connection: HTTPConnection, path: str, body: object) -> tuple[int, str]:
@@ -80,7 +80,7 @@ def secure(port: int, certificate: tuple[str, str]) -> HTTPSConnection:
 def test_webhooks_review(start: Start, certificate: tuple[str, str]) -> None:
     port = free_port()
     flags = (f"--tls-cert-file={certificate[0]}", f"--tls-private-key-file={certificate[1]}", "--port", str(port))
-    connected(port, start("webhook", *flags, "--sidecar-image=sidecar:1"))
+    start("webhook", *flags, "--sidecar-image=sidecar:1")
     pods = {"group": "", "version": "v1", "resource": "pods"}
     pod = {"metadata": {"name": "a", "labels": {"webhook-e2e-test": "webhook-disallow"}},
            "spec": {"containers": [{"name": "webhook-disallow-me", "image": "x"}]}}  # fmt: skip
@@ -119,7 +119,7 @@ def test_webhooks_review(start: Start, certificate: tuple[str, str]) -> None:
 def test_conversion_there_and_back(start: Start, certificate: tuple[str, str]) -> None:
     port = free_port()
     flags = (f"--tls-cert-file={certificate[0]}", f"--tls-private-key-file={certificate[1]}", f"--port={port}")
-    connected(port, start("crd-conversion-webhook", *flags))
+    start("crd-conversion-webhook", *flags)
     first = {"apiVersion": "stable.example.com/v1", "kind": "T", "metadata": {"name": "t"}, "hostPort": "here:80"}
 
     with closing(secure(port, certificate)) as hook:
@@ -141,7 +141,7 @@ def test_conversion_there_and_back(start: Start, certificate: tuple[str, str]) -
 
 async def test_grpc_health_goes_ill_when_told(start: Start) -> None:
     port, switch = free_port(), free_port()
-    connected(port, start("grpc-health-checking", f"--port={port}", f"--http-port={switch}", "--service=s"))
+    start("grpc-health-checking", f"--port={port}", f"--http-port={switch}", "--service=s")
     assert (await grpc("127.0.0.1", port, "s", 10)).ok
     assert "unknown service" in (await grpc("127.0.0.1", port, "", 10)).output
     with closing(HTTPConnection("127.0.0.1", switch, timeout=20)) as connection:
@@ -152,9 +152,7 @@ async def test_grpc_health_goes_ill_when_told(start: Start) -> None:
 
 def test_nettest_counts_who_wrote(start: Start) -> None:
     port = free_port()
-    connected(
-        port, start("nettest", f"--port={port}", KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT="1")
-    )
+    start("nettest", f"--port={port}", KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT="1")
     with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
         assert post(connection, "/write", {"Source": "prestop"})[0] == 200
         connection.request("GET", "/read")
@@ -173,7 +171,7 @@ def test_small_commands(start: Start, arguments: tuple[str, ...], output: str) -
 
 def test_porter_says_what_it_is_told_by_tls(start: Start, image: str) -> None:
     port = free_port()
-    connected(port, start("porter", WORKSHOP_IMAGE=image, **{f"SERVE_TLS_PORT_{port}": "hello", "WORKSHOP_READY": "2"}))
+    start("porter", WORKSHOP_IMAGE=image, **{f"SERVE_TLS_PORT_{port}": "hello"})
     with closing(secure(port, (f"{image}/localhost.crt", ""))) as connection:
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"hello"
@@ -181,10 +179,10 @@ def test_porter_says_what_it_is_told_by_tls(start: Start, image: str) -> None:
 
 def test_netexec_answers_datagrams_and_takes_a_negative_port(start: Start, image: str) -> None:
     port, datagrams = free_port(), free_port()
-    connected(port, start("netexec", "--http-port", str(port), "--udp-port", str(datagrams), HOSTNAME="me"))
+    start("netexec", "--http-port", str(port), "--udp-port", str(datagrams), HOSTNAME="me")
     asked = [f"{image}/usr/bin/nc", "-u", "-w", "0.2", "127.0.0.1", str(datagrams)]
     while not (said := subprocess.run(asked, input=b"hostName\n", capture_output=True, check=False).stdout):
         pass  # the server of datagrams begins after the other
     assert said == b"me"
     other = free_port()
-    connected(other, start("netexec", "--udp-port", "-1", "--http-port", str(other)))
+    start("netexec", "--udp-port", "-1", "--http-port", str(other))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.etcd_servers import free_port
-from tests.kubelet.test_agnhost import certificate, connected
+from tests.kubelet.test_agnhost import certificate, launched
 from workshop.kubelet.images import catalogue
 from workshop.kubelet.images.unpack import unpack
 
@@ -66,10 +64,9 @@ def port(tmp_path: Path, certificate: tuple[str, str]) -> Iterator[int]:
     assert standin is not None
     program = unpack(standin, str(tmp_path / "images")) + "/sample-apiserver"
     env = {"WORKSHOP_ROOTFS": str(tmp_path), "WORKSHOP_POD_IP": "127.0.0.1", "KUBERNETES_SERVICE_HOST": "127.0.0.1"}
-    env |= {**os.environ, **env, "KUBERNETES_SERVICE_PORT": str(cluster.server_port)}
+    env["KUBERNETES_SERVICE_PORT"] = str(cluster.server_port)
     flags = ("--tls-cert-file", certificate[0], "--tls-private-key-file", certificate[1], f"--secure-port={number}")
-    process = subprocess.Popen([program, *flags, "--audit-log-path=-"], env=env, stdout=subprocess.PIPE)
-    connected(number, process)
+    process = launched([program, *flags, "--audit-log-path=-"], env)
     yield number
     process.kill()
     process.communicate()

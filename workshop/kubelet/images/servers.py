@@ -280,11 +280,11 @@ def grpc_health_checking(given):
             Health.forced = self.path == "/make-not-serving"
             return self.answer(f"{time.time() - STARTED}s")
 
-    switch = listen(int(given.get("http-port", 8080)), Switch)
-    threading.Thread(target=switch.serve_forever, args=(3600,), daemon=True).start()
     socketserver.ThreadingTCPServer.allow_reuse_address = True
     socketserver.ThreadingTCPServer.daemon_threads = True
     server = socketserver.ThreadingTCPServer((ADDRESS, int(given.get("port", 5000))), Health)
+    switch = listen(int(given.get("http-port", 8080)), Switch)
+    threading.Thread(target=switch.serve_forever, args=(3600,), daemon=True).start()
     print(f"gRPC server starting to listen on :{server.server_address[1]}", flush=True)
     server.serve_forever(poll_interval=3600)
 
