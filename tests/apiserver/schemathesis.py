@@ -32,7 +32,7 @@ from workshop.api import openapi
 from workshop.api.resources import all_resources, group_versions
 
 PATIENCE = 10.0
-UPSTREAMS = ("target.name: Required value",)
+UPSTREAMS = ("target.name: Required value", "target.kind: Unsupported value", "[target.")
 """What kube-apiserver 1.36.2 answers with a 500, too: a binding that names no node."""
 WIDGETS = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -108,7 +108,7 @@ class Server:
 
 def problem(operation: Any, answer: Answer) -> str:
     """What is wrong with an answer, "" if nothing is."""
-    if answer.status >= 500 and answer.json.get("message") not in UPSTREAMS:
+    if answer.status >= 500 and not str(answer.json.get("message")).startswith(UPSTREAMS):
         return f"{answer.status}: {answer.body[:300]!r}"
     if 400 <= answer.status < 500:
         body = answer.json

@@ -104,6 +104,17 @@ def parser() -> FlagParser:
     p.add_argument("--audit-log-maxage", type=int, default=0, help="days to keep old files; 0: no limit")
     p.add_argument("--audit-log-maxbackup", type=int, default=0, help="old files to keep; 0: no limit")
     p.add_argument("--audit-log-maxsize", type=int, default=0, help="megabytes of a file; 0: no limit")
+    p.add_argument("--audit-log-mode", default="blocking", help="blocking, blocking-strict or batch")
+    p.add_argument("--audit-webhook-config-file", default="", help="kubeconfig of a webhook that gets the records")
+    p.add_argument("--audit-webhook-mode", default="batch", help="batch is the only mode here")
+    p.duration("--audit-webhook-initial-backoff", 10.0, "pause before a batch is sent again")
+    for name, size in (("log", 1), ("webhook", 400)):
+        p.add_argument(f"--audit-{name}-batch-buffer-size", type=int, default=10_000, help="records that may wait")
+        p.add_argument(f"--audit-{name}-batch-max-size", type=int, default=size, help="records of a batch")
+        p.duration(f"--audit-{name}-batch-max-wait", 30.0 if name == "webhook" else 0.0, "how long a record waits")
+        p.boolean(f"--audit-{name}-batch-throttle-enable", name == "webhook", "whether batches are throttled")
+        p.add_argument(f"--audit-{name}-batch-throttle-qps", type=float, default=10.0, help="batches a second")
+        p.add_argument(f"--audit-{name}-batch-throttle-burst", type=int, default=15, help="batches at once")
     p.add_argument(
         "--hostname-override", default="", help="ours: this machine's name; several servers share a machine here"
     )
@@ -125,6 +136,11 @@ def parse(argv: Sequence[str]) -> Options:
     for name in ("maxage", "maxbackup", "maxsize"):
         if (number := getattr(flags, f"audit_log_{name}")) < 0:
             p.error(f"--audit-log-{name} {number} can't be a negative number")
+    if flags.audit_log_mode not in ("batch", "blocking", "blocking-strict"):
+        known = "batch,blocking,blocking-strict"
+        p.error(f"invalid audit log mode {flags.audit_log_mode}, allowed modes are {known}")
+    if flags.audit_webhook_mode != "batch":
+        p.error(f"invalid audit webhook mode {flags.audit_webhook_mode}, allowed modes are batch")
     if flags.audit_log_format not in ("json", "legacy"):
         p.error(f'invalid audit log format {flags.audit_log_format}, allowed formats are "legacy,json"')
     low, dash, high = flags.service_node_port_range.partition("-")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,8 +17,7 @@ from workshop.serving import listen, serve, server_tls
 
 from .aggregator.backend import FrontProxy
 from .assembly import ApiServer, Settings
-from .audit.log import Log
-from .audit.policy import Policy, load
+from .audit.backends import Backends
 from .handlers.node_proxy import KubeletAccess
 from .options import Options
 from .storage import encryption
@@ -59,8 +57,8 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         front_proxy=FrontProxy(flags.proxy_client_cert_file, flags.proxy_client_key_file),
         aggregator_routing=flags.enable_aggregator_routing,
     )
-    log, policy = _audit(flags)
-    audit = (policy, log.write) if log and policy else None
+    records = Backends(flags, SYSTEM)
+    audit = (records.policy, records.write) if records.policy is not None and records.recording else None
     server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom(), audit)
     background: set[asyncio.Task[None]] = set()
     if isinstance(storage, EncryptedStorage):
@@ -69,6 +67,8 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     try:
         async with AsyncExitStack() as stack:
             background.add(asyncio.create_task(server.follow()))
+            if audit is not None:
+                background.add(asyncio.create_task(records.run()))
             if flags.etcd_compaction_interval:
                 background.add(asyncio.create_task(compact_loop(etcd, flags.etcd_compaction_interval, SYSTEM)))
             background.add(asyncio.create_task(_until_started(server)))
@@ -84,25 +84,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         await asyncio.gather(*background, return_exceptions=True)
         await server.close()
         await storage.close()
-        if log is not None:
-            log.close()
-
-
-def _audit(flags: Namespace) -> tuple[Log | None, Policy | None]:
-    """The log and the policy of the flags; requests are recorded where both are given. Raises OSError, ValueError."""
-    policy = None
-    if flags.audit_policy_file:
-        try:
-            policy = load(Path(flags.audit_policy_file).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"loading audit policy file: {error}: from file {flags.audit_policy_file}") from None
-    if not flags.audit_log_path:
-        return None, policy
-    log = Log(
-        flags.audit_log_path, SYSTEM, flags.audit_log_format, flags.audit_log_maxsize, flags.audit_log_maxbackup,
-        flags.audit_log_maxage,
-    )  # fmt: skip
-    return log, policy
+        await records.close()
 
 
 async def _until_started(server: ApiServer) -> None:

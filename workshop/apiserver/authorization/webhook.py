@@ -7,21 +7,17 @@ Upstream: apiserver/plugin/pkg/authorizer/webhook/webhook.go, apiserver/pkg/auth
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
-from workshop.api import codec
 from workshop.api.meta import Obj
 from workshop.apiserver.authorization.configuration import Webhook
 from workshop.apiserver.interfaces import Attributes, Decision
-from workshop.client.kubeconfig import load
-from workshop.client.transport import HttpTransport, Unreachable
+from workshop.apiserver.webhooks.remote import NoAnswer, Remote
 from workshop.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -31,14 +27,6 @@ Answer = tuple[Decision, str]
 Post = Callable[[Obj], Awaitable[Obj]]
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
-
-
-class NoAnswer(Exception):
-    """The webhook could not be asked, or said what is no answer. `again`: it may be worth another try."""
-
-    def __init__(self, text: str, again: bool) -> None:
-        self.again = again
-        super().__init__(text)
 
 
 @cache
@@ -70,7 +58,7 @@ class WebhookAuthorizer:
 
     def __init__(self, about: Webhook, clock: Clock, post: Post | None = None) -> None:
         self._about, self._clock = about, clock
-        self._post = post or _Remote(about).post
+        self._post = post or Remote(about.kubeconfig, about.timeout).post
         self._kept: OrderedDict[str, tuple[float, Obj]] = OrderedDict()
 
     async def authorize(self, a: Attributes) -> Answer:
@@ -166,38 +154,3 @@ def spec_of(a: Attributes) -> Obj:
         "resource": a.resource, "subresource": a.subresource, "name": a.name,
     }  # fmt: skip
     return {**spec, "resourceAttributes": {key: value for key, value in about.items() if value}}
-
-
-class _Remote:
-    """The server of a kubeconfig, whose URL is the whole address."""
-
-    def __init__(self, about: Webhook) -> None:
-        self._timeout = about.timeout
-        access = load(about.kubeconfig)
-        parts = urlsplit(access.server)
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if access.token:
-            self._headers["Authorization"] = f"Bearer {access.token}"
-        server = f"{parts.scheme}://{parts.netloc}"
-        self._transport = HttpTransport(server, access.tls(), server_name=access.tls_server_name)
-
-    async def post(self, review: Obj) -> Obj:
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._transport.send("POST", self._path, self._headers, codec.dumps(review))
-                body = await answer.read()
-        except TimeoutError:
-            raise NoAnswer("context deadline exceeded", again=False) from None
-        except Unreachable as error:
-            raise NoAnswer(str(error), again=True) from None
-        if answer.status >= 300:
-            again = answer.status >= 500 or answer.status == 429
-            raise NoAnswer(f"{answer.status}: {body[:200].decode(errors='replace')}", again)
-        try:
-            found = codec.loads(body)
-        except ValueError as error:
-            raise NoAnswer(str(error), again=False) from None
-        if not isinstance(found, dict):
-            raise NoAnswer("the webhook's answer is no object", again=False)
-        return found
