@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from workshop.apiserver.assembly import ApiServer, Settings
 from workshop.apiserver.audit.link import Sink
@@ -76,7 +77,7 @@ def caller(server: ApiServer) -> Api:
         headers += [(b"content-type", content_type.encode())] if body is not None else []
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
         scope = {
-            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": headers,
+            "type": "http", "method": method, "path": unquote(path), "raw_path": path.encode(), "headers": headers,
             "query_string": query.encode(), "extensions": {},
         }  # fmt: skip
         requests = [{"type": "http.request", "body": raw, "more_body": False}]

@@ -1,10 +1,12 @@
 """The differential harness: the same request to a real kube-apiserver and to ours, and what they answer side by side.
 
-    bases.yaml   one rich valid object a kind
-    mutate.py    field-wise mutations of them, by the schema
-    cases.py     requests: creations, updates, subresources, bodies nobody can read
-    servers.py   a real server over HTTPS, ours in this process; answers in a form that can be compared
-    __main__.py  python -m tests.differential --kubeconfig REAL/admin.conf [--only KIND …] [--keep FILE]
+    bases.yaml      one rich valid object a kind; doors.yaml: what is written through status, scale, binding, …
+    mutate.py       field-wise mutations of them, by the schema
+    cases.py        sheets of requests: creations, updates, doors; each in a state that `stage.py` makes
+    requests.py     requests that are wrong as a whole: syntax, nesting, sizes, options, patches, paths
+    servers.py      a real server over HTTPS, ours in this process; masks.py: what is no difference, and why
+    compare.py      what is different;  explained.yaml: where ours answers otherwise, with the reason
+    __main__.py     python -m tests.differential --kubeconfig REAL/admin.conf [--only SHEET …]
 
 CI has no real server: a compact table of its answers is kept in tests/apiserver/real (see `keep.py`).
 """

@@ -20,6 +20,9 @@ from .remembered import Remembered
 from .servers import Ours, Real, Server
 from .stage import ACCOUNT, Stage
 
+PATIENCE = 30
+"""Seconds for one answer."""
+
 
 async def compare(sheet: Sheet, real: Server, ours: Server, remembered: Remembered) -> dict[str, list[str]]:
     """What differs, and in which cases. `"": […]` are all cases; what is explained stands under "explained"."""
@@ -38,7 +41,7 @@ async def compare(sheet: Sheet, real: Server, ours: Server, remembered: Remember
         if case not in remembered:
             remembered[case] = await theirs.ask(case)
         try:
-            said = await mine.ask(case)
+            said = await asyncio.wait_for(mine.ask(case), PATIENCE)
         except Exception as error:
             found[f"CRASH {error!r}"].append(case.name)
             continue

@@ -72,6 +72,14 @@ def sheets() -> Iterator[Sheet]:
             body = json.dumps(_within(_versioned(base), door["body"])).encode()
             whole = Case("status", "PUT", path_of(base, at), body)
             yield Sheet(f"{at} again {door['of']}", base, through(base, door), (setup(base), whole))
+    yield from requests()
+
+
+def requests() -> Iterator[Sheet]:
+    """What is wrong with a request as a whole; nothing of it is mutated, so `cases` may know them by now."""
+    from . import requests as whole
+
+    yield Sheet("requests", whole.BASE, whole.all_cases(), (setup(whole.BASE),))
 
 
 def _is_stored(base: Obj) -> bool:

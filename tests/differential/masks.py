@@ -24,7 +24,11 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Pointers, as Go's %v prints them.
     (re.compile(r"0xc[0-9a-f]{9}"), "POINTER"),
     # A version that etcd gave.
-    (re.compile(r'(resourceVersion\\?": ?\\?")\d+'), r"\1VERSION"),
+    (re.compile(r'(resourceVersion\\*": ?\\*")\d+'), r"\1VERSION"),
+    (re.compile(r"(Too large resource version: \d+, current: )\d+"), r"\1VERSION"),
+    (re.compile(r"(ResourceVersion in (?:record \(|object meta: ))\d+"), r"\1VERSION"),
+    # The server's own address.
+    (re.compile(r"192\.0\.2\.1:\d+"), "ADDRESS"),
 )
 DISTRIBUTION = ', {"configMap": {"name": "openshift-service-ca.crt", "items": [{"key": "service-ca.crt", "path": "service-ca.crt"}]}}'
 """What a build of a distribution adds to each pod."""

@@ -14,7 +14,9 @@ PODS = "/api/v1/namespaces/default/pods"
 DRY = "dryRun=All"
 JSON, YAML, PROTO = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 MIB = 1 << 20
-STORED = Case("", "POST", MAPS, b'{"metadata": {"name": "stored", "labels": {"a": "b"}}, "data": {"a": "b"}}')
+BASE = {
+    "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stored", "labels": {"a": "b"}}, "data": {"a": "b"},
+}  # fmt: skip
 """What patches are sent to."""
 
 
@@ -172,9 +174,9 @@ DELETE_OPTIONS = (
     f"{DRY}&ignoreStoreReadErrorWithClusterBreakingPotential=true&propagationPolicy=Orphan",
 )  # fmt: skip
 DELETE_BODIES: dict[str, bytes] = {
-    "not json": b"x", "a list": b"[]", "another kind": b'{"apiVersion": "v1", "kind": "Pod"}', "unknown kind": b'{"apiVersion": "v1", "kind": "X"}', "unknown field": b'{"x": 1}', "unknown policy": b'{"propagationPolicy": "x"}', "both": b'{"propagationPolicy": "Orphan", "orphanDependents": true}', "grace is a text": b'{"gracePeriodSeconds": "x"}',
-    "uid of another": b'{"preconditions": {"uid": "x"}}', "version of another": b'{"preconditions": {"resourceVersion": "1"}}', "dry run x": b'{"dryRun": ["x"]}', "good": b'{"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]}', "other version": b'{"apiVersion": "apps/v1", "kind": "DeleteOptions", "dryRun": ["All"]}', "twice": b'{"dryRun": ["All"], "dryRun": ["All"]}',
-    "grace negative": b'{"gracePeriodSeconds": -5, "dryRun": ["All"]}', "null": b"null", "half": b'{"dryRun": ', "dry run is a text": b'{"dryRun": "All"}',
+    "not json": b"x", "a list": b"[]", "another kind": b'{"apiVersion": "v1", "kind": "Pod"}', "unknown kind": b'{"apiVersion": "v1", "kind": "X"}', "unknown field": b'{"x": 1, "dryRun": ["All"]}', "unknown policy": b'{"propagationPolicy": "x"}', "both": b'{"propagationPolicy": "Orphan", "orphanDependents": true}', "grace is a text": b'{"gracePeriodSeconds": "x"}',
+    "uid of another": b'{"preconditions": {"uid": "x"}, "dryRun": ["All"]}', "version of another": b'{"preconditions": {"resourceVersion": "1"}, "dryRun": ["All"]}', "dry run x": b'{"dryRun": ["x"]}', "good": b'{"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]}', "other version": b'{"apiVersion": "apps/v1", "kind": "DeleteOptions", "dryRun": ["All"]}', "twice": b'{"dryRun": ["All"], "dryRun": ["All"]}',
+    "grace negative": b'{"gracePeriodSeconds": -5, "dryRun": ["All"]}', "half": b'{"dryRun": ', "dry run is a text": b'{"dryRun": "All"}',
 }  # fmt: skip
 PATHS: tuple[tuple[str, str], ...] = (
     ("GET", "/x"), ("GET", "/api/v1/x"), ("GET", "/api/v9/pods"), ("GET", "/apis/x/v1/y"), ("GET", "/apis/apps/v9/deployments"), ("GET", "/apis/apps/v1/x"), ("GET", "/apis/x"), ("GET", "/apis/apps/v9"), ("GET", "/api"), ("GET", f"{MAPS}/missing"), ("GET", f"{MAPS}/Bad%20Name!"), ("GET", f"{MAPS}/a%2Fb"),
@@ -182,7 +184,7 @@ PATHS: tuple[tuple[str, str], ...] = (
     ("POST", MAPS + "/stored"), ("PUT", MAPS), ("PATCH", MAPS), ("DELETE", "/api/v1/configmaps"), ("POST", "/api/v1/configmaps"), ("PUT", f"{MAPS}/missing"), ("PATCH", f"{MAPS}/missing"), ("DELETE", f"{MAPS}/missing"), ("DELETE", f"{PODS}/missing"), ("POST", f"{PODS}/missing/binding"), ("POST", f"{PODS}/missing/eviction"), ("GET", f"{PODS}/missing/log"), ("POST", f"{PODS}/missing/exec"),
     ("GET", f"{PODS}/missing/exec"), ("POST", f"{PODS}/missing/x"), ("PUT", "/api/v1/componentstatuses/x"), ("DELETE", "/api/v1/componentstatuses/x"), ("GET", "/api/v1/bindings"), ("POST", "/api/v1/namespaces/missing/configmaps"), ("DELETE", "/api/v1/namespaces/missing"), ("DELETE", "/api/v1/namespaces/default"), ("DELETE", "/api/v1/namespaces"), ("TRACE", MAPS), ("BREW", MAPS), ("OPTIONS", MAPS), ("CONNECT", MAPS), ("HEAD", MAPS),
     ("GET", "/apis/authorization.k8s.io/v1/subjectaccessreviews"), ("GET", "/apis/authentication.k8s.io/v1/tokenreviews/x"), ("POST", "/version"), ("POST", "/api"), ("DELETE", "/healthz"), ("GET", "/healthz/x"), ("GET", "/readyz/x"), ("GET", "/openapi/v9"), ("GET", "/openapi/v3/x"), ("GET", f"{MAPS}/stored?x=%zz"), ("GET", "/api/v1/namespaces/default/configmaps/%ff"), ("GET", "/api/v1/namespaces/default/configmaps/%00"),
-    ("GET", "/apis/apps/v1/namespaces/default/deployments/x/scale"), ("PUT", "/apis/apps/v1/namespaces/default/deployments/x/scale"), ("PUT", "/apis/apps/v1/namespaces/default/deployments/x/status"), ("GET", "/api/v1/watch/x"), ("GET", "/api/v1/watch/namespaces/default/configmaps/missing?timeoutSeconds=0x"), ("GET", "/api/v1/proxy/x"), ("GET", "/api/v1/namespaces/default"), ("GET", "/api/v1/namespaces/default/"), ("GET", "/api/v1/namespaces/default/status"),
+    ("GET", "/apis/apps/v1/namespaces/default/deployments/x/scale"), ("PUT", "/apis/apps/v1/namespaces/default/deployments/x/scale"), ("PUT", "/apis/apps/v1/namespaces/default/deployments/x/status"), ("GET", "/api/v1/watch/x"), ("GET", "/api/v1/watch/namespaces/default/configmaps/missing?timeoutSeconds=1"), ("GET", "/api/v1/proxy/x"), ("GET", "/api/v1/namespaces/default"), ("GET", "/api/v1/namespaces/default/"), ("GET", "/api/v1/namespaces/default/status"),
     ("PUT", "/api/v1/namespaces/missing/finalize"), ("PATCH", "/api/v1/namespaces/missing/status"),
 )  # fmt: skip
 
@@ -220,7 +222,8 @@ def all_cases() -> Iterator[Case]:
         "force of another patch", "PATCH", f"{MAPS}/stored?{DRY}&force=true", b"{}", "application/merge-patch+json"
     )
     for each in LIST_OPTIONS:
-        yield Case(f"list {each}", "GET", f"{MAPS}?{each}")
+        soon = "&timeoutSeconds=1" if "watch=" in each else ""
+        yield Case(f"list {each}", "GET", f"{MAPS}?{each}{soon}")
     for each in ("resourceVersion=x", "resourceVersion=99999999999", "pretty=x", "x=%zz"):
         yield Case(f"get {each}", "GET", f"{MAPS}/stored?{each}")
     for each in WRITE_OPTIONS:

@@ -11,15 +11,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from workshop.api.json_syntax import complaint
+from workshop.api import deep_json
+from workshop.api.json_syntax import MAX_DEPTH, complaint
 
 try:
     import msgspec
 except ImportError:  # pure fallback
     msgspec = None  # type: ignore[assignment]
 
-MAX_DEPTH = 256
-"""Deepest nesting of objects and lists. Upstream's limit is 10,000, which no API type comes near."""
 MAX_YAML_NODES = 500_000
 """Nodes of a YAML document with its aliases written out: ten lines can stand for billions."""
 
@@ -36,7 +35,7 @@ def loads(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         if wrong:
             raise ValueError(wrong) from None
         if isinstance(error, RecursionError):
-            raise ValueError("exceeded max depth") from None
+            return deep_json.loads(text)
         value = without_surrogates(json.loads(text))  # only its encoding was bad
     brackets = (data.count(b"{") + data.count(b"[")) if isinstance(data, bytes) else data.count("{") + data.count("[")
     if brackets > max_depth and depth(value) > max_depth:  # few texts have so many brackets at all
@@ -151,8 +150,11 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH, doubled: list[s
 
     from workshop.api.yaml_json import Reader
 
-    text = data if isinstance(data, str) else data.decode(errors="replace")
-    reader = Reader(MAX_YAML_NODES, max_depth)
+    try:
+        text = data if isinstance(data, str) else data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"error converting YAML to JSON: yaml: {_no_utf8(error)}") from None
+    reader = Reader(MAX_YAML_NODES, max_depth, text)
     try:
         found = [reader.read(node) for node in yaml.compose_all(text, Loader=reader.loader) if node is not None]
         if doubled is not None:
@@ -162,6 +164,14 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH, doubled: list[s
         raise ValueError(f"error converting YAML to JSON: yaml: {_where(error, text)}") from None
     except RecursionError:
         raise ValueError("error converting YAML to JSON: yaml: exceeded max depth of 10000") from None
+
+
+def _no_utf8(error: UnicodeDecodeError) -> str:
+    """In the words of the C library that Go's YAML is made after."""
+    if error.reason == "unexpected end of data":
+        return "incomplete UTF-8 octet sequence"
+    leading = error.object[error.start]
+    return "invalid leading UTF-8 octet" if leading < 0xC2 or leading > 0xF4 else "invalid trailing UTF-8 octet"
 
 
 def _where(error: Any, text: str) -> str:

@@ -51,8 +51,10 @@ class Converted:
     """`unknown field "spec.foo"`, `duplicate field "spec.replicas"`, in the order of the body."""
 
 
-def loads(body: bytes | str) -> Any:
-    """JSON as `json.loads`, but objects with doubled names come as `Doubled`. ValueError when it is no JSON."""
+def loads(body: bytes | str, written: bool = False) -> Any:
+    """JSON as `json.loads`, but objects with doubled names come as `Doubled`. ValueError when it is no JSON.
+
+    `written` keeps the texts of odd numbers, for errors to tell; such a value is not to be stored."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(items)
@@ -61,8 +63,33 @@ def loads(body: bytes | str) -> Any:
             made.pairs = items
         return made
 
-    value = json.loads(body, object_pairs_hook=pairs)
+    text = body if isinstance(body, str) else body.decode("utf-8", "replace")
+    odd: dict[str, Any] = {"parse_float": Written, "parse_int": _integer} if written else {}
+    value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant, **odd)
     return codec.without_surrogates(value) if codec.may_have_surrogates(body) else value
+
+
+class Written(float):
+    """A number of JSON with a point or an exponent, which errors tell as it was written."""
+
+    def __new__(cls, text: str) -> Written:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    text: str
+
+
+def _integer(text: str) -> int | Written:
+    return int(text) if len(text) < LONGEST_NUMBER else Written(text)
+
+
+LONGEST_NUMBER = 400
+"""Digits; longer ones are no number of any kind of ours, and Python refuses to read them."""
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def decode(resource: Resource, body: bytes | str, field_validation: str = "Warn") -> tuple[Obj, list[str]]:
@@ -80,14 +107,16 @@ def decode_kind(
     try:
         value = loads(body)
     except (ValueError, RecursionError) as error:
-        text = body if isinstance(body, str) else body.decode("utf-8", "replace")
-        why = json_syntax.complaint(body)
-        if isinstance(error, UnicodeDecodeError) and not why:  # Go reads what is no UTF-8 as U+FFFD
-            return decode_kind(api_version, kind, text, field_validation)
-        if isinstance(error, RecursionError):
-            why = f"invalid character '{'[' if text.lstrip()[:1] == '[' else '{'}' exceeded max depth"
-        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body) from error
-    return decode_value(api_version, kind, value, field_validation, body)
+        if why := json_syntax.complaint(body):
+            raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body) from error
+        deep = isinstance(error, RecursionError)
+        value = codec.loads(body) if deep else loads(body, written=True)
+    try:
+        return decode_value(api_version, kind, value, field_validation, body)
+    except errors.ApiError as error:
+        if "cannot unmarshal number " in error.message:  # once more, for the number's own text
+            return decode_value(api_version, kind, loads(body, written=True), field_validation, body)
+        raise
 
 
 def decode_value(
@@ -127,14 +156,21 @@ def decode_value(
 _HEAD = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 
 
+def no_head(value: Any) -> str:
+    """What is said of a body that is no object at all."""
+    return f"{_PARSING} {_word(value)} into Go value of type {_HEAD}"
+
+
+_PARSING = "couldn't get version/kind; json parse error: json: cannot unmarshal"
+
+
 def _check_head(kind: str, value: Any, body: bytes | str) -> None:
     """What upstream reads first of a body: an object, the texts `kind` and `apiVersion`."""
-    parsing = "couldn't get version/kind; json parse error: json: cannot unmarshal"
     if not isinstance(value, dict):
-        raise _unrecognized(kind, f"{parsing} {_word(value)} into Go value of type {_HEAD}", body)
+        raise _unrecognized(kind, no_head(value), body)
     for name in ("apiVersion", "kind"):
         if not isinstance(value.get(name, ""), str | None):
-            said = f"{parsing} {_word(value[name])} into Go struct field .{name} of type string"
+            said = f"{_PARSING} {_word(value[name])} into Go struct field .{name} of type string"
             raise _unrecognized(kind, said, body)
     if (version := value.get("apiVersion") or "").count("/") > 1:
         raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
@@ -148,7 +184,7 @@ def _why_not(kind: Any, api_version: Any, wanted: str) -> str:
     if isinstance(kind, str) and isinstance(api_version, str) and schema.for_kind(api_version, kind) is not None:
         version = api_version.rpartition("/")[2]
         return f"converting ({version}.{kind}) to ({wanted}): unknown conversion"
-    return f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+    return f'no kind {errors.quote(str(kind))} is registered for version {errors.quote(str(api_version))} in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
 def _package(api_version: str) -> str:
@@ -329,7 +365,7 @@ def _quoted(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return repr(value)
+    return value.text if isinstance(value, Written) else repr(value)
 
 
 def zero(kind: Type) -> Any:

@@ -11,7 +11,6 @@ Called only after a quick parser has refused the text. Upstream:
 
 from __future__ import annotations
 
-import json
 import re
 
 _SPACE = " \t\r\n"
@@ -20,6 +19,9 @@ _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _AFTER = {"{": "after object key:value pair", "[": "after array element", ":": "after object key"}
 _INSIDE = ("in literal", "in numeric", "in exponent", "in string escape", "in \\u", "after decimal")
 _BEGIN = "looking for beginning of value"
+MAX_DEPTH = 10_000
+"""Levels of objects and lists that may stand in one another."""
+_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\"}
 
 
 class _Wrong(Exception):
@@ -43,8 +45,9 @@ def complaint(body: bytes | str) -> str:
 def _quoted(char: str) -> str:
     if char in "'\"":
         return r"'\''" if char == "'" else "'\"'"
-    shown = json.dumps(char, ensure_ascii=False)[1:-1] if char < "\x80" else char
-    return f"'{shown}'"
+    if char < " " or char == "\x7f":
+        return f"'{_ESCAPES.get(char, f'{chr(92)}x{ord(char):02x}')}'"
+    return f"'{_ESCAPES.get(char, char)}'"
 
 
 def _skip(text: str, at: int) -> int:
@@ -60,6 +63,8 @@ def _value_list(text: str) -> None:
     while True:
         char = text[at : at + 1]
         if char in ("{", "["):
+            if len(stack) >= MAX_DEPTH:
+                raise _Wrong(at, "exceeded max depth")
             stack.append(char)
             at = _skip(text, at + 1)
             if text[at : at + 1] != ("}" if char == "{" else "]"):

@@ -6,6 +6,7 @@ the graph is written out here, node by node, and the nodes are counted. Upstream
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -51,7 +52,8 @@ class Reader:
 
     loader = Loader
 
-    def __init__(self, nodes: int, max_depth: int) -> None:
+    def __init__(self, nodes: int, max_depth: int, text: str) -> None:
+        self.text = text
         self.left = nodes
         self.max_depth = max_depth
         self.construct = yaml.constructor.SafeConstructor()
@@ -66,7 +68,7 @@ class Reader:
         if depth >= self.max_depth:
             raise ValueError("error converting YAML to JSON: yaml: exceeded max depth of 10000")
         if id(node) in within:
-            raise ValueError("error converting YAML to JSON: yaml: anchor value contains itself")
+            raise ValueError(f"error converting YAML to JSON: yaml: anchor '{self.anchor(node)}' value contains itself")
         inner = (*within, id(node))
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, depth + 1, inner) for child in node.value]
@@ -81,6 +83,11 @@ class Reader:
                     self.doubled.append(f"line {key.start_mark.line + 1}: key {json.dumps(name)} already set in map")
                 own[name] = self.read(value, depth + 1, inner)
         return dict(sorted({**merged, **own}.items()))  # as it comes to the reader of JSON upstream
+
+    def anchor(self, node: Any) -> str:
+        """The name that the text gives a node: composed nodes do not keep it."""
+        found = re.match(r"&([^\s,\[\]{}]+)", self.text[node.start_mark.index :])
+        return found[1] if found else ""
 
     def merge(self, value: Any, into: dict[str, Any]) -> None:
         for source in value if isinstance(value, list) else [value]:
@@ -98,6 +105,8 @@ class Reader:
         value = self.scalar(node)
         if isinstance(value, str):
             return value
+        if value is None:
+            raise ValueError("error converting YAML to JSON: unsupported map key of type: %!s(<nil>), key: <nil>")
         if isinstance(value, bool) or value is None:
             return {True: "true", False: "false", None: "null"}[value]
         return str(value)
@@ -131,10 +140,9 @@ def _number(text: str, tag: str) -> Any:
     sign, digits = (bare[0], bare[1:]) if bare[:1] in ("-", "+") else ("", bare)
     if digits[:1].isdigit() and digits.isascii():
         octal = digits[0] == "0" and digits.isdigit() and len(digits) > 1
-        try:
-            return int(sign + ("0o" + digits[1:] if octal else digits), 0)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            whole = int(sign + ("0o" + digits[1:] if octal else digits), 0)
+            return whole if -(1 << 63) <= whole < 1 << 64 else _large(text, whole)
     if _NUMBER.fullmatch(bare):
         value = float(bare.lower().replace(".inf", "inf").replace(".nan", "nan"))
         if not math.isfinite(value):
@@ -142,3 +150,11 @@ def _number(text: str, tag: str) -> Any:
         return int(value) if value.is_integer() and abs(value) < 1e21 else value
     short = tag.replace(_TAG, "!!")
     raise ValueError(f"error converting YAML to JSON: yaml: cannot decode !!str `{text}` as a {short}")
+
+
+def _large(text: str, value: int) -> Any:
+    """What is no integer of 64 bits is a float, and a text where it is no float either."""
+    try:
+        return float(value) and value
+    except OverflowError:
+        return text

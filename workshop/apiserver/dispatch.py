@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from workshop.api import errors
+from workshop.api import errors, names
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
 from workshop.api.resources import Registry, Resource
@@ -65,6 +65,8 @@ class Dispatch:
 
     async def __call__(self, request: Request) -> Response:
         info = request.info
+        if request.path.startswith("//"):
+            return text_response("404 page not found\n", 404)
         if (remote := remote_of(request, self._aggregator)) is not None:
             return await passed_on(request, remote)
         if info.is_resource:
@@ -125,6 +127,7 @@ class Dispatch:
             raise errors.no_such_path()
         if request.method == "HEAD":
             raise errors.not_allowed()
+        _check_path(request, res)
         if res.group_resource in DEPRECATED and request.info.verb in res.verbs:
             request.warnings.append(DEPRECATED[res.group_resource])
         if not res.persisted:
@@ -143,11 +146,8 @@ class Dispatch:
         """Kinds that are posted and answered, never stored: reviews, bindings; and the old component statuses."""
         info = request.info
         if info.verb not in res.verbs:
-            raise (
-                errors.not_allowed()
-                if res.plural == "componentstatuses"
-                else errors.method_not_supported(res, info.verb)
-            )
+            there = not info.name and (bool(info.namespace) == res.namespaced)
+            raise errors.not_allowed() if there or res.plural == "componentstatuses" else errors.no_such_path()
         if res.plural == "bindings":
             return await self._subresources.bind(request, res)
         if res.plural == "componentstatuses":
@@ -207,3 +207,14 @@ class Dispatch:
         await self._writer.admission.validate(admission)
         answer = await self._issuer.create(admission.object, info.namespace, info.name, request.warnings)
         return forms.one(request, res, answer, accepted(request.header("accept"), table=False), self._clock.now(), 201)
+
+
+def _check_path(request: Request, res: Resource) -> None:
+    """Names that are none; objects of a namespace are listed across all, and nothing else. Raises ApiError."""
+    info = request.info
+    if info.verb in ("list", "watch"):
+        return
+    if res.persisted and res.namespaced and not info.namespace:
+        raise errors.not_allowed() if info.verb in ("create", "deletecollection") else errors.no_such_path()
+    if info.name and (wrong := names.path_segment(info.name)):
+        raise errors.bad_request(f"Name parameter invalid: {errors.quote(info.name)}: {wrong[0]}")

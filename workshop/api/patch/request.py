@@ -45,9 +45,7 @@ def read(content_type: str, data: bytes, *, custom: bool = False, field_validati
     if not kind:
         raise errors.failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if kind == "apply":
-        doubled: list[str] = []
-        body = _apply_body(data, doubled)
-        return Patch(kind, body, () if field_validation == "Ignore" else tuple(doubled))
+        return _applied(data, field_validation)
     lax = field_validation == "Ignore"
     try:
         body = codec.loads(data)
@@ -91,7 +89,8 @@ def _check_shape(kind: str, body: Any, lax: bool) -> None:
         raise errors.bad_request(_decoding(kind, lax, wrong))
 
 
-def _apply_body(data: bytes, doubled: list[str]) -> Obj:
+def _applied(data: bytes, field_validation: str) -> Patch:
+    doubled: list[str] = []
     try:
         body = codec.load_yaml(data, doubled=doubled)
     except ValueError as error:
@@ -99,7 +98,12 @@ def _apply_body(data: bytes, doubled: list[str]) -> Obj:
     if body is not None and not isinstance(body, dict):
         text = f"json: cannot unmarshal {_go_kind(body)} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
-    return body or {}
+    if doubled and field_validation == "Strict":
+        told = "".join(f"\n  {each}" for each in doubled)
+        raise errors.bad_request(
+            f"error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:{told}"
+        )
+    return Patch("apply", body or {}, () if field_validation == "Ignore" else tuple(doubled))
 
 
 def change(patch: Patch, live: Obj, schema: strategic.SchemaFacts | None) -> Obj:

@@ -21,7 +21,7 @@ from workshop.api.resources import Resource
 from workshop.api.validation import metadata, table
 from workshop.api.validation.field import ErrorList, FieldError
 
-__all__ = ["ErrorList", "FieldError", "validate", "validate_update"]
+__all__ = ["ErrorList", "FieldError", "scale", "validate", "validate_update"]
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
@@ -75,6 +75,14 @@ def validate_update(
         table.at_subresource(errors, resource, new, old, subresource)
     else:
         table.on_update(errors, resource, new, old)
+    return errors
+
+
+def scale(obj: Obj) -> ErrorList:
+    """What is wrong with a Scale, in whose form the number of replicas of any workload is written."""
+    errors = ErrorList()
+    metadata.of_scale(errors, obj)
+    errors.not_negative(obj.get("spec") or {}, "spec", "replicas")
     return errors
 
 

@@ -72,6 +72,12 @@ def kinds_finalizers(errors: ErrorList, resource: Resource, obj: Obj) -> None:
             core_finalizer(errors, f"metadata.finalizers[{index}]", finalizer)
 
 
+def of_scale(errors: ErrorList, obj: Obj) -> None:
+    _named(errors, obj, names.dns1123_subdomain, True)
+    for index, finalizer in enumerate(obj["metadata"].get("finalizers") or []):
+        core_finalizer(errors, f"metadata.finalizers[{index}]", finalizer)
+
+
 def common(errors: ErrorList, obj: Obj) -> None:
     """What is asked of every object: a name that fits into a path. Upstream: rest.BeforeCreate, rest.BeforeUpdate."""
     _named(errors, obj, names.path_segment, True)

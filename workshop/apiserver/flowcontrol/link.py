@@ -14,12 +14,12 @@ from collections.abc import Callable
 from workshop import trace
 from workshop.apiserver.server.app import Handler
 from workshop.apiserver.server.http import Request, Response, text_response
+from workshop.apiserver.server.timeout import LONG_RUNNING
 from workshop.clock import Clock
 
 from .control import Control, State
 from .queues import Full, Ticket
 
-LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 LONGEST_RETRY = 32
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from workshop.apiserver.server.info import RequestInfo
+from workshop.apiserver.server.timeout import LONG_RUNNING
 
 BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 )  # fmt: skip
 """Seconds; upstream's for request_duration_seconds."""
 READING = frozenset({"get", "list", "watch"})
-LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 MOST_SERIES = 10_000
 """Paths are the clients' to choose: beyond this many kinds of requests the rest are counted as one."""
 _OTHERS = ("other", "", "", "", "", "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workshop.api import errors, labels, schema
+from workshop.api import errors, labels, schema, validation
 from workshop.api.meta import Obj
 from workshop.api.patch import apply, managed_fields, scale_fields
 from workshop.api.patch import request as patch_request
@@ -16,6 +16,7 @@ from workshop.api.resources import Resource
 from workshop.apiserver.extensions import scale as custom_scale
 from workshop.apiserver.registry.options import WriteOptions, write_options
 from workshop.apiserver.registry.reader import served_obj
+from workshop.apiserver.registry.writer import uid_conflict
 from workshop.apiserver.server.http import Request, Response
 from workshop.apiserver.server.negotiate import accepted
 
@@ -67,6 +68,11 @@ class Scales:
             raise errors.bad_request(errors.unnamed(wanted))
         if name != wanted:
             raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({wanted})")
+        namespace = request.info.namespace
+        if given["metadata"].get("namespace", namespace) not in ("", namespace):
+            raise errors.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
         return given
 
     def _changed(self, res: Resource, old: Obj, given: Obj | None, patch: Patch | None, options: WriteOptions) -> Obj:
@@ -83,10 +89,13 @@ class Scales:
             new = _patched(patch, before, options) if patch is not None else given or {}
             held = managed_fields.track_update(before, new, options.manager, SCALE, now, "scale")
         replicas = new.get("spec", {}).get("replicas", 0)
-        if replicas < 0:
-            text = f"Invalid value: {replicas}: must be greater than or equal to 0"
-            raise errors.invalid("Scale.autoscaling", name, [errors.cause("FieldValueInvalid", text, "spec.replicas")])
-        version = new.get("metadata", {}).get("resourceVersion")
+        if problems := validation.scale(new):
+            raise errors.invalid("Scale.autoscaling", name, problems.causes())
+        version, uid = (new.get("metadata", {}).get(field) for field in ("resourceVersion", "uid"))
+        if uid and uid != old["metadata"]["uid"]:
+            raise uid_conflict(res, old, uid, options.dry_run)
+        if version and not (version.isascii() and version.isdigit()):
+            raise errors.failure(500, "", f"strconv.ParseUint: parsing {errors.quote(version)}: invalid syntax")
         if version and version != old["metadata"]["resourceVersion"]:
             raise errors.conflict(res, name)
         if res.definition is not None:

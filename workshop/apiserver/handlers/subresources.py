@@ -18,7 +18,7 @@ from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.interfaces import AdmissionRequest
-from workshop.apiserver.registry.options import DeleteOptions, WriteOptions, write_options
+from workshop.apiserver.registry.options import DeleteOptions, WriteOptions, options_of, write_options
 from workshop.apiserver.registry.reader import Selection, served_obj
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.clock import rfc3339
@@ -69,6 +69,8 @@ class Subresources:
         """POST pods/NAME/binding, or a Binding to the namespace's `bindings`."""
         options, info = write_options(request), request.info
         binding, _ = read_body(await request.body(), request.header("content-type"), "v1", "Binding", "Ignore")
+        if info.name:
+            _same_object(binding, request, "Binding")
         metadata, target = binding.get("metadata") or {}, binding.get("target") or {}
         name = info.name or metadata.get("name", "")
         if target.get("kind") not in (None, "", "Node"):
@@ -95,17 +97,17 @@ class Subresources:
     async def _evict(self, request: Request, res: Resource) -> Response:
         info = request.info
         eviction, _ = read_body(await request.body(), request.header("content-type"), "policy/v1", "Eviction", "Ignore")
-        if (eviction.get("metadata") or {}).get("name", info.name) != info.name:
-            raise errors.bad_request("name in URL does not match name in Eviction object")
+        _same_object(eviction, request, "Eviction")
         options = eviction.get("deleteOptions") or {}
-        preconditions = options.get("preconditions") or {}
-        delete = DeleteOptions(
-            grace=options.get("gracePeriodSeconds"),
-            uid=preconditions.get("uid"),
-            version=preconditions.get("resourceVersion"),
-            propagation=options.get("propagationPolicy"),
-            dry_run=bool(options.get("dryRun") or request.query.get("dryRun")),
-        )
+        if options.get("ignoreStoreReadErrorWithClusterBreakingPotential"):
+            why = "Invalid value: true: can not be set for pod eviction, try after removing the option"
+            at = "deleteOptions.ignoreStoreReadErrorWithClusterBreakingPotential"
+            raise errors.invalid("Eviction.policy", info.name, [errors.cause("FieldValueInvalid", why, at)])
+        dry, inside = request.query.get("dryRun") or [], options.get("dryRun") or []
+        if dry and inside and dry != inside:  # upstream makes no Status of it
+            told = " and ".join(f"[{' '.join(each)}]" for each in (dry, inside))
+            raise errors.failure(500, "", f"Non-matching dry-run options in request and content: {told}")
+        delete = options_of({**options, "dryRun": inside or dry})
         pod = served_obj(res, await self._resources.reader.get(res, info.namespace, info.name))
         admission = AdmissionRequest(
             "CREATE", res, "eviction", info.namespace, info.name, eviction, None, request.user, delete.dry_run
@@ -241,3 +243,14 @@ def _why_not(name: str, status: Obj) -> str:
     if said:
         return f"The disruption budget {name} does not allow evicting pods currently ({condition['reason']}): {said}"
     return f"The disruption budget {name} does not allow evicting pods currently"
+
+
+def _same_object(posted: Obj, request: Request, kind: str) -> None:
+    """What is posted about an object names that object. Raises ApiError 400."""
+    metadata, info = posted.get("metadata") or {}, request.info
+    if metadata.get("namespace", info.namespace) not in ("", info.namespace):
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if metadata.get("name", "") != info.name:
+        raise errors.bad_request(f"name in URL does not match name in {kind} object")

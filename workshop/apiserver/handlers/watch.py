@@ -49,7 +49,7 @@ class Watches:
     async def serve(self, request: Request, selection: Selection, form: Accepted) -> Response:
         """Raises ApiError 400, 410, 422, 504; later errors are ERROR events of the stream."""
         options = list_options(request)
-        initial = _wants_initial_events(request)
+        initial = request.flag("sendInitialEvents") if "sendInitialEvents" in request.query else None
         bookmarks = request.flag("allowWatchBookmarks")
         version = options.version
         if version and not (version.isascii() and version.isdigit()):
@@ -139,27 +139,6 @@ def _tell(request: Request, selection: Selection, changes: list[Change]) -> None
         fields=request.option("fieldSelector"),
         revisions=[change.revision for change in changes],
     )
-
-
-def _wants_initial_events(request: Request) -> bool | None:
-    """`sendInitialEvents`, None if the client does not say. Raises ApiError 422 for a combination without a meaning."""
-    match, causes = request.option("resourceVersionMatch"), []
-    if "sendInitialEvents" not in request.query:
-        if match:
-            text = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            causes.append(errors.cause("FieldValueForbidden", text, "resourceVersionMatch"))
-            if match != "NotOlderThan":
-                text = f'Unsupported value: "{match}": supported values: "NotOlderThan"'
-                causes.append(errors.cause("FieldValueNotSupported", text, "resourceVersionMatch"))
-            raise errors.invalid("ListOptions.meta.k8s.io", "", causes)
-        return None
-    wanted = request.flag("sendInitialEvents")
-    if match != "NotOlderThan":
-        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        causes.append(errors.cause("FieldValueForbidden", f"Forbidden: {text}", "resourceVersionMatch"))
-    if causes:
-        raise errors.invalid("ListOptions.meta.k8s.io", "", causes)
-    return wanted
 
 
 class _Encoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from workshop.api import codec, errors, labels, protobuf
+from workshop.api import codec, decode, errors, labels, protobuf, schema
 from workshop.api.fields import Selector as Fields
 from workshop.api.fields import Term
 from workshop.api.resources import Resource
@@ -104,19 +104,34 @@ async def delete_options(request: Request) -> DeleteOptions:
     options: dict[str, Any] = {}
     if body.strip():
         kind = body_type(request.header("content-type"), (JSON, YAML, PROTOBUF))
-        options = parse_body(body, kind)
-        if options.get("kind") not in (None, "", "DeleteOptions"):
-            kind, version = options["kind"], options.get("apiVersion", "")
-            raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"')
+        options = _read_options(parse_body(body, kind))
     else:
         options = {"gracePeriodSeconds": request.number("gracePeriodSeconds"),
                    "propagationPolicy": request.option("propagationPolicy") or None,
                    "dryRun": request.query.get("dryRun")}  # fmt: skip
         if "orphanDependents" in request.query:
             options["orphanDependents"] = request.flag("orphanDependents")
+    return options_of(options)
+
+
+def _read_options(given: dict[str, Any]) -> dict[str, Any]:
+    """A body of DeleteOptions, its types checked. Raises ApiError 400."""
+    if given.get("kind") not in (None, "", "DeleteOptions"):
+        kind, version = given["kind"], given.get("apiVersion", "")
+        raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"')
+    known = schema.load("meta.v1", "DeleteOptions")
+    assert known is not None
+    try:
+        return decode.convert(known, given).obj
+    except decode.DecodeError as error:
+        raise errors.bad_request(str(error)) from None
+
+
+def options_of(options: dict[str, Any]) -> DeleteOptions:
+    """DeleteOptions that are a dict already. Raises ApiError 422."""
     preconditions = options.get("preconditions") or {}
     policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
-    dry = options.get("dryRun") or request.query.get("dryRun") or []
+    dry = options.get("dryRun") or []
     causes = _bad_dry_run(dry)
     if policy is not None and orphan is not None:
         message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
@@ -145,9 +160,7 @@ def parse_body(body: bytes, kind: str) -> dict[str, Any]:
     except ValueError as error:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     if not isinstance(value, dict):
-        raise errors.bad_request(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct"
-        )
+        raise errors.bad_request(decode.no_head(value))
     return value
 
 
@@ -166,22 +179,45 @@ def selection(request: Request, resource: Resource) -> Selection:
 def list_options(request: Request) -> ListOptions:
     """Raises ApiError 400 and 422."""
     match, version = request.option("resourceVersionMatch"), request.option("resourceVersion")
-    if match and not request.flag("watch"):
-        bad = ""
-        if not version:
-            bad = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        elif request.option("continue"):
-            bad = "resourceVersionMatch is forbidden when continue is provided"
-        elif match == "Exact" and version == "0":
-            bad = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        if bad:
-            cause = errors.cause("FieldValueForbidden", f"Forbidden: {bad}", "resourceVersionMatch")
-            raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
-        if match not in ("Exact", "NotOlderThan"):
-            cause = _unsupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""])
-            raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
-    if "sendInitialEvents" in request.query and not request.flag("watch"):
-        text = "Forbidden: sendInitialEvents is forbidden for list"
-        cause = errors.cause("FieldValueForbidden", text, "sendInitialEvents")
-        raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
-    return ListOptions(max(0, request.number("limit") or 0), request.option("continue"), version, match)
+    limit, token = request.number("limit") or 0, request.option("continue")
+    request.number("timeoutSeconds")  # 400 if it is none
+    causes = _watch_causes(request, match, token) if request.flag("watch") else _list_causes(request, match, version)
+    if causes:
+        raise errors.invalid("ListOptions.meta.k8s.io", "", causes)
+    return ListOptions(max(0, limit), token, version, match)
+
+
+def _forbidden(why: str, field: str = "resourceVersionMatch") -> dict[str, str]:
+    return errors.cause("FieldValueForbidden", f"Forbidden: {why}", field)
+
+
+WITH_CONTINUE = "resourceVersionMatch is forbidden when continue is provided"
+
+
+def _list_causes(request: Request, match: str, version: str) -> list[dict[str, str]]:
+    found = []
+    if match and not version:
+        found.append(_forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    if match and request.option("continue"):
+        found.append(_forbidden(WITH_CONTINUE))
+    if match not in ("", "Exact", "NotOlderThan"):
+        found.append(_unsupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+    if match == "Exact" and version == "0":
+        found.append(_forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if "sendInitialEvents" in request.query:
+        found.append(_forbidden("sendInitialEvents is forbidden for list", "sendInitialEvents"))
+    return found
+
+
+def _watch_causes(request: Request, match: str, token: str) -> list[dict[str, str]]:
+    found = []
+    initial = "sendInitialEvents" in request.query
+    if initial and match != "NotOlderThan":
+        found.append(_forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    if match and not initial:
+        found.append(_forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+    if match not in ("", "NotOlderThan"):
+        found.append(_unsupported("resourceVersionMatch", match, ["NotOlderThan"]))
+    if token:
+        found.append(_forbidden(WITH_CONTINUE))
+    return found

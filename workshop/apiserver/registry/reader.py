@@ -167,9 +167,9 @@ class Reader:
     async def list(self, selection: Selection, options: ListOptions) -> Page:
         """A page in key order. Raises ApiError 400, 410, 504."""
         if options.token:
+            start, revision = _decode_token(options.token, selection.prefix)
             if options.version not in ("", "0"):
                 raise errors.bad_request("specifying resource version is not allowed when using continue")
-            start, revision = _decode_token(options.token, selection.prefix)
             if revision > 0:
                 return await self._at(selection, options, revision, start)
             await self._cacher.consistent()
@@ -250,14 +250,15 @@ def _decode_token(text: str, prefix: str) -> tuple[str, int]:
         if wrong := json_syntax.complaint(plain):
             raise errors.bad_request(f"invalid continue token: continue key is not valid: {wrong}")
         token = json.loads(plain)
+        if not isinstance(token, dict) or token.get("v") != "meta.k8s.io/v1":
+            version = token.get("v", "") if isinstance(token, dict) else ""
+            said = f"continue key is not valid: server does not recognize this encoded version {version}"
+            raise errors.bad_request(f"invalid continue token: {said}")
         start, revision = token["start"], token["rv"]
-        if (
-            token["v"] != "meta.k8s.io/v1"
-            or not isinstance(start, str)
-            or not isinstance(revision, int)
-            or ".." in start
-        ):
+        if not isinstance(start, str) or not isinstance(revision, int):
             raise ValueError
+        if ".." in start.split("/"):
+            raise errors.bad_request(f"invalid continue token: continue key is not valid: {start}")
     except binascii.Error:
         at = next(
             (i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "-_"))), len(text) // 4 * 4

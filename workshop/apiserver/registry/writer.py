@@ -399,13 +399,19 @@ def _check_identity(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
     if uid and uid != old["uid"]:
-        key = resource.storage_key(namespace or None, name)
-        key = key.removeprefix("/registry") if dry_run else key  # upstream's dry run knows no prefix
-        raise errors.conflict(
-            resource, name,
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['uid']}",
-        )  # fmt: skip
+        raise uid_conflict(resource, {"metadata": old}, uid, dry_run)
+
+
+def uid_conflict(resource: Resource, old: Obj, uid: str, dry_run: bool) -> errors.ApiError:
+    """The 409 of a write that means another object of the same name."""
+    metadata = old["metadata"]
+    key = resource.storage_key(metadata.get("namespace") or None, metadata["name"])
+    key = key.removeprefix("/registry") if dry_run else key  # upstream's dry run knows no prefix
+    return errors.conflict(
+        resource, metadata["name"],
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}",
+    )  # fmt: skip
 
 
 def _keep(new: Obj, old: Obj, field: str) -> None:

@@ -18,7 +18,7 @@ from workshop.api import errors
 from workshop.apiserver.storage.interface import StorageError, TooLarge, Unavailable
 from workshop.serving import Receive, Scope, Send
 
-from . import info, warned
+from . import info, timeout, warned
 from .http import Request, Response, Served, error_response
 from .websocket import stream_messages
 
@@ -72,6 +72,7 @@ class Application:
                     resource=asked.resource, subresource=asked.subresource, namespace=asked.namespace,
                     name=asked.name, agent=request.header("user-agent"),
                 )  # fmt: skip
+            timeout.check(request)
             return await self._chain(request)
         except errors.ApiError as error:
             return error_response(error)
@@ -80,7 +81,9 @@ class Application:
         except Unavailable as error:
             logger.warning("%s %s: the store does not answer: %s", request.method, request.path, error)
             return error_response(errors.internal(str(error) or "etcdserver: request timed out"))
-        except (StorageError, RecursionError) as error:
+        except RecursionError:  # what is kept of an object is walked by Python's own stack
+            return error_response(errors.bad_request("exceeded max depth"))
+        except StorageError as error:
             return error_response(errors.internal(str(error)))
         except Exception:
             logger.exception("%s %s", request.method, request.path)

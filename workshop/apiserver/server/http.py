@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from .info import RequestInfo
 
+LARGEST = 1 << 63
 MAX_BODY = 3 * 1024 * 1024
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 encode = msgspec.json.encode
@@ -71,7 +73,9 @@ class Request:
     @cached_property
     def query(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for key, value in parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        text = self.scope["query_string"].decode("latin-1")
+        pairs = "&".join(each for each in text.split("&") if ";" not in each)  # Go's parser passes such a one over
+        for key, value in parse_qsl(pairs, keep_blank_values=True):
             found.setdefault(key, []).append(value)
         return found
 
@@ -85,13 +89,14 @@ class Request:
 
     def number(self, name: str) -> int | None:
         """An integer parameter, None if absent. Raises ApiError 400."""
-        text = self.option(name)
-        if not text:
+        if name not in self.query:
             return None
-        try:
-            return int(text)
-        except ValueError:
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        text = self.option(name)
+        if not re.fullmatch("[+-]?[0-9]+", text):
+            raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: invalid syntax")
+        if len(text) > 20 or not -LARGEST <= (value := int(text)) < LARGEST:
+            raise errors.bad_request(f"strconv.ParseInt: parsing {errors.quote(text)}: value out of range")
+        return value
 
     @property
     def certificate(self) -> bytes | None:

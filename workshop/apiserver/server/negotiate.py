@@ -7,6 +7,7 @@ Upstream: apiserver/pkg/endpoints/handlers/{negotiation,response.go}.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from workshop.api import errors
@@ -15,6 +16,7 @@ from workshop.api.remembered import remembered
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 YAML = "application/yaml"
+_PARAMETER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=([^\s;,\"]+|\"[^\"]*\")")
 _JSON_RANGES = ("*/*", "application/*", JSON)
 
 
@@ -68,7 +70,7 @@ def accepted(header: str, table: bool = True) -> Accepted:
 @remembered(256)
 def body_type(header: str, supported: tuple[str, ...] = (JSON, YAML, PROTOBUF)) -> str:
     """The media type of a body; JSON if none is named. Raises ApiError 415."""
-    kind = media_types(header)[0][0] if header else JSON
-    if kind not in supported:
+    kind, *parameters = [part.strip() for part in header.split(";")] if header else [JSON]
+    if kind.lower() not in supported or not all(_PARAMETER.fullmatch(each) for each in parameters if each):
         raise errors.unsupported_media_type(supported)
-    return kind
+    return kind.lower()
