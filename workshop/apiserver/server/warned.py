@@ -31,4 +31,4 @@ def headers(texts: Iterable[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').encode().decode("latin-1")  # UTF-8 leaves, as from Go
+    return text.replace("\\", "\\\\").replace('"', '\\"')
