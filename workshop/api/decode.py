@@ -184,7 +184,8 @@ def _why_not(kind: Any, api_version: Any, wanted: str) -> str:
     if isinstance(kind, str) and isinstance(api_version, str) and schema.for_kind(api_version, kind) is not None:
         version = api_version.rpartition("/")[2]
         return f"converting ({version}.{kind}) to ({wanted}): unknown conversion"
-    return f'no kind {errors.quote(str(kind))} is registered for version {errors.quote(str(api_version))} in scheme "pkg/api/legacyscheme/scheme.go:30"'
+    what = f"no kind {errors.quote(str(kind))} is registered for version {errors.quote(str(api_version))}"
+    return f'{what} in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
 def _package(api_version: str) -> str:

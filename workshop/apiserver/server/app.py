@@ -51,7 +51,9 @@ class Application:
         if isinstance(response, Served):
             return
         response.headers += [("Audit-Id", request.id), *request.response_headers]
-        response.headers += [("Warning", value.encode().decode("latin-1")) for value in warned.headers(request.warnings)]
+        response.headers += [
+            ("Warning", value.encode().decode("latin-1")) for value in warned.headers(request.warnings)
+        ]
         if request.is_websocket and response.stream is not None:
             await stream_messages(request, response, receive, send)
         elif request.is_websocket:
