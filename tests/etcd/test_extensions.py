@@ -183,12 +183,32 @@ def test_a_learner_gets_the_log_and_counts_for_nothing() -> None:
     assert learner.role == FOLLOWER
 
 
-def test_a_removed_leader_leads_no_more() -> None:
+def test_a_removed_leader_tells_the_others_before_it_leads_no_more() -> None:
+    """Each notice of the commitment is lost; the heartbeats that follow tell it. Then it has nothing more to say."""
     wire = elected()
-    wire.members[1].reconfigure(Configuration(frozenset({2, 3})))
-    assert wire.members[1].role == FOLLOWER
-    wire.members[1].campaign()
-    assert wire.members[1].role == FOLLOWER
+    removed = wire.members[1]
+    removed.propose_change(b"remove 1")
+    wire.work(1)
+    for follower in (2, 3):
+        removed.step(Message("append-reply", follower, 1, removed.term, removed.log.last))
+    ready = removed.ready()
+    assert {m.commit for m in ready.notices} == {removed.log.last}, "these are the ones that are lost"
+    removed.advance(ready)
+    removed.reconfigure(Configuration(frozenset({2, 3})))
+    assert removed.role == LEADER and removed.propose([b"x"]) is None, "it takes nothing new"
+    told = []
+    for _ in range(removed.options.election_ticks):
+        assert removed.role == LEADER
+        removed.tick()
+        told += removed.ready().at_once
+    assert {(m.kind, m.to) for m in told} == {("heartbeat", 2), ("heartbeat", 3)}
+    assert all(m.commit == removed.log.last for m in told)
+    assert removed.role == FOLLOWER
+    removed.campaign()
+    assert removed.role == FOLLOWER
+    alone = elected().members[1]
+    alone.reconfigure(Configuration())
+    assert alone.role == FOLLOWER, "nobody is left to be told"
 
 
 def test_a_smaller_majority_may_commit_what_waited() -> None:

@@ -279,6 +279,7 @@ class Node:
                 self.waiting.settle(entry.term)
                 ours = False
             if entry.change:
+                ours = False  # nobody should have to wait for that
                 self._members_changed()
         if granted:
             self.lease_granted.set()
@@ -297,8 +298,9 @@ class Node:
     def _members_changed(self) -> None:
         self._company.set()
         self._tell_transport()
-        if self.raft.id in self.cluster.removed:
-            self.fail(Removed("the member has been permanently removed from the cluster"))
+        if self.raft.id in self.cluster.removed:  # it goes once the others know, and whoever asked for it
+            removed = Removed("the member has been permanently removed from the cluster")
+            asyncio.get_running_loop().call_later(self.timing.election, self.fail, removed)
 
     def _tell_transport(self) -> None:
         """Whom to talk to. A member that joins knows it from others, until the log has come to its own addition."""

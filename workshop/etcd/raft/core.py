@@ -75,6 +75,7 @@ class Raft:
         """What only a leader knows."""
         self.progress: dict[int, Progress] = {}
         self.transferee = self.transfer_elapsed = 0
+        self.leaving = False  # was removed, and leads on for a while
         self.pending_change = 0  # no other change of membership before this index is applied
         self.heartbeat_elapsed = 0
         self.round = 0  # of heartbeats
@@ -98,7 +99,9 @@ class Raft:
         transfer.tick(self)
         if self.elapsed >= self.options.election_ticks:
             self.elapsed = 0
-            if self.options.check_quorum:
+            if self.leaving:
+                self.become(FOLLOWER, self.term)
+            elif self.options.check_quorum:
                 election.check_quorum(self)
         self.heartbeat_elapsed += 1
         if self.role == LEADER and self.heartbeat_elapsed >= self.options.heartbeat_ticks:
@@ -138,13 +141,19 @@ class Raft:
         return any(entry.change for entry in self.log.between(self.log.applied + 1, self.log.committed))
 
     def reconfigure(self, configuration: Configuration) -> None:
-        """A change of membership was applied."""
+        """A change of membership was applied.
+
+        A leader that is removed by it leads on for an election timeout: it alone may know that its removal is
+        committed, and without it the others might ask for a majority that counts it.
+        """
         self.configuration = configuration
         if self.role != LEADER:
             return
-        if self.id not in configuration.voters:
+        if not configuration.voters:
             self.become(FOLLOWER, self.term)
             return
+        if self.id not in configuration.voters and not self.leaving:
+            self.leaving, self.elapsed = True, 0
         self._track(self.log.last + 1)
         if self.transferee not in configuration.voters:
             self.transferee = 0
@@ -179,7 +188,7 @@ class Raft:
 
     def takes_proposals(self) -> bool:
         """Would a proposal go anywhere?"""
-        return not self.transferee if self.role == LEADER else bool(self.leader)
+        return not (self.transferee or self.leaving) if self.role == LEADER else bool(self.leader)
 
     def _propose(self, commands: Sequence[tuple[bytes, bool]]) -> int | None:
         if not self.takes_proposals():
