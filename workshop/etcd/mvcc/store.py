@@ -10,7 +10,6 @@ Compaction has two steps, so that it never stops service: the first only moves a
 superseded up to the mark: not by a search through everything, but from a queue in which each version was put at
 the revision that ended it. A slice takes a millisecond; one pass over a million keys took 6 seconds.
 
-
 Everything is in memory, on disk there are the log and snapshots of the whole (`wal.py`, `snapshot.py`). An embedded
 store in the place of that was measured (200,000 keys of 256 bytes, processor time of one operation):
 
@@ -20,7 +19,14 @@ store in the place of that was measured (200,000 keys of 256 bytes, processor ti
 
 A put costs a member 65 µs in all and a get 20, so no store would make it faster; a read gets bytes that are there
 already, a snapshot is taken by sharing them, the simulation needs no files, and there is one place where a crash can
-do harm. What it costs is the start: five seconds of processor time for a million keys, and 830 MB for them.
+do harm. What it costs is the start: five seconds of processor time for a million keys. Beside Debian's etcd 3.4, in one
+run of `python -m bench etcd --million` on two busy cores:
+
+    1,000,000 keys of 256 bytes      ours       Debian's
+    memory                           759 MB     1,171 MB
+    start after kill -9              11.5 s     10.9 s
+    longest wait of a client while half of them, superseded, are compacted
+                                     43 ms      240 ms
 
 Pure and synchronous. Upstream: `server/storage/mvcc/kvstore.go`, `index.go`.
 """
