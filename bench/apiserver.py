@@ -96,7 +96,7 @@ async def verbs(cluster: Either, pods: int, watchers: int) -> list[Figure]:
     account = request("POST", "/api/v1/namespaces/default/serviceaccounts", b'{"metadata":{"name":"default"}}')
     connections = await http_load.connect(target, CLIENTS)
     await connections[0].ask(account)  # without a controller nobody else makes it
-    calls = max(2000, pods)
+    calls, lists = max(2000, pods), max(CLIENTS, 64_000 // pods)
     half = request("GET", f"{PODS}?limit={pods // 2}")
     whole = request("GET", f"{PODS}?resourceVersion=0")
     processes = cluster.processes()
@@ -115,8 +115,8 @@ async def verbs(cluster: Either, pods: int, watchers: int) -> list[Figure]:
 
     await figure(f"create {pods} pods", creations(pods))
     await figure("get", gets(calls, pods))
-    await figure(f"list of {pods // 2}", [half] * 64)
-    await figure(f"list of {pods} from cache", [whole] * 64)
+    await figure(f"list of {pods // 2}", [half] * lists)
+    await figure(f"list of {pods} from cache", [whole] * lists)
     await figure("merge patch", patches(min(calls, 3000), pods))
     delays, spent = await fan_out(target, connections, watchers, processes)
     cost = ", ".join(f"{name} {1e6 * value / len(delays):.0f}" for name, value in spent.items() if value >= 0.01)

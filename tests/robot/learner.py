@@ -17,7 +17,11 @@ DOCUMENTS = {"01-control-loop-not-yet": "lab.jpg"}
 """Pictures that the documents show, by the moment at which they are taken; small ones."""
 ON_THE_BOARD = {"00-tour": ("Deployment", "web", "3"), "01-control-loop": ("ReplicaSet", "web", "3")}
 """What the pinned board has to show, in one row, once the first exercise of a lab is solved."""
-PINNED = {"lab.board()": ("board", ".ws-status.is-live"), "lab.ring()": ("ring", ".ws-ring-place [data-key]")}
+PINNED = {
+    "lab.board()": ("board", ".ws-status.is-live"),
+    "lab.ring()": ("ring", ".ws-ring-place [data-key]"),
+    "lab.glass()": ("glass", ".ws-glass"),
+}
 """Views that are kept beside the notebook, by the line that makes them: a name, and what is seen when they live."""
 PICTURED = ("lab.timeline", "lab.registry")
 """Views of which a picture is taken when they come."""

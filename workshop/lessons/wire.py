@@ -77,7 +77,7 @@ class Wire:
         self, method: str, path: str, body: Any = None, *, token: str = "", as_user: str = "",
         content_type: str = "application/json",
     ) -> Answer:  # fmt: skip
-        """The same in silence. Raises OSError when nobody answers."""
+        """The same in silence. Raises OSError when nobody answers, or not to the end."""
         connection = self._connect(bool(token))
         try:
             data = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
@@ -89,15 +89,17 @@ class Wire:
             got = connection.getresponse()
             told = {name.lower(): value for name, value in got.getheaders()}
             return Answer(got.status, told, got.read().decode("utf-8", "replace"))
+        except http.client.HTTPException as error:
+            raise OSError(f"the answer broke off: {error!r}") from error
         finally:
             connection.close()
 
     def list(self, path: str) -> tuple[list[Any], str]:
         """All objects, and the resourceVersion at which they were so. Raises OSError."""
         answer = self.send("GET", path)
-        if answer.status != 200:
-            raise OSError(f"{answer.status}: {answer.body[:200]}")
         read = answer.json
+        if answer.status != 200 or read is None:
+            raise OSError(f"{answer.status}: {answer.body[:200]}")
         return read["items"], read["metadata"]["resourceVersion"]
 
     def watch(self, path: str, version: str) -> Iterator[dict[str, Any]]:
@@ -115,11 +117,12 @@ class Wire:
             if got.status != 200:
                 yield {"type": "ERROR", "object": json.loads(got.read())}
                 return
-            try:
-                while line := got.readline():
-                    yield json.loads(line)
-            except http.client.HTTPException as error:
-                raise OSError(f"the watch broke: {error!r}") from error
+            while line := got.readline():
+                if not line.endswith(b"\n"):
+                    raise OSError("the watch broke in the middle of an event")
+                yield json.loads(line)
+        except http.client.HTTPException as error:
+            raise OSError(f"the watch broke: {error!r}") from error
         finally:
             connection.close()
 
