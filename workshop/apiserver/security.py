@@ -193,7 +193,13 @@ class Security:
         """The file of --authentication-config. Raises OSError, ValueError."""
         options = self._options
         text = Path(options.authentication_config).read_bytes()
-        return load_authentication(text, options.service_account_issuer)
+        try:
+            return load_authentication(text, options.service_account_issuer)
+        except ValueError as error:
+            if str(error).startswith("invalid authentication configuration"):
+                raise
+            file = json.dumps(options.authentication_config)
+            raise ValueError(f"failed to load authentication configuration from file {file}: {error}") from None
 
     def _take_authentication(self) -> None:
         configured = self._configured()

@@ -118,7 +118,7 @@ async def test_an_issuer_may_change_its_keys(published: Published, clock: StillC
         ),
         ({"jwt": [{**TRUSTED, "claimMappings": {"username": {"expression": "claims."}}}]}, "compilation failed"),
         ({"anonymous": {"enabled": False, "conditions": [{"path": "/a"}]}}, "enabled should be set to true"),
-        ({"kind": "Other"}, "expected AuthenticationConfiguration, got Other"),
+        ({"kind": "Other"}, 'no kind "Other" is registered'),
         ({"jwts": []}, 'unknown field "jwts"'),
     ],
 )

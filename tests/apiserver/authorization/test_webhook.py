@@ -99,7 +99,7 @@ def test_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"timeout": "31s"}, 'authorizers\\[0\\].webhook.timeout: Invalid value: "31s": must be > 0s and <= 30s'),
+        ({"timeout": "31s"}, 'authorizers\\[0\\].timeout: Invalid value: "31s": must be > 0s and <= 30s'),
         ({"failurePolicy": "Allow"}, 'Unsupported value: "Allow": supported values: "NoOpinion", "Deny"'),
         ({"connectionInfo": {"type": "KubeConfigFile", "kubeConfigFile": "opa.conf"}}, "must be an absolute path"),
         ({"matchConditions": [{"expression": "request.foo == 1"}]}, "undefined field 'foo'"),

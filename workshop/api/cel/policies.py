@@ -29,12 +29,11 @@ def _object(**fields: object) -> dict[str, object]:
 
 _KIND = _object(group=_TEXT, version=_TEXT, kind=_TEXT)
 _RESOURCE = _object(group=_TEXT, version=_TEXT, resource=_TEXT)
+USER = _object(username=_TEXT, uid=_TEXT, groups=_TEXTS, extra={"type": "object", "additionalProperties": _TEXTS})
 REQUEST = _object(
     kind=_KIND, resource=_RESOURCE, subResource=_TEXT, requestKind=_KIND, requestResource=_RESOURCE,
     requestSubResource=_TEXT, name=_TEXT, namespace=_TEXT, operation=_TEXT, dryRun={"type": "boolean"}, options={},
-    userInfo=_object(
-        username=_TEXT, uid=_TEXT, groups=_TEXTS, extra={"type": "object", "additionalProperties": _TEXTS}
-    ),
+    userInfo=USER,
 )  # fmt: skip
 _LABELS = {"type": "object", "additionalProperties": _TEXT}
 _TIME = {"type": "string", "format": "date-time"}

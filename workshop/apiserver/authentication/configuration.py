@@ -14,6 +14,7 @@ Upstream: apiserver/pkg/apis/apiserver/{v1/types,validation/validation}.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,11 @@ from workshop.api.validation.field import ErrorList
 from workshop.apiserver.authentication.oidc import Issuer
 
 VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
+_MAIL = re.compile(r"\bclaims\.email\b")
+UNVERIFIED = (
+    "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression "
+    "or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression"
+)
 AT_LEAST_ONE = "at least one {} is required"
 
 
@@ -50,7 +56,8 @@ def load(text: bytes, own_issuers: Iterable[str] = ()) -> Configuration:
     """The configuration of a file. `own_issuers` are those of service account tokens. Raises ValueError."""
     read = codec.load_yaml(text)
     if not isinstance(read, dict) or read.get("kind") != "AuthenticationConfiguration":
-        raise ValueError(f"expected AuthenticationConfiguration, got {_kind(read)}")
+        version = read.get("apiVersion", "") if isinstance(read, dict) else ""
+        raise ValueError(f'no kind "{_kind(read)}" is registered for version "{version}"')
     if read.get("apiVersion") not in VERSIONS:
         raise ValueError(
             f'no kind "AuthenticationConfiguration" is registered for version "{read.get("apiVersion", "")}"'
@@ -66,7 +73,9 @@ def load(text: bytes, own_issuers: Iterable[str] = ()) -> Configuration:
         _issuer(errors, f"jwt[{index}]", each, set(own_issuers), urls)
         issuers.append(each)
     if errors:
-        raise ValueError(", ".join(f"{each['field']}: {each['message']}" for each in errors.causes()))
+        told = [f"{each['field']}: {each['message']}" for each in errors.causes()]
+        why = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+        raise ValueError(f"invalid authentication configuration: {why}")
     return Configuration(anonymous, [Issuer(each) for each in issuers])
 
 
@@ -80,7 +89,7 @@ def _anonymous(errors: ErrorList, given: Any) -> Anonymous | None:
     enabled, conditions = bool(given.get("enabled")), given.get("conditions") or []
     if conditions and not enabled:
         why = "enabled should be set to true when conditions are defined"
-        errors.invalid("anonymous.conditions", conditions, why)
+        errors.invalid("anonymous.conditions", [{"Path": each.get("path", "")} for each in conditions], why)
     return Anonymous(enabled, tuple(each.get("path", "") for each in conditions))
 
 
@@ -102,6 +111,7 @@ def _issuer(errors: ErrorList, at: str, given: Any, own: set[str], urls: set[str
     for index, rule in enumerate(given.get("claimValidationRules") or ()):
         _rule(errors, f"{at}.claimValidationRules[{index}]", rule)
     _mappings(errors, f"{at}.claimMappings", given.get("claimMappings") or {})
+    _verified(errors, at, given)
     for index, rule in enumerate(given.get("userValidationRules") or ()):
         _expression(errors, f"{at}.userValidationRules[{index}].expression", rule.get("expression"), "user", "bool")
 
@@ -160,7 +170,9 @@ def _mappings(errors: ErrorList, at: str, mappings: Any) -> None:
         key, place = extra.get("key") or "", f"{at}.extra[{index}]"
         if not key:
             errors.required(f"{place}.key", "")
-        elif key != key.lower():
+        elif not all(key.partition("/")):
+            errors.invalid(f"{place}.key", key, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        if key != key.lower():
             errors.invalid(f"{place}.key", key, "must be lowercase")
         domain = key.partition("/")[0]
         if any(domain == own or domain.endswith(f".{own}") for own in ("k8s.io", "kubernetes.io")):
@@ -170,6 +182,16 @@ def _mappings(errors: ErrorList, at: str, mappings: Any) -> None:
             errors.duplicate(f"{place}.key", key)
         keys.add(key)
         _expression(errors, f"{place}.valueExpression", extra.get("valueExpression"), "claims", "")
+
+
+def _verified(errors: ErrorList, at: str, given: Any) -> None:
+    """Who is known by his mail address must have shown that it is his."""
+    mappings = given.get("claimMappings") or {}
+    name = (mappings.get("username") or {}).get("expression") or ""
+    others = [each.get("valueExpression") or "" for each in mappings.get("extra") or ()]
+    others += [each.get("expression") or "" for each in given.get("claimValidationRules") or ()]
+    if _MAIL.search(name) and not any("claims.email_verified" in text for text in (name, *others)):
+        errors.invalid(f"{at}.claimMappings.username.expression", name, UNVERIFIED)
 
 
 def _mapping(errors: ErrorList, at: str, given: Any, needed: bool = False, prefixed: bool = False) -> None:
@@ -189,11 +211,16 @@ def _mapping(errors: ErrorList, at: str, given: Any, needed: bool = False, prefi
 
 def _expression(errors: ErrorList, at: str, text: str | None, about: str, want: str) -> None:
     from workshop.api.cel.environment import CompileError, Environment  # loaded by who has expressions
+    from workshop.api.cel.policies import USER
+    from workshop.api.cel.types import Declared
 
     if not text:
         errors.required(at, "")
         return
     try:
-        Environment({about: "dyn"}).compile(text, want)
+        Environment({about: Declared(USER) if about == "user" else "dyn"}).compile(text, want)
     except CompileError as error:
-        errors.invalid(at, text, f"compilation failed: {error}")
+        told = str(error)
+        errors.invalid(
+            at, text, f"must evaluate to {want}" if told.startswith("must") else f"compilation failed: {told}"
+        )

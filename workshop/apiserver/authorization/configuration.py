@@ -80,7 +80,8 @@ def load(text: bytes) -> list[Mode]:
     for index, each in enumerate(given):
         _authorizer(errors, f"authorizers[{index}]", each, seen_types, seen_names)
     if errors:
-        raise ValueError(", ".join(f"{each['field']}: {each['message']}" for each in errors.causes()))
+        told = [f"{each['field']}: {each['message']}" for each in errors.causes()]
+        raise ValueError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
     return [Mode(each["type"], _webhook(each) if each["type"] == "Webhook" else None) for each in given]
 
 
@@ -110,7 +111,7 @@ def _authorizer(errors: ErrorList, at: str, given: Mapping[str, Any], types: set
     elif webhook is None:
         errors.required(f"{at}.webhook", "required when type=Webhook")
     else:
-        _check(errors, f"{at}.webhook", webhook)
+        _check(errors, at, webhook)
 
 
 def _check(errors: ErrorList, at: str, given: Mapping[str, Any]) -> None:
@@ -137,6 +138,15 @@ def _check(errors: ErrorList, at: str, given: Mapping[str, Any]) -> None:
     seen: set[str] = set()
     for index, each in enumerate(conditions):
         _condition(errors, f"{at}.matchConditions[{index}].expression", each.get("expression") or "", seen)
+
+
+TTLS = {"authorizedTTL": "5m0s", "unauthorizedTTL": "30s"}
+
+
+def _lasting(given: Mapping[str, Any], field: str) -> Any:
+    """A time of the file; how long answers are kept has a default."""
+    found = given.get(field)
+    return TTLS.get(field) if not found or found == "0s" else found
 
 
 def _seconds(errors: ErrorList, at: str, given: Any, why: str) -> None:
@@ -193,7 +203,7 @@ def _webhook(given: Mapping[str, Any]) -> Webhook:
     about = given["webhook"]
 
     def seconds(field: str) -> float:
-        return duration(str(about[field])).total_seconds()
+        return duration(str(_lasting(about, field))).total_seconds()
 
     return Webhook(
         name=given["name"],
