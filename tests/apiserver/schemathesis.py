@@ -108,6 +108,8 @@ class Server:
 
 def problem(operation: Any, answer: Answer) -> str:
     """What is wrong with an answer, "" if nothing is."""
+    if answer.status == 404 and answer.body == b"404 page not found\n":
+        return ""  # what was made up is no path
     if answer.status >= 500 and not str(answer.json.get("message")).startswith(UPSTREAMS):
         return f"{answer.status}: {answer.body[:300]!r}"
     if 400 <= answer.status < 500:

@@ -142,6 +142,7 @@ class ApiServer:
         self.health.metrics.more.append(self._flows.metrics)
         self.health.debug["api_priority_and_fairness/dump_priority_levels"] = self._flows.dump_priority_levels
         self.health.debug["api_priority_and_fairness/dump_queues"] = self._flows.dump_queues
+        self.health.debug["api_priority_and_fairness/dump_requests"] = self._flows.dump_requests
         return [FlowControl(self._flows, self._seats, self._settings.request_timeout / 4, clock).link]
 
     def _seats(self, request: Request) -> int:

@@ -18,7 +18,7 @@ from workshop.component import FlagParser
 # Accepted, so that a real server's command line runs here.
 WITHOUT_EFFECT = (
     "storage-media-type", "kubelet-preferred-address-types",
-    "feature-gates", "runtime-config", "profiling", "endpoint-reconciler-type", "storage-backend", "logging-format",
+    "feature-gates", "runtime-config", "profiling", "storage-backend", "logging-format",
     "watch-cache", "default-watch-cache-size",
     "service-account-lookup", "kubelet-timeout",
     "goaway-chance", "tls-min-version",
@@ -52,6 +52,7 @@ def parser() -> FlagParser:
     p.duration("--event-ttl", 3600.0, "how long events are kept")
     p.add_argument("--bind-address", default="0.0.0.0", help="address to listen on")
     p.add_argument("--advertise-address", default="", help="address by which members of the cluster reach this server")
+    p.add_argument("--endpoint-reconciler-type", default="lease", help="who keeps default/kubernetes: lease or none")
     p.add_argument("--secure-port", type=int, default=6443, help="port to serve HTTPS on")
     p.add_argument("--tls-cert-file", default="", help="certificate for HTTPS")
     p.add_argument("--tls-private-key-file", default="", help="its key")
@@ -136,6 +137,9 @@ def parse(argv: Sequence[str]) -> Options:
     for name in ("maxage", "maxbackup", "maxsize"):
         if (number := getattr(flags, f"audit_log_{name}")) < 0:
             p.error(f"--audit-log-{name} {number} can't be a negative number")
+    if flags.endpoint_reconciler_type not in ("lease", "none"):
+        known = "--endpoint-reconciler-type must be one of: [lease none]"
+        p.error(f"{known}, not {flags.endpoint_reconciler_type}")
     if flags.audit_log_mode not in ("batch", "blocking", "blocking-strict"):
         known = "batch,blocking,blocking-strict"
         p.error(f"invalid audit log mode {flags.audit_log_mode}, allowed modes are {known}")
@@ -152,6 +156,7 @@ def parse(argv: Sequence[str]) -> Options:
         security.Options(
             advertise_address=address,
             secure_port=flags.secure_port,
+            endpoint_reconciler_type=flags.endpoint_reconciler_type,
             service_cluster_ip_range=flags.service_cluster_ip_range,
             service_node_port_range=(int(low), int(high)),
             client_ca_file=flags.client_ca_file,

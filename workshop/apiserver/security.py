@@ -59,6 +59,7 @@ class Options:
     secure_port: int
     service_cluster_ip_range: Sequence[str]
     service_node_port_range: tuple[int, int] = (30000, 32767)
+    endpoint_reconciler_type: str = "lease"
     client_ca_file: str = ""
     anonymous_auth: bool = True
     authentication_config: str = ""
@@ -315,6 +316,7 @@ def _bootstrap_config(options: Options) -> Config:
         request_header_group_headers=options.requestheader_group_headers,
         request_header_extra_prefixes=options.requestheader_extra_headers_prefix,
         hostname=options.hostname,
+        reconcile_endpoints=options.endpoint_reconciler_type == "lease",
     )
 
 

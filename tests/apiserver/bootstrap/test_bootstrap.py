@@ -181,6 +181,30 @@ async def test_two_servers_share_the_endpoints_and_one_leaves() -> None:
     assert await addresses() == ["10.0.254.1"]
 
 
+async def test_the_lease_of_a_server_that_is_gone_is_forgotten() -> None:
+    memory = Memory()
+    one = bootstrap(memory)
+    two = bootstrap(memory, system.Config("10.0.254.2", 6443, ["10.0.128.0/18"], hostname="vm2"))
+    await one.ensure()
+    await two.ensure()
+    keys = [f"/registry/leases/kube-system/{system.server_id(name)}" for name in (CONFIG.hostname, "vm2")]
+    memory.clock.time += 3599
+    await one.renew()
+    await one.forget_servers()
+    assert set(keys) <= set(await memory.data())
+    memory.clock.time += 2
+    await one.forget_servers()
+    assert set(keys) & set(await memory.data()) == {keys[0]}
+
+
+async def test_endpoints_that_are_somebody_elses_are_left_alone() -> None:
+    memory = Memory()
+    config = system.Config("10.0.254.1", 6443, ["10.0.128.0/18"], reconcile_endpoints=False)
+    await bootstrap(memory, config).ensure()
+    await bootstrap(memory, config).withdraw()
+    assert "/registry/services/endpoints/default/kubernetes" not in await memory.data()
+
+
 async def test_another_server_that_was_faster_is_no_error() -> None:
     memory = Memory()
     listed = memory.list

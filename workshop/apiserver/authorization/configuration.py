@@ -116,9 +116,8 @@ def _authorizer(errors: ErrorList, at: str, given: Mapping[str, Any], types: set
 
 def _check(errors: ErrorList, at: str, given: Mapping[str, Any]) -> None:
     for field in ("timeout", "authorizedTTL", "unauthorizedTTL"):
-        _seconds(
-            errors, f"{at}.{field}", given.get(field), "must be > 0s" + (" and <= 30s" if field == "timeout" else "")
-        )
+        why = "must be > 0s and <= 30s" if field == "timeout" else "must be > 0s"
+        _seconds(errors, f"{at}.{field}", _lasting(given, field), why)
     version = given.get("subjectAccessReviewVersion")
     if not version:
         errors.required(f"{at}.subjectAccessReviewVersion", "")

@@ -23,7 +23,7 @@ from workshop.apiserver.bootstrap import facts, system
 from workshop.apiserver.bootstrap.reconcile import Write, plan
 from workshop.apiserver.bootstrap.system import Config
 from workshop.apiserver.storage.interface import Conflict, KeyExists, NotFound, Storage, StorageError
-from workshop.clock import Clock, rfc3339, rfc3339_micro, to_beat
+from workshop.clock import Clock, parse_rfc3339, rfc3339, rfc3339_micro, to_beat
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ RENEW_EVERY = 10.0
 MASTER_LEASE_TTL = 15
 MASTER_LEASES = "/registry/masterleases/"
 ATTEMPTS = 5
+FORGET_EVERY = 3600.0
+"""How often the leases of servers that are gone are looked for (seconds)."""
 
 
 def encode(obj: Obj) -> bytes:
@@ -93,11 +95,15 @@ class Bootstrap:
 
     async def keep_fresh(self) -> None:
         """Renew every ten seconds, for ever; what fails is tried again the next time."""
+        looked_at = self._clock.monotonic()
         while True:
             await self._clock.sleep(to_beat(self._clock.now(), RENEW_EVERY))
             try:
                 await self.renew()
                 await self.restore()
+                if self._clock.monotonic() - looked_at >= FORGET_EVERY:
+                    looked_at = self._clock.monotonic()
+                    await self.forget_servers()
             except StorageError as e:
                 logger.warning("cannot renew the records of this server: %s", e)
 
@@ -106,11 +112,27 @@ class Bootstrap:
         if await self._storage.get(resource("services").storage_key("default", "kubernetes")) is None:
             await self._ensure(system.objects(self._config, rfc3339(self._clock.now())))
 
+    async def forget_servers(self) -> None:
+        """Delete the identity Leases of servers that have not renewed them for as long as they hold.
+
+        Raises StorageError. Upstream: `pkg/controlplane/controller/apiserverleasegc/gc_controller.go`.
+        """
+        found = await self._storage.list(resource("leases.coordination.k8s.io").storage_key("kube-system"))
+        for each in found.items:
+            lease = json.loads(each.value)
+            if system.is_identity(lease) and _expired(lease, self._clock.now()):
+                try:
+                    await self._storage.delete(each.key, each.mod_revision)
+                except (Conflict, NotFound):
+                    continue  # it lives again, or another server was faster
+
     async def _renew_identity(self) -> None:
         lease = system.identity_lease(self._config, self._holder, rfc3339_micro(self._clock.now()))
         await self._upsert(resource("leases.coordination.k8s.io"), lease, _renewed)
 
     async def _renew_endpoints(self) -> None:
+        if not self._config.reconcile_endpoints:
+            return
         address = self._config.advertise_address
         record = {
             "apiVersion": "v1",
@@ -145,6 +167,8 @@ class Bootstrap:
 
     async def withdraw(self) -> None:
         """At shutdown: this server is no endpoint any more. Raises StorageError."""
+        if not self._config.reconcile_endpoints:
+            return
         current = await self._storage.get(MASTER_LEASES + self._config.advertise_address)
         if current is not None:
             try:
@@ -171,6 +195,13 @@ class Bootstrap:
             except (KeyExists, Conflict):
                 continue
             return
+
+
+def _expired(lease: Obj, now: float) -> bool:
+    spec = lease.get("spec") or {}
+    if not spec.get("renewTime") or spec.get("leaseDurationSeconds") is None:
+        return True
+    return bool(parse_rfc3339(spec["renewTime"]) + spec["leaseDurationSeconds"] < now)
 
 
 def _renewed(current: Obj, wanted: Obj) -> Obj:

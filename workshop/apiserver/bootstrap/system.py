@@ -34,6 +34,8 @@ class Config:
     request_header_group_headers: Sequence[str] = ()
     request_header_extra_prefixes: Sequence[str] = ()
     hostname: str = "localhost"
+    reconcile_endpoints: bool = True
+    """False: `default/kubernetes` is somebody else's (--endpoint-reconciler-type=none)."""
 
 
 def objects(config: Config, now: str) -> list[tuple[Resource, Obj]]:
@@ -159,6 +161,13 @@ def server_id(hostname: str) -> str:
     return "apiserver-" + b32encode(digest).decode().rstrip("=").lower()
 
 
+IDENTITY = "apiserver.kubernetes.io/identity"
+
+
+def is_identity(lease: Obj) -> bool:
+    return bool((lease["metadata"].get("labels") or {}).get(IDENTITY) == "kube-apiserver")
+
+
 def identity_lease(config: Config, holder: str, now: str) -> Obj:
     """`holder` is this process (the id with a random suffix), `now` an RFC 3339 time with micro-seconds."""
     peer = f"[{config.advertise_address}]" if ":" in config.advertise_address else config.advertise_address
@@ -169,7 +178,7 @@ def identity_lease(config: Config, holder: str, now: str) -> Obj:
             "name": server_id(config.hostname),
             "namespace": "kube-system",
             "labels": {
-                "apiserver.kubernetes.io/identity": "kube-apiserver",
+                IDENTITY: "kube-apiserver",
                 "kubernetes.io/hostname": config.hostname,
             },
             "annotations": {"kubernetes.io/peer-advertise-address": f"{peer}:{config.secure_port}"},

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from workshop.api.meta import Obj
 from workshop.apiserver.interfaces import UserInfo
 from workshop.apiserver.server.info import RequestInfo
-from workshop.clock import Clock
+from workshop.clock import Clock, rfc3339_micro
 
 from . import classify, limits
 from .classify import FlowSchema
@@ -218,4 +218,16 @@ class Control:
             for name, state in sorted(self.states.items())
             for queue in state.queues.queues
         ]
+        return "\n".join(lines) + "\n"
+
+    def dump_requests(self) -> str:
+        """`/debug/api_priority_and_fairness/dump_requests`: one line a request that waits."""
+        head = "PriorityLevelName, FlowSchemaName, QueueIndex, RequestIndexInQueue"
+        lines = [f"{head}, FlowDistingsher, ArriveTime, InitialSeats"]
+        for name, state in sorted(self.states.items()):
+            for queue in state.queues.queues:
+                for place, ticket in enumerate(queue.waiting):
+                    schema, _, flow = ticket.flow.partition("\0")
+                    arrived = rfc3339_micro(self._clock.now() - (self._clock.monotonic() - ticket.arrived))
+                    lines.append(f"{name}, {schema}, {queue.index}, {place}, {flow}, {arrived}, {ticket.seats}")
         return "\n".join(lines) + "\n"
