@@ -150,7 +150,7 @@ export class RaftRing {
 
 function facts(one) {
   const votes = Object.entries(one.votes ?? {}).map(([who, yes]) => `${who} ${yes ? "yes" : "no"}`).join(", ");
-  const pairs = { term: one.term, "voted for": one.term === null ? "" : one.vote || "nobody", votes, "loses patience in": one.patience ? `${one.patience} ticks` : "", "last entry": one.index ?? one.log?.at(-1)?.index ?? one.before,
+  const pairs = { term: one.term, "voted for": one.term === null || one.vote === undefined ? "" : one.vote || "nobody", votes, "loses patience in": one.patience ? `${one.patience} ticks` : "", "last entry": one.index ?? one.log?.at(-1)?.index ?? one.before,
     "on its disk": one.disk, committed: one.committed, applied: one.applied, revision: one.revision, why: one.why };
   const rows = Object.entries(pairs).filter(([, value]) => value !== undefined && value !== "" && value !== null);
   return element("dl", { class: "ws-ring-facts" }, ...rows.flatMap(([name, value]) => [element("dt", { text: name }), element("dd", { text: String(value) })]));
