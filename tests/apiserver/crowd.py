@@ -26,7 +26,7 @@ from workshop import component
 from workshop.client import kubeconfig
 from workshop.cluster import procfs
 from workshop.cluster.facade import Cluster
-from workshop.serving.http1 import PIECE
+from workshop.serving.exchange import PIECE
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 AT_ONCE = 32  # handshakes under way

@@ -18,6 +18,7 @@ import pytest
 from workshop.api import errors
 from workshop.api.resources import resource
 from workshop.apiserver import cacher
+from workshop.apiserver import shelf as shelves
 from workshop.apiserver.assembly import ApiServer
 from workshop.apiserver.server import warned
 from workshop.client.asgi import AsgiTransport
@@ -716,7 +717,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off(
     server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It costs its backlog and no more; the others go on."""
-    monkeypatch.setattr(cacher, "WATCHER_BACKLOG", 5)
+    monkeypatch.setattr(shelves, "WATCHER_BACKLOG", 5)
     await made(api, MAPS, config_map("a"))
     shelf = server.cacher.shelf("/registry/configmaps/")
     async with on_a_socket(server) as port, Client(HttpTransport(f"http://127.0.0.1:{port}", None)) as client:

@@ -8,7 +8,7 @@ Read in this order:
 - `registry/`          reading, writing, deleting: one path for all kinds
 - `audit/`  who did what    `flowcontrol/`  whose turn it is when there is too much to do
 - `admission/`         the last word on a write    `allocators/`  addresses and ports of Services
-- `cacher.py`          the watch cache: one etcd watch feeds all readers and watchers
+- `cacher.py`, `shelf.py` the watch cache: one etcd watch feeds all readers and watchers; what it holds of one kind
 - `extensions/`        custom resources: what a CustomResourceDefinition makes of the server
 - `webhooks/`          HTTPS to others' servers that are asked: for admission, for conversion
 - `aggregator/`        groups that another server serves, behind an APIService

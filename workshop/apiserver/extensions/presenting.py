@@ -13,7 +13,7 @@ import msgspec
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Change, Stored
+from workshop.apiserver.shelf import Change, Stored
 
 from .conversion import Conversion
 

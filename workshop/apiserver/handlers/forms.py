@@ -11,12 +11,12 @@ from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver import printers
-from workshop.apiserver.cacher import Stored
 from workshop.apiserver.registry.convert import same_store
 from workshop.apiserver.registry.reader import Page, served_obj
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.apiserver.server.negotiate import Accepted
-from workshop.serving.http1 import PIECE
+from workshop.apiserver.shelf import Stored
+from workshop.serving.exchange import PIECE
 
 SLACK = 4096  # so that most pieces leave in one write
 encode = msgspec.json.encode

@@ -16,15 +16,16 @@ import msgspec
 from workshop import trace
 from workshop.api import errors
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Cacher, Change, Stored, event_line
+from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.extensions.presenting import Presenter
 from workshop.apiserver.registry.convert import same_store
 from workshop.apiserver.registry.options import list_options
 from workshop.apiserver.registry.reader import Selection, candidates_of, served, served_obj, version_number
 from workshop.apiserver.server.http import Request, Response
 from workshop.apiserver.server.negotiate import Accepted
+from workshop.apiserver.shelf import Change, Stored, event_line
 from workshop.clock import Clock
-from workshop.serving.http1 import PIECE, Exchange
+from workshop.serving.exchange import PIECE, Exchange
 
 from . import forms
 

@@ -16,8 +16,8 @@ from workshop import trace
 from workshop.api import errors
 from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Stored
 from workshop.apiserver.interfaces import AdmissionRequest, UserInfo
+from workshop.apiserver.shelf import Stored
 from workshop.apiserver.storage.interface import Conflict, NotFound, Storage
 from workshop.clock import Clock, parse_rfc3339, rfc3339
 

@@ -21,7 +21,8 @@ from typing import Protocol
 from workshop.api import errors, fields, json_syntax, labels
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Cacher, Shelf, Stored, unreadable
+from workshop.apiserver.cacher import Cacher
+from workshop.apiserver.shelf import Shelf, Stored, unreadable
 from workshop.apiserver.storage.encryption import MARK
 from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
 

@@ -21,9 +21,10 @@ from workshop.api import defaults, dropped, errors, validation
 from workshop.api.meta import Obj, copy
 from workshop.api.patch import managed_fields, typed
 from workshop.api.resources import Resource
-from workshop.apiserver.cacher import Cacher, Stored
+from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.glass import changed
 from workshop.apiserver.interfaces import AdmissionRequest, UserInfo
+from workshop.apiserver.shelf import Stored
 from workshop.apiserver.storage.interface import Conflict, KeyExists, Storage
 from workshop.clock import Clock, rfc3339
 

@@ -19,7 +19,7 @@ from workshop.serving import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from workshop.apiserver.audit.event import Record
-    from workshop.serving.http1 import Exchange
+    from workshop.serving.exchange import Exchange
 
     from .info import RequestInfo
 
