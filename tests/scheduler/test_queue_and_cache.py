@@ -216,6 +216,14 @@ def test_requests(spec: Obj, requests: dict[str, int]) -> None:
     assert pod_requests({"spec": spec}) == requests
 
 
+def test_while_a_pod_is_resized_it_counts_with_the_most_that_it_may_use() -> None:
+    spec = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1", "memory": "64Mi"}}}]}
+    told = {"name": "c", "allocatedResources": {"cpu": "1500m"}, "resources": {"requests": {"cpu": "2", "pods": "9"}}}
+    shrinking: Obj = {"spec": spec, "status": {"containerStatuses": [told]}}
+    assert pod_requests(shrinking) == {"cpu": 1000, "memory": 64 << 20}
+    assert pod_requests(shrinking, reported=True) == {"cpu": 2000, "memory": 64 << 20}
+
+
 def test_a_heartbeat_is_no_event() -> None:
     old = node()
     beat = {**old, "status": {**old["status"], "conditions": [{"type": "Ready", "lastHeartbeatTime": "later"}]}}

@@ -39,7 +39,7 @@ def pod_changed(old: Obj, new: Obj) -> list[Event]:
         found.append("Pod/Tolerations")
     if _at(old, "spec", "schedulingGates") != _at(new, "spec", "schedulingGates"):
         found.append("Pod/Gates")
-    before, after = pod_requests(old), pod_requests(new)
+    before, after = pod_requests(old, reported=True), pod_requests(new, reported=True)
     if any(amount < before.get(name, 0) for name, amount in after.items()):
         found.append("Pod/ScaleDown")
     return [Event(what, old, new) for what in found]

@@ -57,11 +57,11 @@ class PodInfo:
 
     @cached_property
     def requests(self) -> Amounts:
-        return pod_requests(self.pod)
+        return pod_requests(self.pod, reported=True)
 
     @cached_property
     def nonzero_requests(self) -> Amounts:
-        return pod_requests(self.pod, nonzero=True)
+        return pod_requests(self.pod, nonzero=True, reported=True)
 
     @cached_property
     def host_ports(self) -> tuple[HostPort, ...]:
