@@ -53,6 +53,7 @@ class Peer:
         self._box: deque[Message] = deque(maxlen=BOX_UNHEARD)
         self._listener: asyncio.StreamWriter | None = None
         self._notice: Message | None = None
+        self._reminding = False
         self._changed = asyncio.Event()  # another listener, or the socket takes no more for now
         self._turn = 0
 
@@ -73,11 +74,13 @@ class Peer:
 
     def remind(self, notice: Message) -> None:
         """Send it with the next message, and soon."""
-        if self._notice is None:
-            asyncio.get_running_loop().call_later(NOTICE, self._remind)
         self._notice = notice
+        if not self._reminding:
+            self._reminding = True
+            asyncio.get_running_loop().call_later(NOTICE, self._remind)
 
     def _remind(self) -> None:
+        self._reminding = False
         if self._notice is not None:
             notice, self._notice = self._notice, None
             self.put([notice])

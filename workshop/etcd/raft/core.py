@@ -5,7 +5,8 @@
     raft.step(message)          another member said something
     ready = raft.ready()        what is to be done now, in this order:
                                   send ready.at_once; write ready.snapshot, ready.hard_state and ready.entries to disk
-                                  (fsync); send ready.messages; apply ready.committed; serve ready.reads
+                                  (fsync); send ready.messages; apply ready.committed; serve ready.reads;
+                                  tell ready.notices, at the latest when nothing else is to be said
     raft.advance(ready)         it has been done
 
 A member that answers before its disk has the answer may vote twice, or lose what it acknowledged.
