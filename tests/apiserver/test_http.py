@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.api_server import answers
 from workshop.api import errors
 from workshop.api.resources import resource
 from workshop.apiserver import cacher
@@ -775,3 +776,13 @@ def test_warnings_cannot_end_a_header_and_are_cut_when_they_are_many() -> None:
     many = warned.headers(f"{number}" + "x" * 1000 for number in range(40))
     assert len(many) == 16
     assert {len(value) for value in many} == {256 + len('299 - ""')}
+
+
+async def test_a_proxy_without_a_path_sends_on_to_one_that_ends_in_a_slash(api):
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"},
+            "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}  # fmt: skip
+    assert (await api("POST", "/api/v1/nodes", node)).status == 201
+    await answers(api, "/api/v1/nodes/n/proxy?a=b", 301)
+    answer = await api("GET", "/api/v1/nodes/n/proxy?a=b")
+    assert answer.headers["location"] == "/api/v1/nodes/n/proxy/?a=b"
+    assert (await api("POST", "/api/v1/nodes/n/proxy")).status == 500  # asked for, and nobody listens

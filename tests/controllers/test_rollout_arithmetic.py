@@ -1,5 +1,6 @@
 """Deployment arithmetic, against cases of upstream's deployment_util_test.go and worked by hand."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workshop.controllers import deployment_util as util
+from workshop.controllers import history
 from workshop.controllers.hashing import ALPHABET, template_hash
 
 NOW = 1_800_000_000.0
@@ -147,3 +149,10 @@ def test_hashes_are_stable_short_and_spell_no_word() -> None:
     assert template_hash(template) != template_hash(template, 1)
     assert len(template_hash(template)) <= 10
     assert set(template_hash(template)) <= set(ALPHABET)
+
+
+def test_a_revision_is_written_as_go_writes_maps() -> None:
+    template = {"spec": {"b": [{"d": 1, "c": 2}], "a": 3}, "metadata": {}}
+    assert json.dumps(history.data_of({"spec": {"template": template}})) == json.dumps(
+        {"spec": {"template": {"$patch": "replace", "metadata": {}, "spec": {"a": 3, "b": [{"c": 2, "d": 1}]}}}}
+    )

@@ -19,8 +19,15 @@ from .hashing import template_hash
 REVISIONS = resource("controllerrevisions.apps")
 
 
+def in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: in_order(value[name]) for name in sorted(value)}
+    return [in_order(each) for each in value] if isinstance(value, list) else value
+
+
 def data_of(owner: Obj) -> dict[str, Any]:
-    template = {**owner["spec"]["template"], "$patch": "replace"}
+    """With names in order, as Go writes maps: clients compare the bytes."""
+    template = in_order({**owner["spec"]["template"], "$patch": "replace"})
     return {"spec": {"template": template}}
 
 

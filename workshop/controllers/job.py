@@ -35,7 +35,7 @@ class JobController:
         self._pods = context.informer("pods")
         self._pods.store.add_index(ownership.INDEX, ownership.by_controller)
         self._jobs.add_handler(self._enqueue, lambda old, new: self._enqueue(new), self._job_deleted)
-        self._pods.add_handler(self._pod_added, lambda old, new: self._pod_changed(new), self._pod_deleted)
+        self._pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 
     def _enqueue(self, job: Obj) -> None:
         self._queue.add(key_of(job))
@@ -54,6 +54,11 @@ class JobController:
             self._expectations.creation_observed(key)
         self._pod_changed(pod)
 
+    def _pod_updated(self, old: Obj, new: Obj) -> None:
+        if (before := self._owner(old)) is not None and before != self._owner(new):
+            self._queue.add_after(before, SETTLE)
+        self._pod_changed(new)
+
     def _pod_changed(self, pod: Obj) -> None:
         if "deletionTimestamp" in pod["metadata"]:
             self._pod_deleted(pod)
@@ -67,6 +72,12 @@ class JobController:
 
     def _wake(self, pod: Obj) -> None:
         key = self._owner(pod)
+        if key is None and meta.controller_of(pod) is None:
+            wanting = [key_of(job) for job in self._jobs.store.list() if _wants(job, pod)]
+            for each in wanting:
+                self._queue.add_after(each, SETTLE)
+            if wanting:
+                return
         if key is not None:
             self._queue.add_after(key, SETTLE)
         if util.FINALIZER in meta.finalizers(pod):
@@ -109,7 +120,7 @@ class JobController:
             owned = ownership.claim(job, selector, found).owned
             await all_of(self._release(pod) for pod in owned if util.FINALIZER in meta.finalizers(pod))
             return None
-        owned = await ownership.claimed(self._client, job, JOBS, selector, found, PODS)
+        owned = await ownership.claimed(self._client, job, JOBS, selector, found, PODS, util.FINALIZER)
         counted = util.tally(job, owned)
         decided = util.verdict(job, counted, now)
         failure: Exception | None = None
@@ -171,3 +182,10 @@ class JobController:
         except ApiError as error:
             if error.code not in (404, 409, 422):
                 raise
+
+
+def _wants(job: Obj, pod: Obj) -> bool:
+    """Whether the Job would adopt a pod that is nobody's."""
+    return meta.namespace(job) == meta.namespace(pod) and labels.from_selector(job["spec"]["selector"]).matches(
+        meta.labels(pod)
+    )

@@ -61,9 +61,15 @@ def claim(owner: Obj, selector: Selector, objects: list[Obj]) -> Claim:
 
 
 async def claimed(
-    client: Client, owner: Obj, owner_res: Resource, selector: Selector, objects: list[Obj], res: Resource
+    client: Client,
+    owner: Obj,
+    owner_res: Resource,
+    selector: Selector,
+    objects: list[Obj],
+    res: Resource,
+    finalizer: str = "",
 ) -> list[Obj]:
-    """Adopt and release as `claim` decides; answers what `owner` owns then."""
+    """Adopt and release as `claim` decides; answers what `owner` owns then. `finalizer` comes and goes with it."""
     decided = claim(owner, selector, objects)
     if not decided.adopt and not decided.release:
         return decided.owned
@@ -75,12 +81,14 @@ async def claimed(
             return decided.owned
 
     async def adopt(obj: Obj) -> None:
-        patch = {"metadata": {"ownerReferences": [meta.owner_reference(owner)], "uid": meta.uid(obj)}}
+        held = {"finalizers": [finalizer]} if finalizer else {}
+        patch = {"metadata": {"ownerReferences": [meta.owner_reference(owner)], "uid": meta.uid(obj), **held}}
         adopted.append(await _patch(client, res, obj, patch) or obj)
 
     async def release(obj: Obj) -> None:
         gone = {"$patch": "delete", "uid": meta.uid(owner)}
-        await _patch(client, res, obj, {"metadata": {"ownerReferences": [gone], "uid": meta.uid(obj)}})
+        free = {"$deleteFromPrimitiveList/finalizers": [finalizer]} if finalizer else {}
+        await _patch(client, res, obj, {"metadata": {"ownerReferences": [gone], "uid": meta.uid(obj), **free}})
 
     await all_of([*map(adopt, decided.adopt), *map(release, decided.release)])
     return decided.owned + adopted

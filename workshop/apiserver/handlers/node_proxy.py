@@ -177,6 +177,11 @@ class NodeProxy:
             base, tls = f"{scheme or 'http'}://{address}:{port or (ports[0] if ports else 80)}", None
         else:
             base, tls = await self._service(info.namespace, scheme, name, port), None
+        if not info.rest and request.method in ("GET", "HEAD") and request.path[-1] != "/" and not request.is_websocket:
+            # so that relative links in the page lead to where they should
+            query = request.scope["query_string"].decode("latin-1")
+            location = f"{quote(request.path)}/{'?' + query if query else ''}"
+            return Response(301, b"", "text/plain", headers=[("Location", location)])
         path = quote("/" + info.rest) + ("/" if request.path.endswith("/") and info.rest else "")
         query = request.scope["query_string"].decode("latin-1")
         target = f"{base}{path}{'?' + query if query else ''}"
