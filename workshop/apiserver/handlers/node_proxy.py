@@ -20,6 +20,7 @@ from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.handlers.connect_options import connect_options
+from workshop.apiserver.handlers.rewriting import rewrite_html, rewrite_url
 from workshop.apiserver.interfaces import AdmissionRequest
 from workshop.apiserver.registry.reader import ListOptions, Reader, Selection
 from workshop.apiserver.registry.writer import Writer
@@ -189,11 +190,7 @@ class NodeProxy:
             return await self._websocket(request, target, tls)
         headers = {k: v for k, v in request.headers if k not in _DROPPED}
         answer = await self._send(request.method, target, tls, headers, await request.body())
-        kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in (*_DROPPED, "content-type")]
-        return Response(
-            answer.status, content_type=answer.headers.get("Content-Type", "text/plain"), headers=kept,
-            stream=_chunks(answer),
-        )  # fmt: skip
+        return await _passed_on(request, base, answer)
 
     async def _service(self, namespace: str, scheme: str, name: str, port: str) -> str:
         service = (await self._reader.get(SERVICES, namespace, name)).obj
@@ -295,6 +292,20 @@ async def _down(far: aiohttp.ClientWebSocketResponse, send: Send) -> None:
         elif message.type.name == "TEXT":
             await send({"type": "websocket.send", "text": message.data})
     await send({"type": "websocket.close", "code": 1000})
+
+
+async def _passed_on(request: Request, base: str, answer: aiohttp.ClientResponse) -> Response:
+    """An answer with its links rewritten, so that they lead through here again."""
+    prepend = request.path.rstrip("/").removesuffix(f"/{request.info.rest}" if request.info.rest else "")
+    hosts = (base.partition("//")[2], request.header("host"))
+    headers = [(k, v) for k, v in answer.headers.items() if k.lower() not in (*_DROPPED, "content-type")]
+    headers = [(k, rewrite_url(v, prepend, hosts) if k.lower() == "location" else v) for k, v in headers]
+    kind = answer.headers.get("Content-Type", "text/plain")
+    if kind.partition(";")[0].strip() == "text/html" and "Content-Encoding" not in answer.headers:
+        page = (await answer.read()).decode("utf-8", "surrogateescape")
+        body = rewrite_html(page, prepend, hosts).encode("utf-8", "surrogateescape")
+        return Response(answer.status, body, kind, headers=headers)
+    return Response(answer.status, content_type=kind, headers=headers, stream=_chunks(answer))
 
 
 async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
