@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from workshop.api.cel.environment import Budget, CompileError, Environment
-from workshop.api.cel.standard import EvaluationError
 from workshop.api.cel.twofold import forms
+from workshop.api.cel.values import EvaluationError
 
 RECORDED = json.loads((Path(__file__).parent / "costs.json").read_text())
 SELF = {"a": {"b": 3}, "i": 1, "items": [{"n": "b"}, {"n": "a"}]}

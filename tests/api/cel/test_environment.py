@@ -10,7 +10,7 @@ import pytest
 
 from workshop.api.cel import authorizer, types
 from workshop.api.cel.environment import CompileError, Environment, regular_expression, used
-from workshop.api.cel.standard import EvaluationError
+from workshop.api.cel.values import EvaluationError
 
 SELF = {"size": 4, "name": "abc", "cpu": "500m", "items": [{"n": "b"}, {"n": "a"}]}
 VALUES = {"self": SELF, "l": [3, 1, 2]}

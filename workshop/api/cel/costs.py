@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from workshop.api.cel.standard import Optional
+from workshop.api.cel.values import Optional
 
 PER_CALL, PER_OBJECT, PER_CONDITIONS = 1_000_000, 10_000_000, 2_500_000
 """Of one expression; of all of a custom object, or of a policy under a binding; of matchConditions."""

@@ -17,10 +17,11 @@ from typing import Any
 
 from workshop.api.cel import library, literals, twofold
 from workshop.api.cel.costs import PER_CALL
-from workshop.api.cel.evaluate import EXCEEDED, Frame, Planner, Step
-from workshop.api.cel.standard import EvaluationError, OverBudget
+from workshop.api.cel.evaluate import Planner, Step
+from workshop.api.cel.frames import EXCEEDED, Frame
 from workshop.api.cel.syntax import Tree, parsed, read
 from workshop.api.cel.types import Declared
+from workshop.api.cel.values import EvaluationError, OverBudget
 
 BASIC = ("bool", "bytes", "double", "dyn", "int", "list", "map", "null", "string", "uint")
 _NUMBERS = r"'_[<>]=?_' applied to '\((?:int|uint|double), (?:int|uint|double)\)'"

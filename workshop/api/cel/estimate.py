@@ -10,48 +10,13 @@ Upstream: cel-go checker/cost.go, ext/{lists,sets}.go, apiserver/pkg/cel/{librar
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 from typing import Any, NamedTuple
 
 from workshop.api.cel.costs import CHEAP, CHECK, LIST, MAP, MESSAGE, PATTERN, READING
+from workshop.api.cel.ranges import MOST, ONE, UNKNOWN, ZERO, Path, Range, Sizes, exactly
 from workshop.api.cel.syntax import RESULT, Call, Expr, Fold, Ident, ListOf, Literal, MapOf, Select, Tree
-
-MOST = (1 << 64) - 1
-
-
-class Range(NamedTuple):
-    """From least to most, of a size or of a cost; what is too much is all that fits 64 bits."""
-
-    least: int
-    most: int
-
-    def plus(self, other: Range) -> Range:
-        return Range(min(self.least + other.least, MOST), min(self.most + other.most, MOST))
-
-    def times(self, other: Range) -> Range:
-        return Range(min(self.least * other.least, MOST), min(self.most * other.most, MOST))
-
-    def by(self, factor: float) -> Range:
-        return Range(_scaled(self.least, factor), _scaled(self.most, factor))
-
-    def union(self, other: Range) -> Range:
-        return Range(min(self.least, other.least), max(self.most, other.most))
-
-
-def _scaled(number: int, factor: float) -> int:
-    made = float(number) * factor
-    return MOST if made >= 2.0**64 else ceil(made)
-
-
-def exactly(number: int) -> Range:
-    return Range(number, number)
-
-
-UNKNOWN, ZERO, ONE = Range(0, MOST), Range(0, 0), Range(1, 1)
-Path = tuple[str, ...]
-Sizes = Callable[[Path], Range | None]
 
 
 class Node(NamedTuple):

@@ -13,30 +13,25 @@ Upstream: cel-go interpreter/{interpretable,planner,attributes,runtimecost}.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workshop.api.cel import costs, standard
-from workshop.api.cel.standard import NONE, EvaluationError, NoOverload, Optional, OverBudget
-from workshop.api.cel.syntax import Call, Expr, Fold, Ident, ListOf, Literal, MapOf, Select
-
-EXCEEDED = "operation cancelled: actual cost limit exceeded"
-_FOLDED = frozenset({"int", "uint", "double", "string", "bytes", "bool", "duration", "timestamp", "dyn", "type"})
-
-
-class Frame:
-    """One run: the variables, and what it has cost so far."""
-
-    __slots__ = ("cost", "limit", "variables")
-
-    def __init__(self, variables: Mapping[str, Any], limit: int) -> None:
-        self.variables, self.cost, self.limit = dict(variables), 0, limit
-
-    def charge(self, cost: int) -> None:
-        self.cost += cost
-        if self.cost > self.limit:
-            raise OverBudget(EXCEEDED)
-
+from workshop.api.cel import costs, standard, values
+from workshop.api.cel.frames import (
+    EXCEEDED,
+    MISSING,
+    Frame,
+    Later,
+    begun,
+    constant,
+    looked_up,
+    namespace,
+    pairs,
+    restore,
+    value_of,
+)
+from workshop.api.cel.syntax import Call, Expr, Fold, Ident, ListOf, Literal, MapOf, Select, Uint
+from workshop.api.cel.values import NONE, EvaluationError, NoOverload, Optional, OverBudget
 
 Step = Callable[[Frame], Any]
 Functions = Mapping[str, Callable[..., Any]]
@@ -68,11 +63,11 @@ class Planner:
     def _path(self, e: Expr) -> Step:
         """A value that is asked for by the way: it costs its fields, but no name."""
         match e:
-            case Ident() if e.name not in standard.TYPES or e.name in self._variables:
+            case Ident() if e.name not in values.TYPES or e.name in self._variables:
                 name = e.name
-                return lambda frame: _looked_up(frame, name)
+                return lambda frame: looked_up(frame, name)
             case Select() if not e.test and (name := self._dotted(e)):
-                return lambda frame: _looked_up(frame, name)
+                return lambda frame: looked_up(frame, name)
             case Select() if not e.test:
                 return self._field(e)
             case Call(function="_[_]" | "_?._" | "_[?_]"):
@@ -82,7 +77,7 @@ class Planner:
     def _is_path(self, e: Expr) -> bool:
         match e:
             case Ident():
-                return e.name not in standard.TYPES or e.name in self._variables
+                return e.name not in values.TYPES or e.name in self._variables
             case Select():
                 return not e.test
             case Call():
@@ -94,13 +89,13 @@ class Planner:
         return self._path(e) if self._is_path(e) else self.plan(e)
 
     def _name(self, name: str) -> Step:
-        if name in standard.TYPES and name not in self._variables:
-            found = standard.TYPES[name]
+        if name in values.TYPES and name not in self._variables:
+            found = values.TYPES[name]
             return lambda frame: found
 
         def look_up(frame: Frame) -> Any:
             frame.cost += 1
-            return _looked_up(frame, name)
+            return looked_up(frame, name)
 
         return look_up
 
@@ -114,14 +109,14 @@ class Planner:
         if not isinstance(at, Ident):
             return ""
         name = ".".join([at.name, *reversed(parts)])
-        return name if name in self._variables or name in standard.TYPES else ""
+        return name if name in self._variables or name in values.TYPES else ""
 
     def _select(self, e: Select) -> Step:
         if not e.test and (name := self._dotted(e)):
             return self._name(name)
         if e.test:
             return self._has(e)
-        return self._counted(self._field(e), _begun(e))
+        return self._counted(self._field(e), begun(e))
 
     def _field(self, e: Select) -> Step:
         operand = self._under(e.operand)
@@ -181,8 +176,8 @@ class Planner:
         return index
 
     def _list(self, e: ListOf) -> Step:
-        if _constant(e):
-            return lambda frame: _value(e)
+        if constant(e):
+            return lambda frame: value_of(e)
         steps, optional = [self.plan(each) for each in e.items], e.optional
 
         def make(frame: Frame) -> list[Any]:
@@ -199,8 +194,8 @@ class Planner:
         return make
 
     def _map(self, e: MapOf) -> Step:
-        if _constant(e):
-            return lambda frame: _value(e)
+        if constant(e):
+            return lambda frame: value_of(e)
         steps = [(self.plan(key), self.plan(each), maybe) for key, each, maybe in e.entries]
 
         def make(frame: Frame) -> dict[Any, Any]:
@@ -222,12 +217,12 @@ class Planner:
         start, result, name = self.plan(e.start), self.plan(e.result), e.accumulator
 
         def bind(frame: Frame) -> Any:
-            kept = frame.variables.get(name, _MISSING)
+            kept = frame.variables.get(name, MISSING)
             frame.variables[name] = Later(lambda: start(frame))  # costs nothing where nobody asks for it
             try:
                 return result(frame)
             finally:
-                _restore(frame, name, kept)
+                restore(frame, name, kept)
 
         return bind
 
@@ -242,12 +237,12 @@ class Planner:
             if not isinstance(among, list | dict):
                 raise NoOverload
             variables = frame.variables
-            kept = {each: variables.get(each, _MISSING) for each in (first, second, name)}
+            kept = {each: variables.get(each, MISSING) for each in (first, second, name)}
             variables[name] = start(frame)
-            pairs = _pairs(among, bool(second))
+            entries = pairs(among, bool(second))
             try:
-                for key, value in pairs:
-                    variables[first], variables[second] = (key, value) if second else (value, _MISSING)
+                for key, value in entries:
+                    variables[first], variables[second] = (key, value) if second else (value, MISSING)
                     if condition(frame) is not True:
                         break
                     try:
@@ -263,7 +258,7 @@ class Planner:
                 return result(frame)
             finally:
                 for each, before in kept.items():
-                    _restore(frame, each, before)
+                    restore(frame, each, before)
 
         return fold
 
@@ -282,7 +277,7 @@ class Planner:
             case "@not_strictly_false":
                 return self._not_strictly_false(e)
             case "_[_]" | "_?._" | "_[?_]":
-                return self._counted(self._indexed(e), _begun(e))
+                return self._counted(self._indexed(e), begun(e))
             case "or" | "orValue" if e.target is not None and len(e.args) == 1:
                 return self._or(e, e.target, whole=e.function == "or")
             case "cel.@mapInsert":
@@ -364,32 +359,23 @@ class Planner:
     def _plain(self, e: Call) -> Step:
         name, args = e.function, list(e.args)
         if e.target is not None:
-            namespaced = _namespace(e.target)
+            namespaced = namespace(e.target)
             if namespaced and f"{namespaced}.{name}" in self._functions:
                 name = f"{namespaced}.{name}"
             else:
                 args.insert(0, e.target)
         does = self._functions.get(name)
-        if _constant(e):
-            return lambda frame: _value(e)
-        among_constants = name == "@in" and isinstance(args[1], ListOf) and all(map(_constant, args[1].items))
+        if constant(e):
+            return lambda frame: value_of(e)
+        among_constants = name == "@in" and isinstance(args[1], ListOf) and all(map(constant, args[1].items))
         steps = [self.plan(each) for each in args]
+
+        if len(steps) == 2 and name in _OPERATORS and does is not None:
+            return _operator(name, steps[0], steps[1], does)
 
         def call(frame: Frame) -> Any:
             given = [step(frame) for step in steps]
-            if does is None:
-                raise NoOverload
-            try:
-                result = does(*given)
-            except EvaluationError:
-                frame.charge(1)
-                raise
-            except (ValueError, OverflowError) as error:
-                frame.charge(1)
-                raise EvaluationError(str(error)) from None
-            except (TypeError, AttributeError, KeyError):
-                frame.charge(1)
-                raise NoOverload from None
+            result = _called(frame, does, given)
             if not among_constants:
                 frame.charge(costs.of_call(name, given, result))
             return result
@@ -397,40 +383,40 @@ class Planner:
         return call
 
 
-_MISSING = object()
+_OPERATORS = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
+_NUMBERS = (int, float, bool, Uint)
 
 
-def _restore(frame: Frame, name: str, before: Any) -> None:
-    if before is _MISSING:
-        frame.variables.pop(name, None)
-    else:
-        frame.variables[name] = before
+def _operator(name: str, left: Step, right: Step, does: Callable[..., Any]) -> Step:
+    """The calls that loops are full of: between numbers each costs 1."""
+
+    def operate(frame: Frame) -> Any:
+        a, b = left(frame), right(frame)
+        result = _called(frame, does, (a, b))
+        if type(a) in _NUMBERS and type(b) in _NUMBERS:
+            frame.cost += 1
+        else:
+            frame.charge(costs.of_call(name, [a, b], result))
+        return result
+
+    return operate
 
 
-def _looked_up(frame: Frame, name: str) -> Any:
+def _called(frame: Frame, does: Callable[..., Any] | None, given: Sequence[Any]) -> Any:
+    """The result, or an error in CEL's words."""
+    if does is None:
+        raise NoOverload
     try:
-        value = frame.variables[name]
-    except KeyError:
-        raise EvaluationError(f"no such attribute(s): {name}") from None
-    if isinstance(value, EvaluationError):
-        raise value
-    if isinstance(value, Later):
-        value = frame.variables[name] = value.make()
-    return value
-
-
-class Later:
-    """A variable's value that is made when somebody asks."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-
-
-def _pairs(among: Any, both: bool) -> list[tuple[Any, Any]]:
-    """Index and element of a list, key and value of a map; a macro of one variable goes through a map's keys."""
-    if isinstance(among, list):
-        return list(enumerate(among))
-    return list(among.items()) if both else [(key, key) for key in among]
+        return does(*given)
+    except EvaluationError:
+        frame.charge(1)
+        raise
+    except (ValueError, OverflowError) as error:
+        frame.charge(1)
+        raise EvaluationError(str(error)) from None
+    except (TypeError, AttributeError, KeyError):
+        frame.charge(1)
+        raise NoOverload from None
 
 
 def _joined(left: Step, right: Step, decides: bool) -> Step:
@@ -455,54 +441,3 @@ def _joined(left: Step, right: Step, decides: bool) -> Step:
         return not decides
 
     return join
-
-
-def _begun(e: Expr) -> int:
-    """A way through fields and indexes costs 1 to begin with, but not where it begins with a choice."""
-    while True:
-        match e:
-            case Select(test=False):
-                e = e.operand
-            case Call(function="_[_]" | "_?._" | "_[?_]"):
-                e = e.args[0]
-            case Call(function="_?_:_"):
-                return 0
-            case _:
-                return 1
-
-
-def _namespace(e: Expr) -> str:
-    """`lists` of `lists.range(3)`."""
-    if isinstance(e, Ident):
-        return e.name
-    if isinstance(e, Select) and not e.test and (before := _namespace(e.operand)):
-        return f"{before}.{e.field}"
-    return ""
-
-
-def _constant(e: Expr) -> bool:
-    """Known before any variable is: it costs nothing."""
-    match e:
-        case Literal():
-            return True
-        case ListOf():
-            return not e.optional and all(map(_constant, e.items))
-        case MapOf():
-            return all(_constant(key) and _constant(value) and not maybe for key, value, maybe in e.entries)
-        case Call():
-            return e.function in _FOLDED and e.target is None and all(map(_constant, e.args))
-    return False
-
-
-def _value(e: Expr) -> Any:
-    """Of what is constant. Raises EvaluationError."""
-    match e:
-        case Literal():
-            return e.value
-        case ListOf():
-            return [_value(each) for each in e.items]
-        case MapOf():
-            return {_value(key): _value(each) for key, each, _ in e.entries}
-        case Call():
-            return standard.FUNCTIONS[e.function](*map(_value, e.args))
-    raise TypeError(e)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workshop.api.cel.estimate import ZERO, Path, Range, Sizes
+from workshop.api.cel.ranges import ZERO, Path, Range, Sizes
 
 REQUEST = 3 * 1024 * 1024
 """Bytes of the longest request."""

@@ -13,17 +13,8 @@ from itertools import pairwise
 from typing import Any
 
 from workshop.api.cel import amounts, authorizer, network, texts
-from workshop.api.cel.standard import (
-    NONE,
-    EvaluationError,
-    NoOverload,
-    Optional,
-    add,
-    compare,
-    contains,
-    equal,
-    kind,
-)
+from workshop.api.cel.standard import add, contains
+from workshop.api.cel.values import NONE, EvaluationError, NoOverload, Optional, compare, equal, kind
 from workshop.api.custom import formats
 
 Function = tuple[str, str, str, Callable[..., Any]]

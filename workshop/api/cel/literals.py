@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workshop.api.cel import library, standard, texts
-from workshop.api.cel.standard import EvaluationError
+from workshop.api.cel import library, standard, texts, values
 from workshop.api.cel.syntax import Call, Expr, Fold, ListOf, Literal, MapOf, Select, Tree
+from workshop.api.cel.values import EvaluationError
 
 Types = Mapping[int, tuple[Any, ...]]
 _TOKEN = re.compile(
@@ -152,7 +152,7 @@ def _mixed(items: list[Expr], types: Types) -> Iterator[tuple[int, str]]:
 
 def _type_name(e: Expr, types: Types) -> str:
     if isinstance(e, Literal):
-        return standard.kind(e.value)
+        return values.kind(e.value)
     return _said(types.get(e.id, ("dyn",)))
 
 

@@ -8,112 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from workshop.api.cel.syntax import Uint
+from workshop.api.cel.values import (
+    NONE,
+    TYPES,
+    EvaluationError,
+    NoOverload,
+    Optional,
+    TypeName,
+    compare,
+    equal,
+    is_number,
+    kind,
+)
 
 LEAST, MOST, MOST_UNSIGNED = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
-
-
-class EvaluationError(ValueError):
-    """The expression has no value for these variables: a key is missing, an index out of bounds, …"""
-
-    over_budget = False
-
-
-class NoOverload(EvaluationError):
-    def __init__(self) -> None:
-        super().__init__("no such overload")
-
-
-class OverBudget(EvaluationError):
-    """Nothing catches this one."""
-
-    over_budget = True
-
-
-@dataclass(frozen=True)
-class Optional:
-    """`optional.of(value)`; without `there` it is `optional.none()`."""
-
-    value: Any = None
-    there: bool = False
-
-
-@dataclass(frozen=True)
-class TypeName:
-    """What `type(x)` gives."""
-
-    name: str
-
-
-NONE = Optional()
-TYPES = {
-    name: TypeName(name)
-    for name in (
-        "bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "dyn", "optional_type",
-        "google.protobuf.Timestamp", "google.protobuf.Duration",
-    )
-}  # fmt: skip
-
-
-def kind(value: Any) -> str:
-    """Which of CEL's kinds a value is of."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "bool"
-        case Uint():
-            return "uint"
-        case int():
-            return "int"
-        case float():
-            return "double"
-        case str():
-            return "string"
-        case bytes():
-            return "bytes"
-        case dict():
-            return "map"
-        case list():
-            return "list"
-        case datetime():
-            return "timestamp"
-        case timedelta():
-            return "duration"
-        case Optional():
-            return "optional"
-    return "type"
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def equal(a: Any, b: Any) -> bool:
-    if _number(a) and _number(b):
-        return bool(a == b)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(equal, a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return len(a) == len(b) and all(key in b and equal(each, b[key]) for key, each in a.items())
-    return kind(a) == kind(b) and bool(a == b)
-
-
-def compare(a: Any, b: Any) -> int:
-    """Less than, equal to or greater than 0. Raises NoOverload."""
-    known = kind(a)
-    if (_number(a) and _number(b)) or (known == kind(b) and known in _ORDERED):
-        return int(a > b) - int(a < b)
-    raise NoOverload
-
-
-_ORDERED = ("bool", "string", "bytes", "timestamp", "duration")
 
 
 def fits(number: int) -> int:
@@ -204,7 +118,7 @@ def index(of: Any, at: Any) -> Any:
             raise EvaluationError(f"no such key: {_shown(at)}")
         return of[key]
     if isinstance(of, list):
-        if not _number(at) or at != int(at):
+        if not is_number(at) or at != int(at):
             raise EvaluationError(f"unsupported index type '{kind(at)}' in list")
         if not 0 <= at < len(of):
             raise EvaluationError(f"index out of bounds: {int(at)}")
@@ -272,7 +186,7 @@ def to_double(value: Any) -> float:
             return float(value)
         except ValueError:
             raise _conversion(value, "double") from None
-    if _number(value):
+    if is_number(value):
         return float(value)
     raise NoOverload
 

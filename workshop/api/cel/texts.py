@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from workshop.api.cel import standard
-from workshop.api.cel.standard import kind
+from workshop.api.cel import standard, values
+from workshop.api.cel.values import kind
 
 _CLAUSES = {
     "b": "only integers and bools can be formatted as binary", "d": "decimal clause can only be used on integers",
@@ -118,7 +118,7 @@ def shown(value: Any) -> str:
             return "{" + ", ".join(f"{_inside(key)}:{_inside(value[key])}" for key in sorted(value, key=str)) + "}"
         case float():
             return standard.number(value)
-        case standard.TypeName():
+        case values.TypeName():
             return value.name
     return str(value)
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from workshop.api.cel import types
 from workshop.api.cel.environment import Program
-from workshop.api.cel.estimate import MOST, estimated
+from workshop.api.cel.estimate import estimated
 from workshop.api.cel.lengths import most_often, sizes_of
+from workshop.api.cel.ranges import MOST
 from workshop.api.validation.field import ErrorList
 
 Schema = Mapping[str, Any]

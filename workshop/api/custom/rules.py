@@ -19,7 +19,7 @@ from typing import Any
 from workshop.api.cel import types
 from workshop.api.cel.costs import PER_OBJECT
 from workshop.api.cel.environment import Budget, CompileError, Environment, Program
-from workshop.api.cel.standard import EvaluationError, Optional
+from workshop.api.cel.values import EvaluationError, Optional
 from workshop.api.custom import rule_costs, structural, values
 from workshop.api.custom.kind import CustomKind
 from workshop.api.custom.rule_costs import Costs

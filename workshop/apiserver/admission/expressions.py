@@ -20,7 +20,7 @@ from workshop.api.cel import authorizer as cel_authorizer
 from workshop.api.cel import policies
 from workshop.api.cel.costs import PER_CONDITIONS, PER_OBJECT
 from workshop.api.cel.environment import Budget, CompileError, Environment, Program
-from workshop.api.cel.standard import EvaluationError
+from workshop.api.cel.values import EvaluationError
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.interfaces import AdmissionRequest, Attributes, Authorizer, Decision, UserInfo, user_info

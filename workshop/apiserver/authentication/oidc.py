@@ -188,7 +188,7 @@ def _quoted(found: Any) -> str:
 
 def _evaluated(text: str, name: str, value: Any) -> Any:
     from workshop.api.cel.environment import Environment  # loaded by who has expressions
-    from workshop.api.cel.standard import EvaluationError
+    from workshop.api.cel.values import EvaluationError
 
     try:
         return Environment({name: "dyn"}).compile(text).run({name: value})

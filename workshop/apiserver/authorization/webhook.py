@@ -89,7 +89,7 @@ class WebhookAuthorizer:
 
     def _matches(self, spec: Obj) -> bool | None:
         """Whether all conditions hold; None where one has no value and none is false."""
-        from workshop.api.cel.standard import EvaluationError
+        from workshop.api.cel.values import EvaluationError
 
         wrong = False
         for text in self._about.conditions:
