@@ -280,6 +280,14 @@ async def test_a_container_past_its_memory_limit_is_killed(node):
     assert (status.reason, status.exit_code) == ("OOMKilled", 137)
 
 
+async def test_a_memory_limit_that_comes_later_holds_as_well(node):
+    identity = await node.run("eat", "memory-eater", resources=cri.Resources(memory_limit=4 << 30))
+    assert b"10 MiB" in await node.said("eat")
+    await node.runtime.update_container_resources(identity, cri.Resources(memory_limit=48 << 20))
+    status = await node.ended(identity)
+    assert (status.reason, status.exit_code) == ("OOMKilled", 137)
+
+
 async def test_a_program_that_is_not_there(node):
     text = 'exec: "nosuch": executable file not found in \\$PATH'
     with pytest.raises(cri.CriError, match=text):
