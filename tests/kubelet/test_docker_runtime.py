@@ -300,3 +300,14 @@ async def test_a_container_over_its_memory_is_said_to_be_oom_killed(node):
     )
     status = await node.ended(eater)
     assert (status.reason, status.exit_code) == ("OOMKilled", 137)
+
+
+async def test_limits_change_while_a_container_runs(node):
+    identity = await node.run(
+        "c", "sh", "-c", "sleep 60", resources=cri.Resources(memory_limit=64 << 20, cpu_shares=102)
+    )
+    grown = cri.Resources(memory_limit=128 << 20, cpu_shares=256, cpu_quota=50_000)
+    await node.runtime.update_container_resources(identity, grown)
+    host = node.runtime._engine.inspect_container(identity)["HostConfig"]
+    assert (host["Memory"], host["CpuShares"], host["CpuQuota"]) == (128 << 20, 256, 50_000)
+    assert (await node.runtime.container_status(identity)).state == cri.RUNNING
