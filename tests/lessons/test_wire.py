@@ -65,3 +65,8 @@ def test_a_watch_that_breaks_off(answering: Callable[[bytes], Wire], rest: bytes
 @pytest.mark.parametrize("rest", [b"0\r\n\r\n", b"", b"garbage\r\n"])
 def test_a_watch_that_ends(answering: Callable[[bytes], Wire], rest: bytes) -> None:
     assert len(list(answering(CHUNKED + chunk(EVENT) + rest).watch("/api/v1/configmaps", "1"))) == 1
+
+
+def test_a_server_that_has_no_watch_to_give(answering: Callable[[bytes], Wire]) -> None:
+    with pytest.raises(OSError, match="403"):
+        next(answering(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\n{}").watch("/api/v1/configmaps", "1"))

@@ -103,7 +103,8 @@ class Wire:
         return read["items"], read["metadata"]["resourceVersion"]
 
     def watch(self, path: str, version: str) -> Iterator[dict[str, Any]]:
-        """Every event after `version`, for ever; ends when the server ends it. Raises OSError when the line breaks.
+        """Every event after `version`, for ever; ends when the server ends it. Raises OSError when the line breaks, or
+        when the server has no watch to give.
 
         A version that is too old gives one event {"type": "ERROR", "object": {…, "code": 410}}.
         """
@@ -114,9 +115,8 @@ class Wire:
                 "GET", f"{path}{sign}watch=1&resourceVersion={version}", headers={"user-agent": "by-hand"}
             )
             got = connection.getresponse()
-            if got.status != 200:
-                yield {"type": "ERROR", "object": json.loads(got.read())}
-                return
+            if got.status != 200:  # it has just begun, say
+                raise OSError(f"{got.status}: {got.read(200)!r}")
             while line := got.readline():
                 if not line.endswith(b"\n"):
                     raise OSError("the watch broke in the middle of an event")
