@@ -135,7 +135,7 @@ async def test_a_member_in_a_namespace_is_cut_off_and_comes_back(tmp_path: Path)
                 return int(pb.StatusResponse.FromString(answer).leader)
 
         async def until(member: Member, led: bool) -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while bool(await leader(member)) != led:  # noqa: ASYNC110  another process
                     await asyncio.sleep(0.05)
 

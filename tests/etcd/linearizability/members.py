@@ -51,7 +51,7 @@ class Member:
         """Return when the member serves clients."""
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
         async with grpc.aio.insecure_channel(self.client, options) as channel:
-            await asyncio.wait_for(channel.channel_ready(), 30)
+            await asyncio.wait_for(channel.channel_ready(), 60)
 
     def kill(self) -> None:
         assert self.process is not None
