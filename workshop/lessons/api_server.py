@@ -394,7 +394,8 @@ EXERCISES = (
         judge=mirrors,
         where="events carry their own resourceVersion: watch on from the last one; ERROR 410 means that it is too old",
         half='version = "" means: list first. After a 410 set it to ""; after an OSError wait a moment and go on',
-        solution=SOLUTION_MIRROR + '\n\nlab.run("my-mirror", mirror)',
+        solution=SOLUTION_MIRROR
+        + '\n\nlab.run("my-mirror", mirror)\nlab.wait_for(lambda: lab.http.send("GET", f"{maps}/mirror").status == 200)',
         explanation=(
             "List, watch, list again when the history is gone: this is the whole of an informer's Reflector, and why a "
             "controller may sleep through anything."
