@@ -339,6 +339,10 @@ SOLUTION_MIRROR = """def mirror(http):
                 version = event["object"]["metadata"].get("resourceVersion", "") if event["type"] != "ERROR" else ""
         except OSError:
             time.sleep(0.2)"""
+RUN_MIRROR = """
+
+lab.run("my-mirror", mirror)
+lab.wait_for(lambda: lab.http.send("GET", f"{maps}/mirror").status == 200)"""
 
 EXERCISES = (
     Exercise(
@@ -394,8 +398,7 @@ EXERCISES = (
         judge=mirrors,
         where="events carry their own resourceVersion: watch on from the last one; ERROR 410 means that it is too old",
         half='version = "" means: list first. After a 410 set it to ""; after an OSError wait a moment and go on',
-        solution=SOLUTION_MIRROR
-        + '\n\nlab.run("my-mirror", mirror)\nlab.wait_for(lambda: lab.http.send("GET", f"{maps}/mirror").status == 200)',
+        solution=SOLUTION_MIRROR + RUN_MIRROR,
         explanation=(
             "List, watch, list again when the history is gone: this is the whole of an informer's Reflector, and why a "
             "controller may sleep through anything."
