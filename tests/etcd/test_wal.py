@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from workshop.etcd.mvcc.key_index import Record
 from workshop.etcd.raft import Entry, HardState, Message, Ready
 from workshop.etcd.storage import Storage
 from workshop.etcd.wal import Corrupt, WriteAheadLog
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_room() -> Iterator[None]:
+    """Logs are written and read here by the hundred."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk, "AHEAD", 4096)
+        yield
 
 
 def write(folder: Path, groups: list[list[Entry]]) -> list[int]:
