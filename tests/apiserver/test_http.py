@@ -785,4 +785,6 @@ async def test_a_proxy_without_a_path_sends_on_to_one_that_ends_in_a_slash(api):
     await answers(api, "/api/v1/nodes/n/proxy?a=b", 301)
     answer = await api("GET", "/api/v1/nodes/n/proxy?a=b")
     assert answer.headers["location"] == "/api/v1/nodes/n/proxy/?a=b"
+    assert (await api("HEAD", "/api/v1/nodes/n/proxy")).status == 301
+    assert (await api("HEAD", "/api/v1/nodes/n")).status == 405
     assert (await api("POST", "/api/v1/nodes/n/proxy")).status == 500  # asked for, and nobody listens

@@ -125,7 +125,7 @@ class Dispatch:
         sub = request.info.subresource
         if request.info.namespace and not res.namespaced and res.plural != "namespaces":
             raise errors.no_such_path()
-        if request.method == "HEAD":
+        if request.method == "HEAD" and sub != "proxy":
             raise errors.not_allowed()
         _check_path(request, res)
         if res.group_resource in DEPRECATED and request.info.verb in res.verbs:

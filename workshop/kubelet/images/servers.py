@@ -66,6 +66,12 @@ def test_webserver(given):
     listen(int(given.get("port", 80)), Files).serve_forever(poll_interval=3600)
 
 
+#: How a body begins that Go takes for a page.
+PAGES = tuple(
+    f"<{tag}{end}" for tag in ("!doctype html", "html", "head", "body", "a", "p", "div", "h1") for end in " >"
+)
+
+
 def porter(given):
     """Says on each port what a variable SERVE_PORT_n, SERVE_TCP_PORT_n, SERVE_TLS_PORT_n or SERVE_UDP_PORT_n says."""
 
@@ -76,7 +82,8 @@ def porter(given):
                 if "json-response" in given:
                     text = json.dumps({"Method": self.command, "Body": value})
                     return self.answer(text, kind="application/json")
-                return self.answer(value)
+                page = value.lower().startswith(PAGES)
+                return self.answer(value, kind=f"text/{'html' if page else 'plain'}; charset=utf-8")
 
             do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = do_GET
 
