@@ -85,7 +85,7 @@ IMAGES: tuple[StandIn, ...] = (
     ),
     StandIn("busybox", "1.37", (), ("sh",), programs=_APPLETS, links=_SHELL, size=2_160_000),
     StandIn("alpine", "3.22", (), ("/bin/sh",), programs=_APPLETS, links=_SHELL, size=3_800_000),
-    StandIn("debian", "12", (), ("bash",), size=48_000_000, aliases=("ubuntu",)),
+    StandIn("debian", "12", (), ("bash",), size=48_000_000, aliases=("ubuntu", "glibc-dns-testing")),
     StandIn(
         "redis",
         "8.2",
