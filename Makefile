@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 LABS := labs
+# how many tests run at a time; 0 is one after the other, in one process
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -51,8 +53,8 @@ packages:
 	@sh tools/packages.sh
 
 test: packages check
-	$(BIN)/pytest -n 2 -m "not cluster"
-	$(BIN)/pytest -n 2 -m cluster
+	$(BIN)/pytest -n $(PROCESSES) -m "not cluster"
+	$(BIN)/pytest -n $(PROCESSES) -m cluster
 
 bench: $(READY)
 	$(BIN)/python -m bench
