@@ -12,8 +12,10 @@ A connection from which nothing was heard for 30 s while calls are open is asked
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import cast
 from urllib.parse import unquote
 
@@ -34,6 +36,9 @@ BACKLOG = 64
 """Messages that a stream holds for its reader before the server is made to wait."""
 
 
+Dial = Callable[[], Awaitable[socket.socket]]
+
+
 class RpcError(Exception):
     """A call that failed: gRPC's status code and text. `unseen`: no server has begun to work on it, so it can be made
     again elsewhere, whatever it does."""
@@ -46,9 +51,12 @@ class RpcError(Exception):
 class Channel:
     """Calls to one server. Make it inside a running loop."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None, path: str = "") -> None:
-        """With `path` the server is behind that Unix socket, and `host` only what it is called."""
-        self._host, self._port, self._tls, self._path = host, port, tls, path
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, path: str = "", dial: Dial | None = None
+    ) -> None:
+        """With `path` the server is behind that Unix socket, and `host` only what it is called; `dial` connects where
+        the way is not an ordinary one."""
+        self._host, self._port, self._tls, self._path, self._dial = host, port, tls, path, dial
         self._connection: Connection | None = None
         self._connecting: asyncio.Lock = asyncio.Lock()
         self._closed = False
@@ -127,6 +135,9 @@ class Channel:
         name = self._host if self._tls else None
         if self._path:
             return (await loop.create_unix_connection(Connection, self._path, ssl=self._tls, server_hostname=name))[1]
+        if self._dial is not None:
+            sock = await self._dial()
+            return (await loop.create_connection(Connection, sock=sock, ssl=self._tls, server_hostname=name))[1]
         made = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls, server_hostname=name)
         return made[1]
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from workshop.api.meta import Obj
 from workshop.cluster.cli import tools
+from workshop.cluster.dial import dial
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
 from workshop.views.store import Refused, Store
@@ -131,7 +133,8 @@ def second_server(lab: Lab, port: int = 7443) -> Wire:
     argv = [*tools.inside(cluster, None), sys.executable, "-m", "workshop.apiserver", *flags,
             f"--secure-port={port}", "--hostname-override=second"]  # fmt: skip
     own.launch(cluster, "second", argv)
-    wire = Wire(cluster.layout.root, f"https://{cluster.plan().addresses.control_plane}:{port}")
+    away = partial(dial, cluster) if cluster.plan().mode == "userns" else None
+    wire = Wire(cluster.layout.root, f"https://{cluster.plan().addresses.control_plane}:{port}", away)
 
     def ready() -> bool:
         try:

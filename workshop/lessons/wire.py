@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,10 @@ class Answer:
 class Wire:
     """One API server, by the admin's certificate unless a token is given. `server`: another than the cluster's."""
 
-    def __init__(self, root: Path, server: str = "") -> None:
-        """`root` is the cluster's state directory. Raises OSError."""
+    def __init__(self, root: Path, server: str = "", dial: Callable[[str, int], socket.socket] | None = None) -> None:
+        """`root` is the cluster's state directory; `dial` connects to a server that is not reached from here. Raises
+        OSError."""
+        self._dial = dial
         read = yaml.safe_load((root / "kubeconfig" / "admin.conf").read_text(encoding="utf-8"))
         self.server = server or read["clusters"][0]["cluster"]["server"]
         self._trusted = root / "pki" / "ca.crt"
@@ -131,4 +134,9 @@ class Wire:
         if not anonymous:
             tls.load_cert_chain(*self._certificate)
         parts = urlsplit(self.server)
-        return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=tls)
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=tls)
+        if self._dial is not None:
+            found = self._dial(connection.host, connection.port)
+            found.settimeout(timeout)
+            connection.sock = tls.wrap_socket(found, server_hostname=connection.host)
+        return connection

@@ -17,8 +17,10 @@ import ssl
 import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from workshop.cluster.dial import dial
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
 from workshop.http2.client import UNAVAILABLE, Channel, RpcError
@@ -284,7 +286,9 @@ class Store:
             except OSError as error:
                 raise ClusterError(f"etcd's certificates cannot be read: {error}") from error
             tls.set_alpn_protocols(["h2"])
-            self._channels[name] = Channel(where[name], 2379, tls)
+            dialled = partial(asyncio.to_thread, dial, self.cluster, where[name], 2379)
+            inside = self.cluster.plan().mode == "userns"
+            self._channels[name] = Channel(where[name], 2379, tls, dial=dialled if inside else None)
         return self._channels[name]
 
 
