@@ -19,12 +19,13 @@ def cluster(mode: str) -> Any:
 @pytest.mark.parametrize("mode", ["plain", "userns"])
 def test_the_socket_that_comes_out_is_open(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     monkeypatch.setattr(dialling, "inside", lambda cluster, node: ["/usr/bin/env"])  # a door to nowhere else
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with dialling.dial(cluster(mode), "127.0.0.1", listening.getsockname()[1]) as found:
-            there, _ = listening.accept()
-            with there:
-                found.sendall(b"hello")
-                assert there.recv(5) == b"hello"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        dialling.dial(cluster(mode), "127.0.0.1", listening.getsockname()[1]) as found,
+        listening.accept()[0] as there,
+    ):
+        found.sendall(b"hello")
+        assert there.recv(5) == b"hello"
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
