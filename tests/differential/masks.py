@@ -66,9 +66,14 @@ def _plain(value: Any) -> Any:
         shown = _plain(inner)
         if name.lower() in ("metadata", "objectmeta") and isinstance(shown, dict):
             made |= shown
-        elif shown not in (None, "", 0, [], {}):
-            made[name.lower()] = shown
+        elif shown not in (None, "", 0, [], {}) and name != "managedFields":
+            made[_KUBERNETES.sub("x", name).replace("-", "").lower()] = shown
+    if "schema" in made and made.keys() <= {"schema", "allows"}:  # apiextensions' unions
+        return made["schema"]
     return dict(sorted(made.items()))
+
+
+_KUBERNETES = re.compile("^x-kubernetes-")
 
 
 def _message(text: str) -> str:

@@ -14,28 +14,23 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json, sigs.k8s.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from workshop.api import codec, errors, json_syntax, quantity, schema
+from workshop.api import codec, errors, json_syntax, schema
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.api.schema import Field, Schema, Type
+from workshop.api.self_reading import SELF_READING
+from workshop.api.self_reading import DecodeError as DecodeError
+from workshop.api.self_reading import word as word
 
 MOST_ERRORS = 100
 """Strict errors beyond these are not collected (sigs.k8s.io/json)."""
 LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
-
-
-class DecodeError(ValueError):
-    """The body cannot be read as the wanted kind; the text is Go's."""
 
 
 class Doubled(dict[str, Any]):
@@ -158,7 +153,7 @@ _HEAD = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind strin
 
 def no_head(value: Any) -> str:
     """What is said of a body that is no object at all."""
-    return f"{_PARSING} {_word(value)} into Go value of type {_HEAD}"
+    return f"{_PARSING} {word(value)} into Go value of type {_HEAD}"
 
 
 _PARSING = "couldn't get version/kind; json parse error: json: cannot unmarshal"
@@ -170,7 +165,7 @@ def _check_head(kind: str, value: Any, body: bytes | str) -> None:
         raise _unrecognized(kind, no_head(value), body)
     for name in ("apiVersion", "kind"):
         if not isinstance(value.get(name, ""), str | None):
-            said = f"{_PARSING} {_word(value[name])} into Go struct field .{name} of type string"
+            said = f"{_PARSING} {word(value[name])} into Go struct field .{name} of type string"
             raise _unrecognized(kind, said, body)
     if (version := value.get("apiVersion") or "").count("/") > 1:
         raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
@@ -213,8 +208,8 @@ def summary(body: bytes | str) -> str:
 
 def convert(root: Schema, value: dict[str, Any], known: Obj | None = None) -> Converted:
     """Reads a parsed object by its schema. Raises DecodeError; what strictness would refuse is in `.strict`."""
-    reader = _Reader(known=_parts(known) if known is not None else frozenset())
-    obj = reader.struct(root, value, "", _Where("", (), root.go))
+    reader = Reader(known=_parts(known) if known is not None else frozenset())
+    obj = reader.struct(root, value, "", Where("", (), root.go))
     if reader.wrong_type:
         raise DecodeError(reader.wrong_type)
     return Converted(obj, reader.strict)
@@ -233,7 +228,7 @@ def prune(root: Schema, value: dict[str, Any]) -> Obj:
 
 
 @dataclass(frozen=True, slots=True)
-class _Where:
+class Where:
     """What Go's errors tell of a place: the innermost struct and the JSON names that lead there."""
 
     struct: str
@@ -246,22 +241,8 @@ class _Where:
         return f"json: cannot unmarshal {what} into Go struct field {self.struct}.{'.'.join(self.names)} of type {go}"
 
 
-def _word(value: Any) -> str:
-    """Go's word for a JSON value in its errors."""
-    match value:
-        case bool():
-            return "bool"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-    return "object"
-
-
 @dataclass(slots=True)
-class _Reader:
+class Reader:
     """Go goes on after a wrong type and tells of the first; a type that reads itself (a quantity) stops it at once."""
 
     strict: list[str] = field(default_factory=list)
@@ -272,7 +253,7 @@ class _Reader:
         if len(self.strict) < MOST_ERRORS and text not in self.strict:
             self.strict.append(text)
 
-    def struct(self, of: Schema, value: dict[str, Any], path: str, where: _Where) -> dict[str, Any]:
+    def struct(self, of: Schema, value: dict[str, Any], path: str, where: Where) -> dict[str, Any]:
         fields = of.fields
         found: dict[str, Any] = {}
         lead = path + "." if path else ""
@@ -287,7 +268,7 @@ class _Reader:
             if (type(given) is str and about.type.kind == "string") or id(given) in self.known:
                 found[name] = given
             elif given is not None:
-                at = _Where(of.name, (*where.names, *of.embedded.get(name, ()), name), where.go)
+                at = Where(of.name, (*where.names, *of.embedded.get(name, ()), name), where.go)
                 found[name] = self.value(about.type, given, lead + name, at)
         return tidy(of, found)
 
@@ -301,7 +282,7 @@ class _Reader:
         marked.add(name)
         return False
 
-    def value(self, kind: Type, value: Any, path: str, where: _Where) -> Any:
+    def value(self, kind: Type, value: Any, path: str, where: Where) -> Any:
         match kind.kind:
             case "string":
                 return value if isinstance(value, str) else self.wrong(kind, value, where)
@@ -325,11 +306,11 @@ class _Reader:
             case other:
                 return SELF_READING[other](self, kind, value, path, where)
 
-    def wrong(self, kind: Type, value: Any, where: _Where, what: str = "") -> Any:
-        self.wrong_type = self.wrong_type or where.wrong(what or _word(value), kind.go)
+    def wrong(self, kind: Type, value: Any, where: Where, what: str = "") -> Any:
+        self.wrong_type = self.wrong_type or where.wrong(what or word(value), kind.go)
         return None
 
-    def integer(self, kind: Type, value: Any, where: _Where) -> Any:
+    def integer(self, kind: Type, value: Any, where: Where) -> Any:
         limit = LIMITS[kind.kind]
         if isinstance(value, bool) or not isinstance(value, int | float):
             return self.wrong(kind, value, where)
@@ -337,7 +318,7 @@ class _Reader:
             return self.wrong(kind, value, where, f"number {_number(value)}")
         return value
 
-    def list(self, kind: Type, value: list[Any], path: str, where: _Where) -> list[Any]:
+    def list(self, kind: Type, value: list[Any], path: str, where: Where) -> list[Any]:
         element = kind.element
         assert element is not None
         if element.kind == "string" and all(isinstance(item, str) for item in value):
@@ -348,7 +329,7 @@ class _Reader:
             for index, item in enumerate(value)
         ]
 
-    def map(self, kind: Type, value: dict[str, Any], path: str, where: _Where) -> dict[str, Any]:
+    def map(self, kind: Type, value: dict[str, Any], path: str, where: Where) -> dict[str, Any]:
         element = kind.element
         assert element is not None
         if isinstance(value, Doubled):
@@ -423,125 +404,3 @@ def _always(of: Schema) -> frozenset[str]:
 
 
 OMITTED_WHEN_EMPTY = {"string", "bool", "int32", "int64", "double", "bytes", "list", "map"}
-
-
-def _quantity(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    try:
-        return quantity.canonical(text.strip())
-    except ValueError as error:
-        raise DecodeError(str(error)) from error
-
-
-def _int_or_string(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-    if isinstance(value, str):
-        return value
-    read = reader.integer(Type("int32", "int32"), value, where)
-    if read is None:
-        raise DecodeError(reader.wrong_type)
-    return read
-
-
-RFC3339 = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)$")
-
-
-def _moment(value: str, micro: bool) -> datetime:
-    """A time may have a fraction of a second, which is dropped; a MicroTime must have six digits of it."""
-    match = RFC3339.match(value)
-    if match is None or (micro and len(match[2] or "") != 6):
-        layout = f"2006-01-02T15:04:05{'.000000' if micro else ''}Z07:00"
-        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse {_unread(value, micro)}')
-    whole, fraction, zone = match.groups()
-    try:
-        read = datetime.fromisoformat(whole + zone.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise DecodeError(f'parsing time "{value}": {_out_of_range(whole)} out of range') from error
-    return read.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))).astimezone(UTC)
-
-
-def _unread(value: str, micro: bool) -> str:
-    """The rest of the text at which Go's parser gave up, and the piece of its layout that it wanted there."""
-    pieces = [("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T")]
-    pieces += [("15", r"\d\d"), (":", ":"), ("04", r"\d\d"), (":", ":")]
-    pieces += [("05", r"\d\d"), (".000000", r"\.\d{6}(?!\d)")] if micro else [("05", r"\d\d(?:[.,]\d+)?")]
-    rest = value
-    for name, pattern in pieces:
-        match = re.match(pattern, rest)
-        if match is None:
-            return f'"{rest}" as "{name}"'
-        rest = rest[match.end() :]
-    return f'"{rest}" as "Z07:00"'
-
-
-def _out_of_range(whole: str) -> str:
-    parts = [int(part) for part in re.split("[-T:]", whole)]
-    for name, value, least, most in zip(
-        ("month", "day", "hour", "minute", "second"), parts[1:], (1, 1, 0, 0, 0), (12, 28, 23, 59, 59), strict=True
-    ):
-        if not least <= value <= most:
-            return name
-    return "day"
-
-
-def _time(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-    if not isinstance(value, str):
-        raise DecodeError(reader.wrong_type or where.wrong(_word(value), "string"))
-    moment = _moment(value, kind.kind == "microtime")
-    fraction = f".{moment.microsecond:06d}" if kind.kind == "microtime" else ""
-    return f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}{fraction}Z"
-
-
-def _bytes(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-    if not isinstance(value, str):
-        return reader.wrong(kind, value, where)
-    text = value.replace("\n", "").replace("\r", "")
-    try:
-        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
-    except (binascii.Error, ValueError):
-        reader.wrong_type = reader.wrong_type or f"illegal base64 data at input byte {_bad_byte(text)}"
-        return None
-
-
-def _bad_byte(text: str) -> int:
-    odd = next((index for index, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/"))), len(text))
-    return odd if odd < len(text) else len(text) // 4 * 4
-
-
-def _double(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return reader.wrong(kind, value, where)
-    return value
-
-
-def _as_given(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-    return value
-
-
-def _schema_or(plain: type) -> Callable[..., Any]:
-    """apiextensions' unions: a schema, or a bool (`additionalProperties`), strings, or schemas (`items`)."""
-
-    def read(reader: _Reader, kind: Type, value: Any, path: str, where: _Where) -> Any:
-        of = schema.load("apiextensions.v1", "JSONSchemaProps")
-        assert of is not None
-        if isinstance(value, dict):
-            return reader.struct(of, value, path, where)
-        if isinstance(value, list) and plain is list:
-            return [reader.struct(of, item, path, where) for item in value if isinstance(item, dict)]
-        return value if isinstance(value, plain) else reader.wrong(kind, value, where)
-
-    return read
-
-
-SELF_READING: dict[str, Callable[[_Reader, Type, Any, str, _Where], Any]] = {
-    "quantity": _quantity,
-    "int-or-string": _int_or_string,
-    "time": _time,
-    "microtime": _time,
-    "bytes": _bytes,
-    "double": _double,
-    "raw": _as_given,
-    "any": _as_given,
-    "schema-or-bool": _schema_or(bool),
-    "schema-or-array": _schema_or(list),
-    "schema-or-strings": _schema_or(list),
-}

@@ -19,6 +19,7 @@ from workshop.api.resources import Resource
 CONTAINERS = ("containers[]", "initContainers[]", "ephemeralContainers[]")
 OF_PODS = (
     "volumes[].projected.sources[].clusterTrustBundle",
+    "volumes[].projected.sources[].podCertificate",
     "schedulingGroup",
     *(f"{each}.lifecycle.stopSignal" for each in CONTAINERS),
 )

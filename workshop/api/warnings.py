@@ -202,7 +202,7 @@ def _others(kind: str, new: Obj, old: Obj | None) -> Iterator[str]:
                 yield f"spec.revisionHistoryLimit: {said}"
         case "nodes" if spec.get("externalID"):
             yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
-        case "endpointslices.discovery.k8s.io" if new.get("addressType") == "FQDN":
+        case "endpointslices.discovery.k8s.io" if old is None and new.get("addressType") == "FQDN":
             yield "spec.addressType: FQDN endpoints are deprecated"
         case "csidrivers.storage.k8s.io":
             before = ((old or {}).get("spec") or {}).get("tokenRequests") or []

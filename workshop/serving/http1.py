@@ -11,6 +11,7 @@ Upgrades to WebSocket go on in uvicorn's protocol. Upstream: Go's `net/http/serv
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ import httptools
 from .asgi import App
 from .exchange import PIECE, Exchange
 
+BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 HEAD_LIMIT = (1 << 20) + 4096
 HEAD_PATIENCE = 32.0
 """Seconds from the first byte of a request to the end of its head."""
@@ -181,6 +183,8 @@ class Connection(asyncio.Protocol):
             return
         url = httptools.parse_url(self._url)  # raises HttpParserError
         path = url.path.decode("ascii")
+        if "%" in path and BAD_ESCAPE.search(path):
+            raise httptools.HttpParserError("invalid URL escape")
         version = parser.get_http_version()
         scope = {
             **self._fixed,

@@ -28,9 +28,11 @@ SHARED = ("schema", "subresources", "additionalPrinterColumns", "selectableField
 
 
 def new_name(errors: ErrorList, crd: Obj) -> None:
-    name, spec = crd["metadata"].get("name", ""), crd["spec"]
-    if name != f"{spec['names'].get('plural', '')}.{spec.get('group', '')}":
-        errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+    spec = crd["spec"]
+    for field in ("name", "generateName"):
+        given = crd["metadata"].get(field, "")
+        if given and given != f"{spec['names'].get('plural', '')}.{spec.get('group', '')}":
+            errors.invalid(f"metadata.{field}", given, 'must be spec.names.plural+"."+spec.group')
 
 
 def definition(errors: ErrorList, crd: Obj, old: Obj | None = None) -> None:
@@ -284,6 +286,10 @@ def _conversion(errors: ErrorList, path: str, conversion: Obj | None, old: Obj |
     if config is None:
         errors.required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook")
     else:
+        service = config.get("service")
+        if service is not None:  # upstream hands the two over in the wrong order, and its errors show it
+            swapped = {"name": service.get("namespace"), "namespace": service.get("name")}
+            config = {**config, "service": {**service, **swapped}}
         webhooks.client_config(errors, f"{path}.webhookClientConfig", config)
     at = f"{path}.conversionReviewVersions"
     if not versions:

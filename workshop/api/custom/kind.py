@@ -99,7 +99,7 @@ class CustomKind:
         Raises ApiError 400."""
         if not isinstance(value, dict):
             go = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
-            what = decode._word(value)
+            what = decode.word(value)
             why = (
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {go}"
             )

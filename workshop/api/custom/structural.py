@@ -198,7 +198,7 @@ def _object_meta(value: dict[str, Any], path: str, unknown: list[str], lenient: 
     if not isinstance(given, dict):
         if lenient:
             return
-        kind = decode._word(given)
+        kind = decode.word(given)
         text = f"json: cannot unmarshal {kind} into Go value of type v1.ObjectMeta"
         raise Malformed(text, join(path, "metadata") if path else "", given)
     try:

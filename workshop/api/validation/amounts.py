@@ -67,7 +67,7 @@ def container_resource(errors: ErrorList, path: str, name: str) -> None:
 
 def pod_resource(errors: ErrorList, path: str, name: str) -> None:
     if resource_name(errors, path, name) and name not in ("cpu", "memory") and not is_huge(name):
-        errors.not_supported(path, name, ("cpu", "memory", "hugepages-"))
+        errors.not_supported(path, name, ("cpu", "hugepages-", "memory"))
 
 
 def quota_resource(errors: ErrorList, path: str, name: str) -> None:

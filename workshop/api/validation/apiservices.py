@@ -11,11 +11,13 @@ from workshop.api.validation.field import ErrorList
 
 
 def api_service(errors: ErrorList, obj: Obj) -> None:
-    spec, name = obj["spec"], obj["metadata"].get("name") or ""
+    spec = obj["spec"]
     group, version = spec.get("group") or "", spec.get("version") or ""
-    if name != f"{version}.{group}":
-        needed = quote(f"{version}.{group}")
-        errors.invalid("metadata.name", name, f'must be `spec.version+"."+spec.group`: {needed}')
+    needed = quote(f"{version}.{group}")
+    for field in ("name", "generateName"):
+        given = obj["metadata"].get(field) or ""
+        if given and given != f"{version}.{group}":
+            errors.invalid(f"metadata.{field}", given, f'must be `spec.version+"."+spec.group`: {needed}')
     if not group and version != "v1":
         errors.required("spec.group", "only v1 may have an empty group and it better be legacy kube")
     if group:

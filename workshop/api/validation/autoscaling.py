@@ -31,6 +31,8 @@ def autoscaler(errors: ErrorList, obj: Obj) -> None:
     if least is not None and most < least:
         errors.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
     reference(errors, "spec.scaleTargetRef", spec.get("scaleTargetRef") or {}, False)
+    if (share := spec.get("targetCPUUtilizationPercentage")) is not None and share < 1:  # autoscaling/v1
+        errors.invalid("spec.metrics[0].resource.target.averageUtilization", share, "must be greater than 0")
     for index, metric in enumerate(spec.get("metrics") or []):
         _metric(errors, f"spec.metrics[{index}]", metric)
     if least == 0 and not any(m.get("type") in ("Object", "External") for m in spec.get("metrics") or []):

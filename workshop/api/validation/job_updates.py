@@ -76,8 +76,8 @@ def job_status(errors: ErrorList, new: Obj, old: Obj) -> None:
     _times(errors, new, old)
     _finished(errors, status, _is(new, "Complete") or _is(new, "Failed"))
     _indexes(errors, status, spec)
-    if status.get("ready", 0) > status.get("active", 0):
-        errors.invalid("status.ready", status.get("ready", 0), "cannot set more ready pods than active")
+    if status.get("ready") is not None and status["ready"] > status.get("active", 0):
+        errors.invalid("status.ready", status["ready"], "cannot set more ready pods than active")
     for name in ("failed", "succeeded"):
         if status.get(name, 0) < before.get(name, 0):
             errors.invalid(f"status.{name}", status.get(name, 0), f"cannot decrease the {name} counter")

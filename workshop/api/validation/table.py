@@ -13,6 +13,7 @@ from workshop.api.validation import (
     apiservices,
     autoscaling,
     certificates,
+    claim_statuses,
     claims,
     configuration,
     devices,
@@ -117,7 +118,6 @@ INSTEAD: dict[str, UpdateRule] = {
     "priorityclasses.scheduling.k8s.io": small_kinds.priority_class_update,
     "certificatesigningrequests.certificates.k8s.io": certificates.update,
     "resourceclaims.resource.k8s.io": devices.claim_update,
-    "resourceclaimtemplates.resource.k8s.io": devices.claim_update,
 }
 """On update these hold instead of the rule for creation."""
 
@@ -133,6 +133,8 @@ ALSO: dict[str, UpdateRule] = {
     "replicasets.apps": workloads.selector_update,
     "daemonsets.apps": workloads.selector_update,
     "ipaddresses.networking.k8s.io": networking.ip_address_update,
+    "resourceslices.resource.k8s.io": devices.slice_update,
+    "resourceclaimtemplates.resource.k8s.io": devices.claim_update,
     "storageclasses.storage.k8s.io": storage.storage_class_update,
     "csistoragecapacities.storage.k8s.io": storage.capacity_update,
     "runtimeclasses.node.k8s.io": small_kinds.runtime_class_update,
@@ -147,6 +149,7 @@ ALSO: dict[str, UpdateRule] = {
 
 STATUS: dict[str, UpdateRule] = {
     "pods": pod_statuses.pod_status,
+    "resourceclaims.resource.k8s.io": claim_statuses.claim_status,
     "apiservices.apiregistration.k8s.io": apiservices.status,
     "namespaces": configuration.namespace_status,
     "nodes": nodes.node_update,

@@ -20,6 +20,7 @@ from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.interfaces import AdmissionRequest
 from workshop.apiserver.registry.options import DeleteOptions, WriteOptions, options_of, write_options
 from workshop.apiserver.registry.reader import Selection, served_obj
+from workshop.apiserver.registry.writer import failed_precondition
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.clock import rfc3339
 
@@ -83,6 +84,9 @@ class Subresources:
         async def change(pod: Obj | None) -> Obj:
             if pod is None:
                 raise errors.not_found(PODS, name)
+            version, wanted = pod["metadata"]["resourceVersion"], metadata.get("resourceVersion")
+            if wanted and wanted != version:
+                raise failed_precondition(PODS, pod, "ResourceVersion", wanted, version, options.dry_run)
             return bound(pod, binding, now)
 
         await self._resources.writer.update(

@@ -115,7 +115,7 @@ def qos_class(pod: Obj) -> str:
     spec = pod["spec"]
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     asked, guaranteed = False, True
-    for container in [spec, *containers] if spec.get("resources") else containers:
+    for container in [spec, *containers] if spec.get("resources") is not None else containers:
         resources = container.get("resources") or {}
         requests, limits = ({k: parse(v) for k, v in (resources.get(f) or {}).items() if k in ("cpu", "memory")
                              and not parse(v).is_zero()} for f in ("requests", "limits"))  # fmt: skip

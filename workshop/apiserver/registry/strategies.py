@@ -103,10 +103,28 @@ class CertificateSigningRequests(Strategy):
             self.prepare_for_status_update(new, old)
             if certificate is not None:
                 new.setdefault("status", {})["certificate"] = certificate
+            _stamp(new, old, write)
             return
         if write.subresource == "":
             new["spec"] = old["spec"]
         super().prepare_for_update(new, old, write)
+        if write.subresource == "status":
+            _stamp(new, old, write)
+
+
+def _stamp(new: Obj, old: Obj, write: Write) -> None:
+    """When a condition was told and when it came to be so, where its writer does not say. Upstream:
+    populateConditionTimestamps."""
+    now = rfc3339(write.now)
+    before = {
+        (each.get("type"), each.get("status")): each for each in (old.get("status") or {}).get("conditions") or []
+    }
+    for each in (new.get("status") or {}).get("conditions") or []:
+        if not each.get("lastUpdateTime"):
+            each["lastUpdateTime"] = now
+        if not each.get("lastTransitionTime"):
+            same = before.get((each.get("type"), each.get("status"))) or {}
+            each["lastTransitionTime"] = same.get("lastTransitionTime") or now
 
 
 class PersistentVolumes(Strategy):
@@ -121,10 +139,12 @@ class PersistentVolumes(Strategy):
         if write.subresource != "status":
             return
         status, before = new.setdefault("status", {}), old.get("status", {})
+        told, had = status.get("lastPhaseTransitionTime"), before.get("lastPhaseTransitionTime")
         if status.get("phase") != before.get("phase"):
-            told = status.get("lastPhaseTransitionTime")
-            if told is None or told == before.get("lastPhaseTransitionTime"):
+            if told is None or told == had:
                 status["lastPhaseTransitionTime"] = rfc3339(write.now)
+        elif told is None and had is not None:
+            status["lastPhaseTransitionTime"] = had
 
 
 class PersistentVolumeClaims(Strategy):
@@ -245,7 +265,51 @@ class PriorityClasses(GenerationOnly):
         return None
 
 
+class ServiceAccounts(Strategy):
+    """Of the Secrets that it names only the names are kept."""
+
+    def prepare_for_create(self, obj: Obj, write: Write) -> None:
+        super().prepare_for_create(obj, write)
+        _only_names(obj)
+
+    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
+        super().prepare_for_update(new, old, write)
+        _only_names(new)
+
+
+def _only_names(account: Obj) -> None:
+    if account.get("secrets"):
+        account["secrets"] = [{"name": each["name"]} if each.get("name") else {} for each in account["secrets"]]
+
+
+class ResourceClaims(Strategy):
+    """What drivers told of a device goes with its allocation."""
+
+    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
+        super().prepare_for_status_update(new, old)
+        had, has = ({_device(each) for each in _results(obj)} for obj in (old, new))
+        devices = new.get("status", {}).get("devices")
+        if devices and had - has:
+            kept = [each for each in devices if _device(each) not in had - has]
+            new["status"] = (
+                {**new["status"], "devices": kept}
+                if kept
+                else {name: value for name, value in new["status"].items() if name != "devices"}
+            )
+
+
+def _results(claim: Obj) -> list[Obj]:
+    allocation = (claim.get("status") or {}).get("allocation") or {}
+    return list((allocation.get("devices") or {}).get("results") or [])
+
+
+def _device(found: Obj) -> tuple[str, ...]:
+    return tuple(found.get(name, "") for name in ("driver", "pool", "device", "shareID"))
+
+
 _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
+    "resourceclaims.resource.k8s.io": ResourceClaims,
+    "serviceaccounts": ServiceAccounts,
     "pods": Pods,
     "persistentvolumes": PersistentVolumes,
     "persistentvolumeclaims": PersistentVolumeClaims,

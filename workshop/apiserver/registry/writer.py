@@ -405,13 +405,20 @@ def _check_identity(
 
 def uid_conflict(resource: Resource, old: Obj, uid: str, dry_run: bool) -> errors.ApiError:
     """The 409 of a write that means another object of the same name."""
+    return failed_precondition(resource, old, "UID", uid, old["metadata"]["uid"], dry_run)
+
+
+def failed_precondition(
+    resource: Resource, old: Obj, what: str, wanted: str, found: str, dry_run: bool
+) -> errors.ApiError:
+    """The 409 of a write that is meant for an object with another uid or version."""
     metadata = old["metadata"]
     key = resource.storage_key(metadata.get("namespace") or None, metadata["name"])
     key = key.removeprefix("/registry") if dry_run else key  # upstream's dry run knows no prefix
     return errors.conflict(
         resource, metadata["name"],
         f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-        f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}",
+        f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}",
     )  # fmt: skip
 
 
