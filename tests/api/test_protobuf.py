@@ -95,3 +95,9 @@ def test_upstreams_objects_are_read_as_their_json() -> None:
             assert protobuf.decode(path.read_bytes()) == wanted, path.name
             read += 1
     assert read > 100
+
+
+@pytest.mark.parametrize("body", [b"k8s\x00\x08\x01", b"k8s\x00\n\x02\x08\x01", b"k8s\x00\x10\x01"])
+def test_a_number_in_the_place_of_a_message_is_refused(body: bytes) -> None:
+    with pytest.raises(protobuf.MalformedError):
+        protobuf.decode(body)

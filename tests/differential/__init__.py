@@ -7,6 +7,7 @@
     servers.py      a real server over HTTPS, ours in this process; masks.py: what is no difference, and why
     compare.py      what is different;  explained.yaml: where ours answers otherwise, with the reason
     __main__.py     python -m tests.differential --kubeconfig REAL/admin.conf [--only SHEET …]
+    fuzz.py         python -m tests.differential.fuzz: bodies that are broken at random, to ours alone
 
 CI has no real server: a compact table of its answers is kept in tests/apiserver/real (see `keep.py`).
 """

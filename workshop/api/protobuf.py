@@ -57,7 +57,7 @@ def decode_raw(api_version: str, kind: str, raw: bytes) -> Obj:
 Message = dict[int, list[Any]]
 
 
-def _message(data: bytes) -> Message:
+def _message(data: Any) -> Message:
     """Field number → its values in order: int for varint and fixed, bytes for length-delimited."""
     found: Message = {}
     for number, value in _fields(data):
@@ -65,7 +65,9 @@ def _message(data: bytes) -> Message:
     return found
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def _fields(data: Any) -> Iterator[tuple[int, Any]]:
+    if not isinstance(data, bytes):
+        raise MalformedError("proto: wrong wireType = 0 for a message")
     at, end = 0, len(data)
     while at < end:
         key, at = _varint(data, at)

@@ -113,3 +113,11 @@ def test_what_does_not_decode_is_told_with_the_patch() -> None:
     }
     merge = request.refused(request.read(MERGE, b'{"nope":1}'), {"kind": "X", "a": 1}, "no")
     assert merge.message == ' "" is invalid: patch: Invalid value: "{\\"a\\":1,\\"kind\\":\\"X\\"}": no'
+
+
+@pytest.mark.parametrize(("metadata", "told"), [(1, "&{1}"), ("x", "&{x}"), (["a"], "&{[a]}")])
+def test_an_applied_object_whose_metadata_are_none(metadata: object, told: str) -> None:
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    with pytest.raises(errors.ApiError) as caught:
+        request.check_applied(applied, "v1", "ConfigMap", "c")
+    assert caught.value.code == 500 and caught.value.message.endswith(f".metadata: expected map, got {told}")

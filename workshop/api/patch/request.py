@@ -131,13 +131,23 @@ def check_options(patch: Patch, field_manager: str, force: bool | None) -> None:
 
 def check_applied(applied: Obj, api_version: str, kind: str, name: str) -> None:
     """Raise ApiError 400 for a configuration of another kind or name than the URL's."""
-    if (applied.get("apiVersion") or "", applied.get("kind") or "") != (api_version, kind):
-        given = applied.get("apiVersion") or "/"
+    found = [value if isinstance(value := applied.get(name), str) else "" for name in ("apiVersion", "kind")]
+    if found != [api_version, kind]:
+        given = found[0] or "/"
         given = given if "/" in given else f"/{given}"
-        raise errors.bad_request(f"invalid object type: {given}, Kind={applied.get('kind') or ''}")
+        raise errors.bad_request(f"invalid object type: {given}, Kind={found[1]}")
+    if not isinstance(applied.get("metadata") or {}, dict):
+        group = api_version if "/" in api_version else f"/{api_version}"
+        said = f".metadata: expected map, got &{{{_go_value(applied['metadata'])}}}"
+        raise errors.failure(500, "", f"failed to create typed patch object (/; {group}, Kind={kind}): {said}")
     if meta.name(applied) not in ("", name):
         text = f"the name of the object ({meta.name(applied)}) does not match the name on the URL ({name})"
         raise errors.bad_request(text)
+
+
+def _go_value(value: Any) -> str:
+    """As Go's %v prints what is no object."""
+    return f"[{' '.join(map(_go_value, value))}]" if isinstance(value, list) else str(value)
 
 
 _METADATA = (
