@@ -181,7 +181,11 @@ class Simulation:
         self.members[id].frozen = True
 
     def thaw(self, id: int) -> None:
-        self.members[id].frozen = False
+        member = self.members[id]
+        member.frozen = False
+        if member.options.lease_reads and member.alive:  # they trust that ticks tell the time, over a pause too
+            for _ in range(member.options.election_ticks):
+                member.replica.raft.tick()
         self.invariants.thawed(id)
 
     def partition(self, *groups: Collection[int]) -> None:

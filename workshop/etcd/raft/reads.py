@@ -5,7 +5,9 @@ that it still leads, and the read is served once the mark is applied. It makes s
 
     ReadIndex   a round of heartbeats, begun after the read was asked for, is answered by a majority
     lease       a majority answered a heartbeat that was sent less than an election timeout ago: until that is over
-                they vote for nobody else. No round trip; but it trusts that clocks run about equally fast.
+                they vote for nobody else. No round trip; but it trusts that clocks run about equally fast, and that
+                ticks are counted over a pause of the process too (the simulation does; `node.py` does not, and
+                never asks for such reads).
 
 Upstream: `go.etcd.io/raft/v3/read_only.go`.
 """
