@@ -92,6 +92,7 @@ def event_update(errors: ErrorList, resource: Resource, new: Obj, old: Obj) -> N
     if not resource.group:
         return
     metadata.metadata_update(errors, new, old)
+    metadata.kinds_finalizers(errors, resource, new)
     if new.get("series") != old.get("series"):
         _series(errors, new)
     for name in KEPT:

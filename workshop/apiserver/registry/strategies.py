@@ -101,8 +101,9 @@ class CertificateSigningRequests(Strategy):
         if write.subresource == "approval":
             certificate = old.get("status", {}).get("certificate")
             self.prepare_for_status_update(new, old)
+            new.setdefault("status", {}).pop("certificate", None)
             if certificate is not None:
-                new.setdefault("status", {})["certificate"] = certificate
+                new["status"]["certificate"] = certificate
             _stamp(new, old, write)
             return
         if write.subresource == "":
