@@ -1,5 +1,6 @@
 """From any state to the one that a section needs, and to a new cluster, on a real one."""
 
+import tempfile
 import time
 
 import pytest
@@ -10,13 +11,15 @@ from workshop.lessons.lab import Lab
 
 
 @pytest.fixture
-def lab(home, monkeypatch, tmp_path_factory):
+def lab(home, monkeypatch):
     monkeypatch.setenv("WORKSHOP_LAB_MODE", "plain")
-    made = Lab("control-loop", control_loop.EXERCISES, control_loop.SECTIONS)
-    try:
-        yield made
-    finally:
-        made.down()
+    with tempfile.TemporaryDirectory(prefix="ws-") as short:  # a Unix socket's path has room for 107 bytes
+        monkeypatch.setenv("WORKSHOP_HOME", short)
+        made = Lab("control-loop", control_loop.EXERCISES, control_loop.SECTIONS)
+        try:
+            yield made
+        finally:
+            made.down()
 
 
 @pytest.mark.cluster
