@@ -1,11 +1,13 @@
 """From any state to the one that a section needs, and to a new cluster, on a real one."""
 
+import json
 import tempfile
 import time
 
 import pytest
 
 from tests.machine import quiet
+from workshop.cluster import procfs
 from workshop.lessons import control_loop, own
 from workshop.lessons.lab import Lab
 
@@ -47,3 +49,8 @@ def test_from_whatever_state(lab, capsys):
     assert time.monotonic() - begun < 10 or not quiet()
     lab.section("nobody acts")
     assert "another state" not in capsys.readouterr().out
+    lab.catch_up("break it")
+    mine = json.loads((own.folder(lab.cluster) / "my-controller.json").read_text())
+    assert procfs.alive(mine["pid"], mine["start"])
+    lab.down()
+    assert not procfs.alive(mine["pid"], mine["start"]), "the learner's own program went with the cluster"

@@ -104,6 +104,8 @@ class Lab:
         self._guarded(self._down)
 
     def _down(self) -> None:
+        for name in own.living(self.cluster):  # a good loop outlives its cluster, and waits for it for ever
+            own.stop(self.cluster, name)
         self.cluster.down(purge=True)
         print(f"cluster {self.cluster.name} is gone; your progress is kept")
 
