@@ -94,6 +94,8 @@ class Namespaces:
             _ip("netns", "add", self._hub)
             _ip("-n", self._hub, "link", "add", "br0", "type", "bridge")
             _ip("-n", self._hub, "link", "set", "br0", "up")
+            # the kernel takes down the namespace of the test before in its own time, and this link's end with it
+            subprocess.run(["ip", "link", "del", self._own], capture_output=True, timeout=PATIENCE, check=False)
             _ip("link", "add", self._own, "type", "veth", "peer", "name", "host", "netns", self._hub)
             _ip("addr", "add", f"{net}.1/24", "dev", self._own)
             _ip("link", "set", self._own, "up")
