@@ -12,6 +12,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import msgspec
 from sortedcontainers import SortedDict
@@ -85,15 +86,25 @@ def unreadable(key: str) -> errors.ApiError:
 class Change:
     """`old` is None for a creation; `new` is, for a deletion, the last state under the deletion's revision."""
 
-    __slots__ = ("new", "old", "revision", "type")
+    __slots__ = ("_line", "new", "old", "revision", "type")
 
     def __init__(self, revision: int, type: str, new: Stored, old: Stored | None) -> None:
         self.revision, self.type, self.new, self.old = revision, type, new, old
+        self._line: bytes | None = None
 
     @property
     def line(self) -> bytes:
         """The event as a watch sends it. The object's bytes are the cache's own: nothing is encoded."""
-        return event_line(self.type, self.new.raw)
+        return self._line or event_line(self.type, self.new.raw)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Its line is put together once for all who are told meanwhile."""
+        self._line = self.line
+        try:
+            yield
+        finally:
+            self._line = None
 
 
 def event_line(type: str, raw: bytes) -> bytes:
@@ -119,16 +130,21 @@ class Watcher:
         self.on_overflow: Callable[[], None] | None = None
         """Called when the reader has fallen too far behind: it may be stuck in a write and not come back for more."""
         self.pass_on: Callable[[Change], bool] | None = None
-        """Sends a change to the client without waking anybody; False if that cannot be just now."""
+        """Sends a change to the client, if he sees it, without waking anybody; False if that cannot be just now."""
 
     @property
     def _waits(self) -> bool:
         return self._wake is not None and not self._wake.done() and not self._changes
 
-    def push(self, change: Change, at_once: bool = False) -> None:
-        """Tell the reader. A change that came alone goes out `at_once` where he waits for it and has a way for that."""
+    def tell(self, change: Change, at_once: bool) -> None:
+        """A change in its scope. One that came alone goes out `at_once` where he waits and has a way for that."""
         if at_once and self.pass_on is not None and self._waits and self.pass_on(change):
             return
+        if self.sees is None or self.sees(change):
+            self.push(change)
+
+    def push(self, change: Change) -> None:
+        """For the reader, when he comes."""
         self._bytes += len(change.new.raw)
         if len(self._changes) >= WATCHER_BACKLOG or self._bytes > WATCHER_BYTES:
             self.close()
@@ -207,9 +223,11 @@ class Shelf:
             self.oldest = self.window[0].revision
         self.window.append(change)
         key = change.new.key
-        for watcher in (*self.watchers, *self._alone.get(key, ())):
-            if key.startswith(watcher.scope) and (watcher.sees is None or watcher.sees(change)):
-                watcher.push(change, at_once)
+        watchers = (*self.watchers, *self._alone.get(key, ()))
+        with change.held() if at_once and len(watchers) > 1 else nullcontext():
+            for watcher in watchers:
+                if key.startswith(watcher.scope):
+                    watcher.tell(change, at_once)
 
     def under(self, prefix: str, after: str = "") -> Iterator[Stored]:
         """The objects whose key begins with `prefix`, those that come after the key `after`."""
