@@ -138,9 +138,13 @@ class Watcher:
 
     def tell(self, change: Change, at_once: bool) -> None:
         """A change in its scope. One that came alone goes out `at_once` where he waits and has a way for that."""
-        if at_once and self.pass_on is not None and self._waits and self.pass_on(change):
-            return
-        if self.sees is None or self.sees(change):
+        try:
+            if at_once and self.pass_on is not None and self._waits and self.pass_on(change):
+                return
+            wanted = self.sees is None or self.sees(change)
+        except errors.ApiError:  # an object that nobody can read: its reader has to say so, the cache goes on
+            wanted = True
+        if wanted:
             self.push(change)
 
     def push(self, change: Change) -> None:
