@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -59,7 +60,8 @@ class Desk:
                 self._listening.set()
 
     def address(self, path: str) -> str:
-        return f"{self.url}/lab/tree/{path}?token={self.token}"
+        """Opens `path` alone, in a JupyterLab workspace of its own: what a learner before left open is not put back."""
+        return f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{path}?token={self.token}"
 
     def listening(self) -> set[str]:
         """Addresses on which the server and its children listen."""

@@ -25,6 +25,7 @@ PINNED = {
 """Views that are kept beside the notebook, by the line that makes them: a name, and what is seen when they live."""
 PICTURED = ("lab.timeline", "lab.registry")
 """Views of which a picture is taken when they come."""
+CONNECTED = "#jp-main-statusbar .jp-StatusBar-TextItem"
 BUSY = ".jp-Notebook-ExecutionIndicator"
 
 
@@ -57,7 +58,7 @@ class Learner:
     def run_index(self) -> None:
         """Show where the learner is."""
         self.idle()
-        self.page.locator(".jp-CodeCell").first.click()
+        self.notebook.locator(".jp-CodeCell").first.click()
         self.page.keyboard.press("Shift+Enter")
         self.page.get_by_role("columnheader", name="where you are").wait_for(timeout=60_000)
 
@@ -95,7 +96,12 @@ class Learner:
     # -- cells --
 
     def idle(self, seconds: float = CELL_SECONDS) -> None:
-        """Wait until the kernel has nothing to do."""
+        """Wait until the kernel has nothing to do.
+
+        The notebook's own indicator says idle from the beginning, when there is no kernel yet and what is run is lost;
+        the status bar tells the two apart.
+        """
+        self.page.locator(CONNECTED, has_text="| Idle").wait_for(timeout=seconds * 1000)
         self.notebook.locator(f"{BUSY}[data-status='idle']").wait_for(timeout=seconds * 1000, state="attached")
 
     def first_cell(self) -> None:
