@@ -18,7 +18,6 @@ FIELD = re.compile(r"^\t(?P<names>[\w.]+)?\s*(?P<type>[^\s`]+)?\s+`(?P<tags>[^`]
 TAG = re.compile(r'(\w+):"([^"]*)"')
 NAMED = re.compile(r"^type (\w+) (=\s*)?(\S+)$")
 IMPORT = re.compile(r'^\s*(?:import\s+)?(\w+)?\s*"([\w./-]+)"$')
-BUILT_IN = {"string", "bool", "int", "int32", "int64", "float64", "byte", "uint32", "int8", "uint64", "uint8"}
 
 
 @dataclass

@@ -57,7 +57,6 @@ def test_questions_look_at_the_reason() -> None:
     assert errors.is_already_exists(errors.already_exists("pods", "web"))
     assert errors.is_gone(errors.gone_expired())
     assert not errors.is_not_found(KeyError("x"))
-    assert errors.is_resource_version_too_large(errors.resource_version_too_large(9, 3))
 
 
 def test_too_large_resource_version() -> None:
@@ -77,11 +76,3 @@ def test_generic_by_http_code() -> None:
         errors.generic(418).message
         == "the server responded with the status code 418 but did not return more information"
     )
-
-
-def test_from_status_keeps_a_status_and_explains_anything_else() -> None:
-    sent = errors.not_found("pods", "web").status
-    assert errors.from_status(sent, 404).status == sent
-    assert errors.from_status({"kind": "Status", "message": "m"}, 403).code == 403
-    assert errors.is_not_found(errors.from_status(None, 404))
-    assert errors.from_status({"kind": "Pod"}, 503).reason == "ServiceUnavailable"

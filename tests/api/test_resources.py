@@ -102,11 +102,11 @@ def test_a_registry_follows_definitions() -> None:
     gizmo = Resource("example.com", "v1", "Gizmo", "gizmos", custom=True)
     before = served.generation
     served.put("gizmos.example.com", [gizmo])
-    assert served.find("example.com", "v1", "gizmos") is gizmo and served.has_group("example.com")
+    assert served.find("example.com", "v1", "gizmos") is gizmo
     assert served.for_kind("example.com/v1", "Gizmo") is gizmo and served.generation == before + 1
     assert group_versions(served)["example.com"] == ["v1"]
     served.put("gizmos.example.com", [gizmo])
     assert served.generation == before + 1  # nothing has changed
     served.put("gizmos.example.com", [])
-    assert served.find("example.com", "v1", "gizmos") is None and not served.has_group("example.com")
+    assert served.find("example.com", "v1", "gizmos") is None
     assert served.find("", "v1", "pods") is resource("pods")

@@ -22,8 +22,6 @@ except ImportError:  # pure fallback
 MAX_YAML_NODES = 500_000
 """Nodes of a YAML document with its aliases written out: ten lines can stand for billions."""
 
-Scalar = str | int | float | bool | None
-
 
 def loads(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     """Decode JSON. Raises ValueError as Go would word it."""
@@ -188,10 +186,3 @@ def _where(error: Any, text: str) -> str:
     if line and type(error).__name__ == "ScannerError":
         line += 1
     return f"line {line}: {problem}" if line else str(problem)
-
-
-def dump_yaml(value: Any) -> str:
-    """As kubectl prints it: keys sorted, lists not indented."""
-    import yaml
-
-    return yaml.safe_dump(value, default_flow_style=False, allow_unicode=True, sort_keys=True)

@@ -237,13 +237,6 @@ def internal(message: str) -> ApiError:
     return failure(500, "InternalError", f"Internal error occurred: {message}", details)
 
 
-def server_timeout(resource: str | _Named, operation: str, retry_after: int = 0) -> ApiError:
-    """The operation certainly did not happen; try again."""
-    qualified = _qualified(resource)
-    text = f"The {operation} operation against {qualified} could not be completed at this time, please try again."
-    return failure(500, "ServerTimeout", text, _details(resource, operation, retryAfterSeconds=retry_after))
-
-
 def service_unavailable(message: str) -> ApiError:
     return failure(503, "ServiceUnavailable", message)
 
@@ -290,14 +283,6 @@ def generic(
     return failure(code, reason, text, _details(resource, name, causes=causes, retryAfterSeconds=retry_after))
 
 
-def from_status(status: Mapping[str, Any] | None, http_code: int) -> ApiError:
-    """The error of an HTTP answer of 400 or more, or of a watch's ERROR event, by its decoded body. A body that is no
-    `Status` gives `generic`."""
-    if isinstance(status, Mapping) and status.get("kind") == "Status" and status.get("status") != "Success":
-        return ApiError({**status, "code": status.get("code") or http_code})
-    return generic(http_code, server_message="unknown", unexpected=True)
-
-
 # --- questions -----------------------------------------------------------------------------------------------------
 
 
@@ -318,44 +303,9 @@ def is_conflict(error: BaseException) -> bool:
     return _is(error, "Conflict")
 
 
-def is_invalid(error: BaseException) -> bool:
-    return _is(error, "Invalid")
-
-
-def is_forbidden(error: BaseException) -> bool:
-    return _is(error, "Forbidden")
-
-
-def is_unauthorized(error: BaseException) -> bool:
-    return _is(error, "Unauthorized")
-
-
-def is_bad_request(error: BaseException) -> bool:
-    return _is(error, "BadRequest")
-
-
 def is_gone(error: BaseException) -> bool:
     """410: list again."""
     return _is(error, "Expired") or _is(error, "Gone")
-
-
-is_expired = is_gone
-
-
-def is_too_many_requests(error: BaseException) -> bool:
-    return _is(error, "TooManyRequests")
-
-
-def is_timeout(error: BaseException) -> bool:
-    return _is(error, "Timeout")
-
-
-def is_service_unavailable(error: BaseException) -> bool:
-    return _is(error, "ServiceUnavailable")
-
-
-def is_resource_version_too_large(error: BaseException) -> bool:
-    return isinstance(error, ApiError) and any(c.get("reason") == "ResourceVersionTooLarge" for c in error.causes)
 
 
 def is_terminating_namespace(error: BaseException) -> bool:

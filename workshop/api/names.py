@@ -22,7 +22,6 @@ _KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_KEY})?"
 _C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _HEADER = "[-A-Za-z0-9]+"
-_ENV = "[-._a-zA-Z][-._a-zA-Z0-9]*"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _PERCENT = "[0-9]+%"
 
@@ -175,15 +174,6 @@ def env_var_name(value: str) -> list[str]:
     if any(not " " <= char <= "~" or char == "=" for char in value):
         found.append("a valid environment variable name must consist only of printable ASCII characters other than '='")
     return found
-
-
-def strict_env_var_name(value: str) -> list[str]:
-    """Where the relaxed rule does not hold (`envFrom[].prefix` of old, ConfigMap keys as variables)."""
-    found = []
-    if not _matches(_ENV, value):
-        text = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit"  # noqa: E501
-        found.append(regex_sentence(text, _ENV, "my.env-name", "MY_ENV.NAME", "MyEnvName1"))
-    return found + _change_dir(value)
 
 
 def config_map_key(value: str) -> list[str]:

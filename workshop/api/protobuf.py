@@ -25,7 +25,6 @@ from workshop.api.meta import Obj
 from workshop.api.schema import Schema, Type
 
 MAGIC = b"k8s\x00"
-MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 DEEPEST = 100
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 # Named lists that Go's generator wraps in a message of their own, {items=1}.

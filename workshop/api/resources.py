@@ -203,7 +203,6 @@ class Registry:
         self._built_in = tuple(all_resources() if built_in is None else built_in)
         self._custom: dict[str, tuple[Resource, ...]] = {}
         self._found: dict[tuple[str, str, str], Resource] = {}
-        self._groups: frozenset[str] = frozenset()
         self._own_groups = frozenset(r.group for r in self._built_in)
         self.generation = 0
         self.listeners: list[Callable[[], None]] = []
@@ -213,7 +212,6 @@ class Registry:
     def _index(self) -> None:
         self._all = (*self._built_in, *(r for name in sorted(self._custom) for r in self._custom[name]))
         self._found = {(r.group, r.version, r.plural): r for r in self._all}
-        self._groups = frozenset(r.group for r in self._all)
         self.generation += 1
         for listener in self.listeners:
             listener()
@@ -226,9 +224,6 @@ class Registry:
 
     def for_kind(self, api_version: str, kind: str) -> Resource | None:
         return next((r for r in self._all if r.kind == kind and r.api_version == api_version), None)
-
-    def has_group(self, group: str) -> bool:
-        return group in self._groups
 
     def is_built_in(self, group: str) -> bool:
         return group in self._own_groups

@@ -17,17 +17,6 @@ def by_namespace(obj: Obj) -> Iterable[str]:
     return (meta.namespace(obj) or "",)
 
 
-def by_owner_uid(obj: Obj) -> Iterable[str]:
-    """The uids of all owners."""
-    return [ref["uid"] for ref in obj["metadata"].get("ownerReferences") or ()]
-
-
-def by_controller_uid(obj: Obj) -> Iterable[str]:
-    """The uid of the controlling owner; "" for an orphan."""
-    ref = meta.controller_of(obj)
-    return (ref["uid"] if ref else "",)
-
-
 def by_node_name(obj: Obj) -> Iterable[str]:
     """Of pods: the node they are bound to; "" while they are not scheduled."""
     return (obj["spec"].get("nodeName") or "",)

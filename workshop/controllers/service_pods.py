@@ -16,7 +16,6 @@ from workshop.client.workqueue import RateLimitingQueue
 from . import pods
 
 HEADLESS = "service.kubernetes.io/headless"
-LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 SETTLE = 0.02

@@ -82,10 +82,6 @@ class LeaseTtlTooLarge(EtcdError):
     code, text = OUT_OF_RANGE, "etcdserver: too large lease TTL"
 
 
-class WatchCanceled(EtcdError):
-    code, text = CANCELLED, "etcdserver: watch canceled"
-
-
 class RequestTooLarge(EtcdError):
     code, text = INVALID_ARGUMENT, "etcdserver: request is too large"
 

@@ -75,10 +75,6 @@ def client_context(tls: Tls) -> ssl.SSLContext:
         raise Fatal(f"open {missing}: {str(error.strerror).lower()}") from error
 
 
-def _secure(sockets: list[tuple[socket.socket, bool]]) -> bool:
-    return any(secure for _, secure in sockets)
-
-
 async def open_door(door: Door, sockets: list[tuple[socket.socket, bool]], context: ssl.SSLContext | None) -> None:
     for listening, secure in sockets:
         await door.open(listening, context if secure else None)

@@ -33,4 +33,3 @@ class KubeletConfig:
     cloud_provider: str = ""
     node_status_update_frequency: float = 10.0
     node_status_report_frequency: float = 300.0
-    fail_swap_on: bool = False

@@ -75,7 +75,6 @@ def sandbox_config(
         nameservers=servers,
         searches=searches,
         dns_options=options,
-        host_aliases=tuple((a["ip"], tuple(a.get("hostnames") or ())) for a in spec.get("hostAliases") or ()),
         port_mappings=tuple(
             cri.PortMapping(port["containerPort"], port.get("hostPort", 0), port.get("protocol", "TCP"))
             for container in pods.containers(pod)

@@ -53,7 +53,6 @@ class PodSandboxConfig:
     nameservers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
-    host_aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
     port_mappings: tuple[PortMapping, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -35,7 +35,6 @@ class QueuedPod:
     pod: PodInfo
     added: float
     """When it came into the queue it stands in."""
-    first_added: float
     attempts: int = 0
     refused_by: frozenset[str] = field(default_factory=frozenset)
     gated: bool = False
@@ -74,7 +73,7 @@ class SchedulingQueue:
 
     def add(self, pod: PodInfo, now: float, gated_by: str = "") -> None:
         """A pod that is new, or was let go of. `gated_by` names the plugin that keeps it from being tried."""
-        queued = QueuedPod(pod, now, now, gated=bool(gated_by))
+        queued = QueuedPod(pod, now, gated=bool(gated_by))
         if gated_by:
             queued.refused_by = frozenset({gated_by})
             self._put("unschedulable", queued)

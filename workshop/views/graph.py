@@ -17,8 +17,6 @@ import networkx as nx
 
 from workshop.api.meta import Obj
 
-RELATIONS = ("owns", "runs", "hosts", "serves")
-
 
 def key_of(obj: Obj) -> str:
     """`Kind/namespace/name`; the namespace is empty for what has none."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from workshop.api.cel import authorizer, types
-from workshop.api.cel.environment import CompileError, Environment, regular_expression, used
+from workshop.api.cel import authorizer, library, types
+from workshop.api.cel.environment import CompileError, Environment, used
 from workshop.api.cel.values import EvaluationError
 
 SELF = {"size": 4, "name": "abc", "cpu": "500m", "items": [{"n": "b"}, {"n": "a"}]}
@@ -131,7 +131,7 @@ def test_what_an_expression_uses() -> None:
 
 
 def test_regular_expressions_take_linear_time() -> None:
-    assert regular_expression("^(a+)+$").run({"s": "a" * 5000 + "b"}) is False
+    assert library.matches("a" * 5000 + "b", "^(a+)+$") is False
 
 
 def test_nobody_pays_who_does_not_use_it() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from workshop.api.cel import library, literals, twofold
@@ -195,9 +194,3 @@ def _problems(text: str) -> list[str]:
     """The checker's complaints but those of numbers of two kinds that are compared, which Kubernetes allows."""
     found = re.split(r"(?=^ERROR: )", _cleaned(text), flags=re.MULTILINE)
     return [each for each in found if each.strip() and not re.search(_NUMBERS, each) and "'*error*'" not in each]
-
-
-@cache
-def regular_expression(pattern: str) -> Program:
-    """`matches` of CEL runs in time linear to the text: for patterns that others wrote."""
-    return Environment({"s": "string"}).compile(f"s.matches({library.quoted(pattern)})")

@@ -26,7 +26,6 @@ OPAQUE = {
     "group_check": "kubernetes.authorization.GroupCheck",
     "resource_check": "kubernetes.authorization.ResourceCheck", "decision": "kubernetes.authorization.Decision",
 }  # fmt: skip
-NAMED_BY_FIELD = ("quantity", "url", "ip", "cidr", "semver", "format")
 SCALARS = ("int", "double", "string", "bool", "uint", "bytes", "duration", "timestamp", "map", "list")
 
 

@@ -21,7 +21,6 @@ from workshop.api.validation.field import ErrorList
 Schema = Mapping[str, Any]
 MOST_OF_ONE, MOST_OF_ALL = 10_000_000, 100_000_000
 WORTH_TELLING = MOST_OF_ALL // 100
-CONTRIBUTED = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
 ADVICE = (
     "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
     "declared)"

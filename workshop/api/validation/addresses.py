@@ -15,7 +15,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NOT_AN_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 NOT_A_RANGE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 LOOPBACK = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
-LEADING_ZEROS = re.compile(r"(^|[.:])0+(?=\d)")
 
 
 def parse(text: str) -> Address | None:

@@ -20,7 +20,6 @@ MEASURED = {
 QUOTA = COUNTED | MEASURED
 STANDARD = QUOTA | {"storage"}
 FOR_CONTAINERS = {"cpu", "memory", "ephemeral-storage"}
-FOR_PODS = ("cpu", "hugepages-*", "memory")
 
 
 def is_huge(name: str) -> bool:

@@ -15,7 +15,6 @@ from workshop.api.validation.field import NOT_NEGATIVE, ErrorList
 
 ANNOTATIONS_LIMIT = 256 * 1024
 STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
-MANAGER_LIMIT = 128
 NameCheck = Callable[[str], list[str]]
 
 NAMES: dict[str, NameCheck] = {  # what is not a DNS subdomain

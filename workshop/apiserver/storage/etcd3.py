@@ -212,7 +212,7 @@ class Etcd3Storage:
 
     async def status(self) -> StorageStatus:
         answer = await self._call("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse, retry=True)
-        return StorageStatus(answer.version, answer.dbSize, answer.header.revision, consistent_progress(answer.version))
+        return StorageStatus(answer.version, answer.header.revision, consistent_progress(answer.version))
 
     async def _lease(self, ttl: int) -> int:
         if not ttl:

@@ -181,10 +181,9 @@ class Storage(Protocol):
 
 @dataclass(frozen=True)
 class StorageStatus:
-    """`version` is the server's (`3.6.5`), `db_size` in bytes, `revision` its current one."""
+    """`version` is the server's (`3.6.5`), `revision` its current one."""
 
     version: str
-    db_size: int
     revision: int
     #: False for servers before 3.4.31 (and 3.5.0 to 3.5.12), whose progress notifications may overtake events.
     consistent_progress: bool

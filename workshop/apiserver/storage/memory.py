@@ -196,8 +196,7 @@ class MemoryStorage:
 
     async def status(self) -> StorageStatus:
         self._open()
-        size = sum(len(value or b"") for versions in self._versions.values() for _, value in versions)
-        return StorageStatus("3.6.5", size, self._revision, True)
+        return StorageStatus("3.6.5", self._revision, True)
 
     async def close(self) -> None:
         self._closed = True

@@ -104,10 +104,6 @@ class Log:
             break
         return agreed
 
-    def up_to_date(self, last: int, last_term: int) -> bool:
-        """Is a log that ends so at least as complete as this one? (Paper, 5.4.1: the vote's condition.)"""
-        return (last_term, last) >= (self.last_term, self.last)
-
     def commit(self, index: int) -> bool:
         """Raise the commit mark; True if it moved."""
         if index <= self.committed:
