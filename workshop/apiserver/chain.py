@@ -24,7 +24,7 @@ from functools import reduce
 from workshop import trace
 from workshop.api.errors import ApiError
 from workshop.apiserver.audit.link import Audit
-from workshop.apiserver.authentication.impersonation import impersonate
+from workshop.apiserver.authentication.impersonation import Impersonation
 from workshop.apiserver.authorization.modes import forbidden
 from workshop.apiserver.interfaces import Attributes, Authenticator, Authorizer, Decision
 from workshop.clock import Clock
@@ -89,13 +89,18 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
 
 
 def impersonated(authorizer: Authorizer) -> Link:
+    impersonation = Impersonation(authorizer)
+
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             with trace.step("apiserver.link", link="impersonation") as told:
-                request.user = await impersonate(caller := request.user, request.headers, authorizer)
+                caller = request.user
+                if any(name.startswith("impersonate-") for name, _ in request.headers):
+                    request.user, constraint = await impersonation.of(attributes_of(request), request.headers)
+                    told["constraint"] = constraint
                 told["user"] = request.user.name if request.user is not caller else ""
             if request.record is not None and request.user is not caller:
-                request.record.impersonated(request.user)
+                request.record.impersonated(request.user, constraint)
             return await inner(request)
 
         return handle

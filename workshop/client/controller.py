@@ -23,7 +23,6 @@ from .workqueue import RateLimitingQueue, ShutDown
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
-Reconcile = Callable[[K], Awaitable[float | None]]
 
 
 class Controller(Generic[K]):

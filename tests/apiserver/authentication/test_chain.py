@@ -1,4 +1,4 @@
-"""Certificates, headers and the order of authenticators; impersonation."""
+"""Certificates, headers and the order of authenticators."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.virtual_clock import StillClock
 from workshop.api.errors import ApiError
-from workshop.apiserver.authentication import impersonation
 from workshop.apiserver.authentication.chain import Authentication, FrontProxy, bearer_token
 from workshop.apiserver.authentication.configuration import Anonymous
 from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCertificate
-from workshop.apiserver.interfaces import Attributes, Decision, UserInfo
+from workshop.apiserver.interfaces import UserInfo
 
 NOW = 1_800_000_000.0
 
@@ -128,52 +127,3 @@ async def test_front_proxy_names_the_user_only_with_its_certificate() -> None:
         await chain(front_proxy=proxy).authenticate(proxy_ca.issue("somebody"), headers)
     # an ordinary client with such headers stays who he is
     assert (await chain(front_proxy=proxy).authenticate(CA.issue("joe"), headers)).name == "joe"
-
-
-class Allow:
-    """Allows to impersonate what is listed as `resource/name`."""
-
-    def __init__(self, *things: str) -> None:
-        self.things = things
-        self.asked: list[str] = []
-
-    async def authorize(self, a: Attributes) -> tuple[Decision, str]:
-        thing = f"{a.resource}/{a.name}"
-        self.asked.append(thing)
-        return (Decision.ALLOW if a.verb == "impersonate" and thing in self.things else Decision.NO_OPINION), ""
-
-
-BOSS = UserInfo("boss")
-
-
-async def test_impersonation() -> None:
-    headers = [
-        ("impersonate-user", "jane"),
-        ("impersonate-group", "developers"),
-        ("impersonate-uid", "42"),
-        ("impersonate-extra-scopes%2fx", "view"),
-    ]
-    allow = Allow("users/jane", "groups/developers", "uids/42", "userextras/view")
-    assert await impersonation.impersonate(BOSS, headers, allow) == UserInfo(
-        "jane", "42", ("developers", "system:authenticated"), {"scopes/x": ["view"]}
-    )
-    with pytest.raises(ApiError) as e:
-        await impersonation.impersonate(BOSS, headers, Allow("users/jane"))
-    assert e.value.message == (
-        'groups "developers" is forbidden: User "boss" cannot impersonate resource "groups" in API group "" at the cluster scope'
-    )
-
-
-async def test_impersonated_service_account_gets_its_groups() -> None:
-    headers = [("impersonate-user", "system:serviceaccount:ci:bot")]
-    user = await impersonation.impersonate(BOSS, headers, Allow("serviceaccounts/bot"))
-    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated")
-
-
-async def test_groups_without_a_user_are_a_bad_request() -> None:
-    with pytest.raises(ApiError, match="without impersonating a user"):
-        await impersonation.impersonate(BOSS, [("impersonate-group", "x")], Allow())
-
-
-async def test_nothing_asked() -> None:
-    assert await impersonation.impersonate(BOSS, [("accept", "*/*")], Allow()) is BOSS

@@ -53,8 +53,10 @@ class Record:
         if asked.resource_request:
             self.event["objectRef"] = _reference(asked)
 
-    def impersonated(self, user: UserInfo) -> None:
+    def impersonated(self, user: UserInfo, constraint: str) -> None:
         self.event["impersonatedUser"] = user_info(user)
+        if constraint:
+            self.event["authenticationMetadata"] = {"impersonationConstraint": constraint}
 
     def requested(self, obj: Any) -> None:
         """What the client sent: an object, a patch, or options."""
