@@ -57,7 +57,9 @@ async def test_the_old_mode_is_for_whatever_is_asked() -> None:
     account = headers("system:serviceaccount:ci:bot")
     bot, _ = await act(BOSS, account, "impersonate serviceaccounts/bot")
     assert bot.groups == ("system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated")
-    with pytest.raises(ApiError, match=r'UID:"", Groups:..string\{"x"\}, Extra:map.* without impersonating a user name'):
+    with pytest.raises(
+        ApiError, match=r'UID:"", Groups:..string\{"x"\}, Extra:map.* without impersonating a user name'
+    ):
         await act(BOSS, [("impersonate-group", "x")])
     assert (await act(BOSS, [("accept", "*/*")]))[0] is BOSS
 
