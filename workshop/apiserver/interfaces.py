@@ -108,13 +108,13 @@ class AdmissionRequest:
     """What plugins remember between the two looks, by their names."""
 
 
-class Mutating(Protocol):
+class AdmissionChain(Protocol):
+    """All plugins, one after the other; a plugin has one of these functions, or both."""
+
     async def admit(self, request: AdmissionRequest) -> None:
         """Change `request.object` in place, or raise ApiError."""
         ...
 
-
-class Validating(Protocol):
     async def validate(self, request: AdmissionRequest) -> None:
         """Raise ApiError to refuse. Changes nothing."""
         ...

@@ -15,8 +15,8 @@ from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource
 from workshop.apiserver.extensions import scale as custom_scale
 from workshop.apiserver.registry.options import WriteOptions, write_options
+from workshop.apiserver.registry.preconditions import check_number, check_uid
 from workshop.apiserver.registry.reader import served_obj
-from workshop.apiserver.registry.writer import uid_conflict
 from workshop.apiserver.server.http import Request, Response
 from workshop.apiserver.server.negotiate import accepted
 
@@ -92,12 +92,11 @@ class Scales:
         if problems := validation.scale(new):
             raise errors.invalid("Scale.autoscaling", name, problems.causes())
         version, uid = (new.get("metadata", {}).get(field) for field in ("resourceVersion", "uid"))
-        if uid and uid != old["metadata"]["uid"]:
-            raise uid_conflict(res, old, uid, options.dry_run)
-        if version and not (version.isascii() and version.isdigit()):
-            raise errors.failure(500, "", f"strconv.ParseUint: parsing {errors.quote(version)}: invalid syntax")
-        if version and version != old["metadata"]["resourceVersion"]:
-            raise errors.conflict(res, name)
+        check_uid(res, old, uid, options.dry_run)
+        if version:
+            check_number(version)
+            if version != old["metadata"]["resourceVersion"]:
+                raise errors.conflict(res, name)
         if res.definition is not None:
             scaled = custom_scale.scaled(res.definition, old, replicas)
         else:

@@ -18,9 +18,9 @@ from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource, resource
 from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.interfaces import AdmissionRequest
+from workshop.apiserver.registry import preconditions
 from workshop.apiserver.registry.options import DeleteOptions, WriteOptions, options_of, write_options
 from workshop.apiserver.registry.reader import Selection, served_obj
-from workshop.apiserver.registry.writer import failed_precondition
 from workshop.apiserver.server.http import Request, Response, json_response
 from workshop.clock import rfc3339
 
@@ -86,7 +86,7 @@ class Subresources:
                 raise errors.not_found(PODS, name)
             version, wanted = pod["metadata"]["resourceVersion"], metadata.get("resourceVersion")
             if wanted and wanted != version:
-                raise failed_precondition(PODS, pod, "ResourceVersion", wanted, version, options.dry_run)
+                raise preconditions.failed(PODS, pod, "ResourceVersion", wanted, version, options.dry_run)
             return bound(pod, binding, now)
 
         await self._resources.writer.update(

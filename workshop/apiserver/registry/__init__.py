@@ -7,7 +7,8 @@ Read in this order:
 - `reader.py`    get and list: from the cache or from a revision
 - `options.py`   the query parameters and bodies that steer a verb
 - `strategy.py`  what a kind does differently; `strategies.py` holds those that do
-- `writer.py`    create, update, patch: decode, default, admit, validate, store
+- `writer.py`    create, update, patch: default, admit, validate, store; with `object_meta.py` (what of the metadata is
+                 the server's), `preconditions.py` (which object, in which version) and `written.py` (what is left)
 - `deletion.py`  grace, finalizers, preconditions, propagation
 
 Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `pkg/registry/*/*/strategy.go`.

@@ -16,7 +16,7 @@ from workshop import trace
 from workshop.api import errors
 from workshop.api.meta import Obj, copy
 from workshop.api.resources import Resource
-from workshop.apiserver.interfaces import AdmissionRequest, UserInfo
+from workshop.apiserver.interfaces import AdmissionChain, AdmissionRequest, UserInfo
 from workshop.apiserver.shelf import Stored
 from workshop.apiserver.storage.interface import Conflict, NotFound, Storage
 from workshop.clock import Clock, parse_rfc3339, rfc3339
@@ -25,7 +25,7 @@ from .encoding import to_storage
 from .options import DeleteOptions
 from .reader import Presenter, served_obj
 from .strategies import Strategies
-from .writer import AdmissionChain, tell
+from .written import tell, versioned
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 PARALLEL_DELETES = 32
@@ -78,7 +78,7 @@ class Deleter:
                 gone = await self._storage.delete(stored.key, stored.revision)
                 told["revision"] = gone.mod_revision
             await strategy.release(old)
-            last = {**new, "metadata": {**new["metadata"], "resourceVersion": str(gone.mod_revision)}}
+            last = versioned(new, gone.mod_revision)
             tell("delete", last, "", user)
             return last, True
         if options.dry_run or not marked:
@@ -86,7 +86,7 @@ class Deleter:
         raw = to_storage(resource, await self._presenter.stored(resource, new))
         with trace.step("apiserver.link", link="etcd", key=stored.key) as told:
             told["revision"] = revision = await self._storage.update(stored.key, raw, stored.revision)
-        marked_obj = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
+        marked_obj = versioned(new, revision)
         tell("mark for deletion", marked_obj, "", user)
         return marked_obj, False
 

@@ -18,6 +18,11 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
+def key_of(resource: Resource, obj: Obj) -> str:
+    """Where it is stored: `/registry/pods/default/web-0`."""
+    return resource.storage_key(obj["metadata"].get("namespace") or None, obj["metadata"]["name"])
+
+
 def to_storage(resource: Resource, obj: Obj) -> bytes:
     """The bytes to store: in the storage version, kind first."""
     if resource.definition is not None:  # presented in its storage version already; in the order of Go's maps
