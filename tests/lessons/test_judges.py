@@ -96,7 +96,7 @@ def test_sparing_is_seen_by_the_labels_of_those_left():
 def test_a_section_says_what_is_in_the_way():
     section = next(one for one in SECTIONS if one.name == "stop kube-scheduler")
     world = see(pods=[{**late(), "metadata": {"name": "late", "namespace": "default"}}]).world
-    found = stage.differences(section, world, {"etcd": True, "kube-scheduler": False}, ["a row"], [])
+    found = stage.differences(section, stage.Standing({"etcd": True, "kube-scheduler": False}, ["a row"], []), world)
     assert found == [
         "kube-scheduler does not run",
         "there is no Deployment web",

@@ -1,14 +1,16 @@
 """What the labs stand on: predictions, exercises with checks and hints, and progress that survives. Read in this order:
 
 - `exercise.py`  PURE: an exercise, what a judge finds, hints from tier to tier, the sections of a lab
-- `lab.py`       `Lab`: one cluster, its board, `predict`, `check`, `hint`, `swap`, `catch_up`, `reset`, `progress`
+- `workbench.py` one cluster in a learner's hands: `up`, `board`, `ask`, `kill`, `run`, `swap`, `reset`
+- `lab.py`       `Lab`: a workbench with `section`, `catch_up`, `predict`, `check`, `hint`, `progress`
 - `checks.py`    watches the state until it is right and stays right, and shows that this goes on
 - `judge.py`     judges a swapped function by scenarios the learner has not seen, in a child process with limits
 - `stage.py`     the state that a section needs, and how to get there from anywhere
 - `progress.py`  one file; broken or cut off, it is put aside and nothing else is lost
 - `own.py`       the learner's own program as a process; `ask.py` requests to Services and pods
 - `look.py`, `audit.py`  one process opened: its sockets and files, what it watches and wrote (from the audit log)
-- `show.py`, `index.py`, `magic.py`  cards and tables; the lab index; `%%kubectl` and what a fresh kernel says
+- `cards.py`     what a lab shows of an exercise: task, result, hints; `show.py` how a card looks
+- `index.py`, `magic.py`  the lab index; `%%kubectl` and what a fresh kernel says
 - `wire.py`      HTTP by hand
 - `tour.py`, `control_loop.py`, `etcd_lab.py` (`etcd_scenarios.py`), `api_server.py`  the labs: exercises, scenarios, …
 - `instructor/`  the board of a room of learners; `cli.py` its commands

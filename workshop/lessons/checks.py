@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from workshop.clock import SYSTEM
 from workshop.cluster.board import runs
+from workshop.cluster.facade import Cluster
 from workshop.views.feed import Feed
 
 from . import judge
@@ -67,6 +68,23 @@ def _tell(indicator: Indicator, exercise: Exercise, finding: Finding, begun: flo
     done = min(10, int(10 * begun / max(begun + left, 0.01)))
     bar = "█" * done + "░" * (10 - done)
     indicator.tell(Card("wait", f"checking {exercise.name} {bar}", (f"looking at: {finding.looked_at}", *what)))
+
+
+def swapped(exercise: Exercise, cluster: Cluster) -> Finding | None:
+    """What keeps the function that is swapped in from being right; None when nothing does. Raises ClusterError."""
+    wanted = exercise.swap
+    assert wanted is not None
+    components = cluster.matching(wanted.component)
+    rows = [row for row in cluster.swapped() if row["component"] in components]
+    looked = f"the functions of {wanted.component}"
+    if not rows:
+        how = f"lab.swap({wanted.component!r}, your_function)"
+        return Finding(looked, "it runs its own functions: nothing is swapped in", f"{how} puts yours in its place")
+    for row in rows:
+        if row["state"] == "put out":
+            return Finding(looked, "your function was put out, the stock one runs", row["traceback"])
+    source = (cluster.layout.swaps(rows[0]["component"]) / f"{rows[0]['hook']}.py").read_text(encoding="utf-8")
+    return scenarios(exercise, source)
 
 
 def scenarios(exercise: Exercise, source: str) -> Finding | None:

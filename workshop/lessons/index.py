@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .exercise import Exercise, Section
-from .progress import Labs, Progress
+from .progress import HERE, Labs, Progress
 from .show import Table
 
 LOOK_SECONDS = 0.5
@@ -45,7 +45,7 @@ def table(labs: Labs, known: tuple[Entry, ...]) -> Table:
             f"{'✓' if solved else '✗' if seen else '·'} {exercise.name}"
             for exercise, solved, seen in zip(entry.exercises, done, tried, strict=True)
         )
-        here = str(steps.get("@", {}).get("at", ""))
+        here = str(steps.get(HERE, {}).get("at", ""))
         state = "done" if all(done) else f"at “{here}”" if here else "not begun"
         rows.append((entry.title, state, f"{sum(done)} of {len(done)}", marks))
     return Table(("lab", "where you are", "solved", "exercises"), tuple(rows))

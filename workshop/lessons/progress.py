@@ -21,6 +21,8 @@ from workshop.clock import SYSTEM
 from workshop.cluster.layout import home
 
 VERSION = 1
+HERE = "@"
+"""The step that holds where the learner is."""
 Steps = dict[str, dict[str, Any]]
 Labs = dict[str, Steps]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from workshop.clock import SYSTEM
@@ -20,16 +21,30 @@ SETTLE = 30.0
 SHORT = {"deployment": "Deployment", "replicaset": "ReplicaSet", "pod": "Pod"}
 
 
-def differences(
-    section: Section, world: World, components: Mapping[str, bool], swapped: Collection[Any], programs: Collection[str]
-) -> list[str]:
-    """PURE: in words, what keeps a learner from going on here. `components`: name → whether it runs.
+@dataclass(frozen=True)
+class Standing:
+    """What of a cluster stands in no API. `components`: name → whether it runs; `programs`: the learner's that live."""
+
+    components: Mapping[str, bool]
+    swapped: Collection[Any]
+    programs: Collection[str]
+
+    @staticmethod
+    def of(cluster: Cluster) -> Standing:
+        """Raises ClusterError."""
+        names = {component.name for component in cluster.plan().components}
+        components = {row["name"]: row["state"] == "running" for row in cluster.ps() if row["name"] in names}
+        return Standing(components, cluster.swapped(), own.living(cluster))
+
+
+def differences(section: Section, now: Standing, world: World) -> list[str]:
+    """PURE: in words, what keeps a learner from going on here.
 
     What does no harm is let pass: another number of replicas, a program of the learner's that runs. Objects that no
     board shows are not looked at.
     """
     found = []
-    for name, runs in components.items():
+    for name, runs in now.components.items():
         if name in section.stopped and runs:
             found.append(f"{name} runs")
         elif name not in section.stopped and not runs:
@@ -42,9 +57,9 @@ def differences(
         kind, _, name = absent.partition("/")
         if (SHORT.get(kind, kind), "default", name) in there:
             found.append(f"{absent} is still there")
-    if swapped:
+    if now.swapped:
         found.append("a function is swapped in")
-    found += [f"your program {name} does not run" for name in section.own if name not in programs]
+    found += [f"your program {name} does not run" for name in section.own if name not in now.programs]
     return found
 
 

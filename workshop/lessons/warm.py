@@ -12,7 +12,7 @@ import sys
 from workshop.cluster import layout
 from workshop.cluster.facade import Cluster
 
-from .progress import Labs, Progress
+from .progress import HERE, Labs, Progress
 
 FIRST = "tour"
 NODES = 2
@@ -20,7 +20,7 @@ NODES = 2
 
 def latest(labs: Labs) -> str:
     """PURE: the lab in which the learner was last."""
-    been = [(float(steps["@"].get("since") or 0.0), lab) for lab, steps in labs.items() if "@" in steps]
+    been = [(float(steps[HERE].get("since") or 0.0), lab) for lab, steps in labs.items() if HERE in steps]
     return max(been)[1] if been else FIRST
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from workshop.clock import SYSTEM
 from workshop.cluster.layout import ClusterError, home, write_private
 
-from ..progress import Steps
+from ..progress import HERE, Steps
 
 TIMEOUT = 5.0
 HEARTBEAT = 30.0
@@ -105,7 +105,7 @@ def report(name: str, lab: str, steps: Steps, now: float) -> dict[str, Any]:
         for step, what in steps.items()
         if what.get("kind") == "exercise"
     }
-    return {"name": name, "lab": lab, "section": steps.get("@", {}).get("at", ""), "checks": checks}
+    return {"name": name, "lab": lab, "section": steps.get(HERE, {}).get("at", ""), "checks": checks}
 
 
 class Reporter:
