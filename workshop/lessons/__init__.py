@@ -12,7 +12,7 @@
 - `cards.py`     what a lab shows of an exercise: task, result, hints; `show.py` how a card looks
 - `index.py`, `magic.py`  the lab index; `%%kubectl` and what a fresh kernel says
 - `wire.py`      HTTP by hand
-- `tour.py`, `control_loop.py`, `etcd_lab.py` (`etcd_scenarios.py`), `api_server.py`  the labs: exercises, scenarios, …
+- `tour.py`, `control_loop.py`, `etcd_lab.py` (`etcd_scenarios.py`), `api_server.py` (`api_server_judges.py`)  the labs
 - `instructor/`  the board of a room of learners; `cli.py` its commands
 - `warm.py`      what `make lab` does meanwhile
 - `runner.py`    runs a lab without a browser, unsolved or solved; builds `.ipynb` from `.md`
