@@ -40,6 +40,16 @@ class FlagParser(argparse.ArgumentParser):
         """A Go duration (`1m30s`, `100ms`), kept in seconds."""
         self.add_argument(name, type=parse_duration, default=default, help=help)
 
+    def shown(self, values: argparse.Namespace) -> dict[str, str]:
+        """Each flag's value as pflag writes it: what `/flagz` tells."""
+        found = {}
+        for action in self._actions:
+            name = next((option[2:] for option in action.option_strings if option.startswith("--")), "")
+            if name and name != "help":
+                seconds = action.type is parse_duration
+                found[name] = _as_go_writes(getattr(values, action.dest, None), seconds)
+        return found
+
     def error(self, message: str) -> None:  # type: ignore[override]
         message = message.replace("unrecognized arguments:", "unknown flag:")
         sys.stderr.write(f"Error: {message}\n")
@@ -57,6 +67,16 @@ class _Strings(argparse.Action):
         given = [part for part in str(values).split(",") if part]
         seen = getattr(namespace, self.dest)
         setattr(namespace, self.dest, given if seen is self.default else seen + given)
+
+
+def _as_go_writes(value: object, seconds: bool) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(str, value))}]"
+    if isinstance(value, float):
+        return format_duration(value) if seconds else f"{value:g}"
+    return "" if value is None else str(value)
 
 
 def _boolean(text: str) -> bool:
@@ -88,6 +108,19 @@ def parse_duration(text: str) -> float:
     if not total and text.strip("+-0.nuµmsh"):
         raise ValueError(f'time: invalid duration "{text}"')
     return sign * total
+
+
+def format_duration(seconds: float) -> str:
+    """As Go writes a duration: `1h0m0s`, `30s`, `300ms`, `1.5s`."""
+    if not seconds:
+        return "0s"
+    if abs(seconds) < 1:
+        unit, name = (1e-3, "ms") if abs(seconds) >= 1e-3 else (1e-6, "µs")
+        return f"{seconds / unit:.9g}{name}"
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    hours, minutes = int(seconds // 3600), int(seconds // 60 % 60)
+    rest = f"{round(seconds % 60, 9):.12g}s"
+    return sign + (f"{hours}h{minutes}m{rest}" if hours else f"{minutes}m{rest}" if minutes else rest)
 
 
 class KlogFormatter(logging.Formatter):

@@ -6,10 +6,11 @@ Upstream: cmd/kube-apiserver/app/server.go (CreateServerChain), pkg/controlplane
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
+from workshop.api import zpages
 from workshop.api.resources import Registry
 from workshop.clock import Clock
 
@@ -25,6 +26,7 @@ from .dispatch import Dispatch
 from .extensions.controller import DefinitionController
 from .extensions.presenting import Presenter
 from .extensions.strategies import CustomResources, Definitions
+from .flowcontrol import report
 from .flowcontrol.control import Control
 from .flowcontrol.estimate import list_seats
 from .flowcontrol.follow import follow as follow_levels
@@ -43,7 +45,7 @@ from .registry.strategies import CUSTOM, Strategies
 from .registry.writer import Writer
 from .security import Security
 from .server.app import Application
-from .server.http import Request
+from .server.http import Request, Response, text_response
 from .storage.interface import Storage, StorageError
 from .webhooks import addresses
 
@@ -62,6 +64,8 @@ class Settings:
     front_proxy: FrontProxy = field(default_factory=FrontProxy)
     aggregator_routing: bool = False
     """Servers behind APIServices are asked at their endpoints, not at their Service's ClusterIP."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """All flags with their values, for `/flagz`."""
 
 
 class ApiServer:
@@ -78,6 +82,7 @@ class ApiServer:
     ) -> None:
         """`audit`: which requests are recorded, and where the records go."""
         self._storage, self._settings, self._clock = storage, settings, clock
+        self._begun = clock.now()
         self._flows = Control(settings.seats, clock) if settings.seats else None
         self.cacher = Cacher(storage, clock)
         self.served = Registry()
@@ -139,11 +144,27 @@ class ApiServer:
         """The link of priority and fairness, if it is on."""
         if self._flows is None:
             return []
-        self.health.metrics.more.append(self._flows.metrics)
-        self.health.debug["api_priority_and_fairness/dump_priority_levels"] = self._flows.dump_priority_levels
-        self.health.debug["api_priority_and_fairness/dump_queues"] = self._flows.dump_queues
-        self.health.debug["api_priority_and_fairness/dump_requests"] = self._flows.dump_requests
-        return [FlowControl(self._flows, self._seats, self._settings.request_timeout / 4, clock).link]
+        flows = self._flows
+        self.health.metrics.more.append(lambda: report.metrics(flows))
+        folder = "/debug/api_priority_and_fairness"
+
+        def requests(request: Request) -> Response:
+            return text_response(report.requests(flows, clock, bool(request.option("includeRequestDetails"))))
+
+        self.health.pages |= {
+            f"{folder}/dump_priority_levels": lambda _: text_response(report.priority_levels(flows)),
+            f"{folder}/dump_queues": lambda _: text_response(report.queues(flows)),
+            f"{folder}/dump_requests": requests,
+        }
+        return [FlowControl(flows, self._seats, self._settings.request_timeout / 4, clock).link]
+
+    def _flagz(self, request: Request) -> Response:
+        return _page(zpages.flagz("apiserver", self._settings.flags, request.header("accept")))
+
+    def _statusz(self, request: Request) -> Response:
+        now, paths = self._clock.now(), self.health.paths()
+        version = VERSION.removeprefix("v")
+        return _page(zpages.statusz("apiserver", version, self._begun, now, paths, request.header("accept")))
 
     def _seats(self, request: Request) -> int:
         """How many seats a request takes: lists, and watches that begin with a list, by what their answer weighs."""
@@ -160,6 +181,7 @@ class ApiServer:
 
     def _health(self) -> Health:
         health = Health(Metrics(self._objects, VERSION))
+        health.pages |= {"/flagz": self._flagz, "/statusz": self._statusz}
         health.live["etcd"] = self._etcd_answers
         health.ready["poststarthook/rbac/bootstrap-roles"] = self._hooks_done
         health.ready["poststarthook/start-system-namespaces-controller"] = self._hooks_done
@@ -223,6 +245,10 @@ class ApiServer:
         await self._node_proxy.close()
         await self.security.context.webhooks.close()
         await self.aggregator.close()
+
+
+def _page(page: zpages.Page) -> Response:
+    return Response(200, page.body, page.content_type, [("Warning", page.warning)] if page.warning else [])
 
 
 async def _loopback_endpoints() -> str:

@@ -95,10 +95,9 @@ class Dispatch:
         if request.path in self._documents:
             body, content_type = self._documents[request.path]
             return Response(200, body, content_type)
-        if request.path == "/":
-            return text_response(
-                '{"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}'
-            )
+        if request.path in ("/", "/index.html"):
+            paths = {*self._discovery.paths(), *self._health.paths(), *self._documents}
+            return json_response({"paths": sorted(paths)})
         first, _, rest = request.path.strip("/").partition("/")
         if (first == "api" and rest) or (first == "apis" and self._discovery.knows(rest.partition("/")[0])):
             raise errors.no_such_path()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workshop.apiserver import security
@@ -34,6 +34,8 @@ class Options:
 
     flags: argparse.Namespace
     security: security.Options
+    shown: Mapping[str, str]
+    """All flags as `/flagz` tells them."""
 
     @property
     def etcd_servers(self) -> list[str]:
@@ -191,4 +193,5 @@ def parse(argv: Sequence[str]) -> Options:
             disable_admission_plugins=flags.disable_admission_plugins,
             hostname=flags.hostname_override or socket.gethostname(),
         ),
+        p.shown(flags),
     )

@@ -56,6 +56,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         ),
         front_proxy=FrontProxy(flags.proxy_client_cert_file, flags.proxy_client_key_file),
         aggregator_routing=flags.enable_aggregator_routing,
+        flags=options.shown,
     )
     records = Backends(flags, SYSTEM)
     audit = (records.policy, records.write) if records.policy is not None and records.recording else None

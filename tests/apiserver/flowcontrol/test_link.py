@@ -89,7 +89,7 @@ async def test_who_waits_too_long_is_sent_away() -> None:
     assert (await tasks[1]).status == 429
     slow.end.set()
     await tasks[0]
-    assert control.states["catch-all"].queues.timed_out == 1
+    assert control.states["catch-all"].queues.count("time-out") == 1
 
 
 async def test_a_client_that_goes_leaves_its_place() -> None:

@@ -33,7 +33,7 @@ def test_without_queues_whoever_finds_no_seat_is_refused() -> None:
         level.arrive("a", 1, 0.0, nothing)
     level.leave(first, 1.0)
     level.arrive("a", 1, 1.0, nothing)
-    assert (level.in_use, level.rejected) == (2, 1)
+    assert (level.in_use, level.count("concurrency-limit")) == (2, 1)
 
 
 def test_a_full_queue_refuses() -> None:
@@ -114,7 +114,7 @@ def test_who_gives_up_frees_the_place() -> None:
     level.arrive("a", 1, 0.0, nothing)
     waiting = level.arrive("a", 1, 0.0, nothing)
     level.give_up(waiting, 1.0, timed_out=True)
-    assert (level.waiting, level.timed_out, waiting.state) == (0, 1, "gone")
+    assert (level.waiting, level.count("time-out"), waiting.state) == (0, 1, "gone")
 
 
 @given(

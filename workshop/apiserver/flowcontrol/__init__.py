@@ -7,6 +7,7 @@
 - `limits.py`    how many seats each level has, and what levels lend each other (pure)
 - `estimate.py`  how many seats a request takes
 - `control.py`   the levels of a server, as its FlowSchemas and PriorityLevelConfigurations say now
+- `report.py`    what operators see: metrics, and who waits where (`/debug/api_priority_and_fairness/…`)
 - `link.py`      the link of the chain: wait for a seat, or be told 429
 
 Left out: the additional latency that a write costs its watchers (upstream lets a write keep its seats some ms longer).

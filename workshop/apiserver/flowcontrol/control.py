@@ -2,19 +2,19 @@
 
 A level that is deleted goes on until its last request is over; nothing that runs is disturbed by a change.
 
-Upstream: `util/flowcontrol/apf_controller.go`, `apf_controller_debug.go`.
+Upstream: `util/flowcontrol/apf_controller.go`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from workshop.api.meta import Obj
+from workshop.apiserver.handlers.metrics import Histogram
 from workshop.apiserver.interfaces import UserInfo
 from workshop.apiserver.server.info import RequestInfo
-from workshop.clock import Clock, rfc3339_micro
+from workshop.clock import Clock
 
 from . import classify, limits
 from .classify import FlowSchema
@@ -74,6 +74,9 @@ class State:
     queues: Queues
     meter: Meter = field(default_factory=Meter)
     demand: Demand = field(default_factory=Demand)
+    #: Seconds: how long requests waited and whether they were served, how long they took; by schema.
+    waited: dict[tuple[str, bool], Histogram] = field(default_factory=dict)
+    took: dict[str, Histogram] = field(default_factory=dict)
 
 
 class Control:
@@ -111,6 +114,9 @@ class Control:
             self._levels.update({level.name: level for level in MANDATORY_LEVELS if level.name == name})
         self._rebuild()
 
+    def limits(self, name: str) -> Limits:
+        return self._limits[name]
+
     def has_level(self, name: str) -> bool:
         return name in self._levels
 
@@ -128,7 +134,8 @@ class Control:
                 self.states[name] = before
                 before.queues.limit = self._limits[name].nominal
             else:
-                queues = Queues(self._limits[name].nominal, level.queues, level.hand_size, level.queue_length)
+                nominal = self._limits[name].nominal
+                queues = Queues(nominal, level.queues, level.hand_size, level.queue_length, level.exempt)
                 self.states[name] = State(level, queues)
 
     def classify(self, user: UserInfo, info: RequestInfo) -> tuple[FlowSchema, State]:
@@ -159,75 +166,3 @@ class Control:
         for name, seats in limits.borrow(self._levels, self._limits, demands).items():
             self.states[name].queues.limit = seats
             self.states[name].queues.dispatch(now)
-
-    # What an operator sees
-
-    def metrics(self) -> list[str]:
-        """Prometheus lines, by upstream's names."""
-        gauges: dict[str, Callable[[str, State], int]] = {
-            "nominal_limit_seats": lambda name, state: self._limits[name].nominal,
-            "current_limit_seats": lambda name, state: state.queues.limit,
-            "current_executing_seats": lambda name, state: state.queues.in_use,
-            "current_executing_requests": lambda name, state: state.queues.executing,
-            "current_inqueue_requests": lambda name, state: state.queues.waiting,
-        }
-        lines = []
-        for metric, read in gauges.items():
-            full = f"apiserver_flowcontrol_{metric}"
-            lines.append(f"# TYPE {full} gauge")
-            lines += [f'{full}{{priority_level="{name}"}} {read(name, state)}' for name, state in self.states.items()]
-        full = "apiserver_flowcontrol_dispatched_requests_total"
-        lines.append(f"# TYPE {full} counter")
-        lines += [f'{full}{{priority_level="{n}"}} {state.queues.dispatched}' for n, state in self.states.items()]
-        full = "apiserver_flowcontrol_rejected_requests_total"
-        lines.append(f"# TYPE {full} counter")
-        for name, state in self.states.items():
-            reason = "queue-full" if state.queues.queues else "concurrency-limit"
-            lines.append(f'{full}{{priority_level="{name}",reason="{reason}"}} {state.queues.rejected}')
-            lines.append(f'{full}{{priority_level="{name}",reason="time-out"}} {state.queues.timed_out}')
-            lines.append(f'{full}{{priority_level="{name}",reason="cancelled"}} {state.queues.cancelled}')
-        return lines
-
-    def dump_priority_levels(self) -> str:
-        """`/debug/api_priority_and_fairness/dump_priority_levels`."""
-        head = (
-            "PriorityLevelName", "ActiveQueues", "IsIdle", "IsQuiescing", "WaitingRequests", "ExecutingRequests",
-            "DispatchedRequests", "RejectedRequests", "TimedoutRequests", "CancelledRequests",
-        )  # fmt: skip
-        rows: list[tuple[str, ...]] = [head]
-        for name, state in sorted(self.states.items()):
-            q = state.queues
-            if state.level.exempt:
-                rows.append((name, *("<none>",) * 5, str(q.dispatched), *("<none>",) * 3))
-                continue
-            active = sum(1 for queue in q.queues if queue.waiting or queue.executing)
-            idle = "false" if q.waiting or q.executing else "true"
-            numbers = (q.waiting, q.executing, q.dispatched, q.rejected, q.timed_out, q.cancelled)
-            rows.append((name, str(active), idle, "false", *map(str, numbers)))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        return "".join(
-            "".join(f"{cell + ',':<{width + 2}}" for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
-            for row in rows
-        )
-
-    def dump_queues(self) -> str:
-        """`/debug/api_priority_and_fairness/dump_queues`: one line a queue."""
-        lines = ["PriorityLevelName, Index, PendingRequests, ExecutingRequests, NextDispatchR"]
-        lines += [
-            f"{name}, {queue.index}, {len(queue.waiting)}, {queue.executing}, {queue.served:.8f}ss"
-            for name, state in sorted(self.states.items())
-            for queue in state.queues.queues
-        ]
-        return "\n".join(lines) + "\n"
-
-    def dump_requests(self) -> str:
-        """`/debug/api_priority_and_fairness/dump_requests`: one line a request that waits."""
-        head = "PriorityLevelName, FlowSchemaName, QueueIndex, RequestIndexInQueue"
-        lines = [f"{head}, FlowDistingsher, ArriveTime, InitialSeats"]
-        for name, state in sorted(self.states.items()):
-            for queue in state.queues.queues:
-                for place, ticket in enumerate(queue.waiting):
-                    schema, _, flow = ticket.flow.partition("\0")
-                    arrived = rfc3339_micro(self._clock.now() - (self._clock.monotonic() - ticket.arrived))
-                    lines.append(f"{name}, {schema}, {queue.index}, {place}, {flow}, {arrived}, {ticket.seats}")
-        return "\n".join(lines) + "\n"

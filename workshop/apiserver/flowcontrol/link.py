@@ -19,6 +19,7 @@ from workshop.clock import Clock
 
 from .control import Control, State
 from .queues import Full, Ticket
+from .report import observe
 
 LONGEST_RETRY = 32
 
@@ -59,9 +60,11 @@ class FlowControl:
                 ("X-Kubernetes-Pf-Prioritylevel-Uid", state.level.uid),
             ]
             if state.level.exempt:
-                state.queues.dispatched += 1
                 trace.emit("apiserver.link", link="flow control", decision="exempt", schema=schema.name, micros=0)
-                return await inner(request)
+                flow = schema.flow(request.user, info)
+                now = self._clock.monotonic()
+                place = state.queues.arrive(f"{schema.name}\0{flow}", self._seats(request), now, _nothing, request)
+                return await self._served(request, inner, place, state)
             with trace.step("apiserver.link", link="flow control", schema=schema.name, level=schema.level) as told:
                 ticket = await self._seat(request, schema.name, schema.flow(request.user, info), state)
                 told["decision"] = "seat" if ticket else "refused"
@@ -70,20 +73,26 @@ class FlowControl:
                 answer = text_response("Too many requests, please try again later.\n", 429)
                 answer.headers.append(("Retry-After", str(wait)))
                 return answer
-            try:
-                return await inner(request)
-            finally:
-                state.queues.leave(ticket, self._clock.monotonic())
-                self._control.note(state)
+            return await self._served(request, inner, ticket, state)
 
         return handle
+
+    async def _served(self, request: Request, inner: Handler, ticket: Ticket, state: State) -> Response:
+        try:
+            return await inner(request)
+        finally:
+            now = self._clock.monotonic()
+            state.queues.leave(ticket, now)
+            observe(state.took, ticket.schema, now - ticket.began)
+            self._control.note(state)
 
     async def _seat(self, request: Request, schema: str, flow: str, state: State) -> Ticket | None:
         """A ticket that has its seats; None if there was no place, or not in time."""
         turn = asyncio.Event()
         queues = state.queues
         try:
-            ticket = queues.arrive(f"{schema}\0{flow}", self._seats(request), self._clock.monotonic(), turn.set)
+            now = self._clock.monotonic()
+            ticket = queues.arrive(f"{schema}\0{flow}", self._seats(request), now, turn.set, request)
         except Full:
             return None
         finally:
@@ -101,5 +110,10 @@ class FlowControl:
                 queues.give_up(ticket, self._clock.monotonic(), timed_out=False)
                 raise
             finally:
+                observe(state.waited, (schema, ticket.began > 0), self._clock.monotonic() - ticket.arrived)
                 self._control.note(state)
         return ticket
+
+
+def _nothing() -> None:
+    """Nobody waits for this seat."""

@@ -16,11 +16,12 @@ Upstream: `util/flowcontrol/fairqueuing/queueset/queueset.go` and its doc.go; `u
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 GUESS = 0.003
 """Seconds that a request is taken to last until one knows."""
@@ -42,7 +43,8 @@ def deal(flow: str, deck: int, hand: int) -> tuple[int, ...]:
 
 @dataclass(eq=False)
 class Ticket:
-    """A request's place. `state`: waiting, executing, or gone (over, refused or given up)."""
+    """A request's place. `state`: waiting, executing, or gone (over, refused or given up). `flow` is the FlowSchema's
+    name, NUL, and what tells flows of it apart; `who` is for operators only."""
 
     flow: str
     seats: int
@@ -51,6 +53,11 @@ class Ticket:
     queue: Queue | None = None
     state: str = "waiting"
     began: float = 0.0
+    who: Any = None
+
+    @property
+    def schema(self) -> str:
+        return self.flow.partition("\0")[0]
 
 
 @dataclass(eq=False)
@@ -75,31 +82,42 @@ class Full(Exception):
 
 
 class Queues:
-    """`limit` seats, and `count` queues of `length` places; none: who finds no seat is refused."""
+    """`limit` seats, and `count` queues of `length` places; none: who finds no seat is refused. In an `exempt` level
+    everybody finds one."""
 
-    def __init__(self, limit: int, count: int = 0, hand: int = 1, length: int = 50) -> None:
-        self.limit, self._hand, self._length = limit, hand, length
+    def __init__(self, limit: int, count: int = 0, hand: int = 1, length: int = 50, exempt: bool = False) -> None:
+        self.limit, self._hand, self._length, self._exempt = limit, hand, length, exempt
         self.queues = [Queue(index) for index in range(count)]
         self._busy: dict[int, Queue] = {}  # where somebody waits or is served
-        self.in_use = self.executing = self.waiting = 0
+        self.running: set[Ticket] = set()
+        self.in_use = self.waiting = 0
         self._virtual = 0.0
         self._seen = 0.0
-        self.dispatched = self.rejected = self.timed_out = self.cancelled = 0
+        #: (what became of requests: dispatched, queue-full, concurrency-limit, time-out, cancelled; schema) → how many.
+        self.counts: Counter[tuple[str, str]] = Counter()
 
-    def arrive(self, flow: str, seats: int, now: float, begin: Callable[[], None]) -> Ticket:
+    def count(self, *events: str) -> int:
+        """How many requests of all schemas ended up so."""
+        return sum(number for (event, _), number in self.counts.items() if event in events)
+
+    @property
+    def executing(self) -> int:
+        return len(self.running)
+
+    def arrive(self, flow: str, seats: int, now: float, begin: Callable[[], None], who: Any = None) -> Ticket:
         """A place for a request; `begin` is called when its turn comes, maybe at once. Raises Full."""
         self._advance(now)
-        ticket = Ticket(flow, min(seats, max(1, self.limit)), now, begin)
+        ticket = Ticket(flow, min(seats, max(1, self.limit)), now, begin, who=who)
         if not self.queues:
             if not self._fits(ticket):
-                self.rejected += 1
+                self.counts["concurrency-limit", ticket.schema] += 1
                 raise Full("concurrency-limit")
             self._begin(ticket, now)
             return ticket
         hand = [self.queues[card] for card in deal(flow, len(self.queues), self._hand)]
         queue = min(hand, key=lambda q: (q.load(), q.executing))
         if len(queue.waiting) >= self._length:
-            self.rejected += 1
+            self.counts["queue-full", ticket.schema] += 1
             raise Full("queue-full")
         if not queue.waiting and not queue.executing:
             queue.served = self._virtual  # an idle queue saves nothing up
@@ -114,7 +132,7 @@ class Queues:
         self._advance(now)
         ticket.state = "gone"
         self.in_use -= ticket.seats
-        self.executing -= 1
+        self.running.discard(ticket)
         if ticket.queue is not None:
             ticket.queue.executing -= 1
             ticket.queue.served += (now - ticket.began - GUESS) * ticket.seats
@@ -131,8 +149,7 @@ class Queues:
         ticket.queue.waiting.remove(ticket)
         self._rest(ticket.queue)
         self.waiting -= 1
-        self.timed_out += timed_out
-        self.cancelled += not timed_out
+        self.counts["time-out" if timed_out else "cancelled", ticket.schema] += 1
         self.dispatch(now)
 
     def dispatch(self, now: float) -> None:
@@ -156,13 +173,13 @@ class Queues:
         return self.in_use + sum(queue.load() for queue in self._busy.values())
 
     def _fits(self, ticket: Ticket) -> bool:
-        return self.in_use + ticket.seats <= self.limit
+        return self._exempt or self.in_use + ticket.seats <= self.limit
 
     def _begin(self, ticket: Ticket, now: float) -> None:
         ticket.state, ticket.began = "executing", now
         self.in_use += ticket.seats
-        self.executing += 1
-        self.dispatched += 1
+        self.running.add(ticket)
+        self.counts["dispatched", ticket.schema] += 1
         ticket.begin()
 
     @staticmethod

@@ -68,6 +68,15 @@ class Discovery:
     def knows(self, group: str) -> bool:
         return group in self._versions
 
+    def paths(self) -> list[str]:
+        """All documents of discovery and OpenAPI."""
+        self._refresh()
+        found = ["/api", "/api/v1", "/apis", "/apis/", "/openapi/v2", "/openapi/v3", "/openapi/v3/"]
+        for group, versions in self._versions.items():
+            if group:
+                found += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
+        return found
+
     def _answer(self, request: Request) -> Response | None:
         match request.path.rstrip("/").split("/")[1:]:
             case ["api"]:

@@ -1,4 +1,4 @@
-"""/healthz, /livez, /readyz (each with ?verbose and ?exclude), /version and the door to /metrics.
+"""/healthz, /livez, /readyz (each with ?verbose and ?exclude), /version, /metrics, and pages for who looks for a fault.
 
 Upstream: apiserver/pkg/server/healthz/healthz.go, component-base/version.
 """
@@ -13,6 +13,7 @@ from workshop.apiserver.handlers.metrics import Metrics
 from workshop.apiserver.server.http import Request, Response, json_response, text_response
 
 VERSION = "v1.36.2"
+_KINDS = ("healthz", "livez", "readyz")
 _GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 Check = Callable[[], Awaitable[str]]
 """Returns "" when all is well, else what is wrong. A text that begins with `note: ` is no failure."""
@@ -25,7 +26,15 @@ class Health:
         self.metrics = metrics
         self.live: dict[str, Check] = {"ping": _well, "log": _well}
         self.ready: dict[str, Check] = {}
-        self.debug: dict[str, Callable[[], str]] = {}
+        #: Path → who answers it.
+        self.pages: dict[str, Callable[[Request], Response]] = {}
+        self._results: dict[tuple[str, str, str], int] = {}
+        self._last: dict[tuple[str, str], str] = {}
+
+    def paths(self) -> list[str]:
+        """All that is answered here; of /healthz and the like each check, too."""
+        checks = [f"/{kind}/{name}" for kind in _KINDS for name in self._checks(kind)]
+        return [*checks, *(f"/{kind}" for kind in _KINDS), "/metrics", "/metrics/slis", "/version", *self.pages]
 
     async def handle(self, request: Request) -> Response | None:
         """The answer; None if the path is not one of these."""
@@ -36,15 +45,17 @@ class Health:
                 return json_response(version())
             case ["metrics"]:
                 return Response(200, self.metrics.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
-            case ["debug", *name] if "/".join(name) in self.debug:
-                return text_response(self.debug["/".join(name)]())
+            case ["metrics", "slis"]:
+                return Response(200, self._indicators().encode(), "text/plain; version=0.0.4; charset=utf-8")
+            case _ if request.path in self.pages:
+                return self.pages[request.path](request)
             case ["healthz" | "livez" | "readyz" as kind]:
                 return await self._report(request, kind)
             case ["healthz" | "livez" | "readyz" as kind, name]:
                 check = self._checks(kind).get(name)
                 if check is None:
                     return text_response("404 page not found\n", 404)
-                problem = await check()
+                problem = await self._asked(kind, name, check)
                 return (
                     text_response("ok") if _fine(problem) else text_response(f"internal server error: {problem}\n", 500)
                 )
@@ -53,6 +64,23 @@ class Health:
     def _checks(self, kind: str) -> dict[str, Check]:
         return {**self.live, **self.ready} if kind == "readyz" else self.live
 
+    async def _asked(self, kind: str, name: str, check: Check) -> str:
+        problem = await check()
+        status = self._last[kind, name] = "success" if _fine(problem) else "error"
+        self._results[kind, name, status] = self._results.get((kind, name, status), 0) + 1
+        return problem
+
+    def _indicators(self) -> str:
+        """How the checks ended so far (upstream: component-base/metrics/prometheus/slis)."""
+        lines = ["# TYPE kubernetes_healthcheck gauge"]
+        for (kind, name), status in sorted(self._last.items()):
+            lines.append(f'kubernetes_healthcheck{{name="{name}",type="{kind}"}} {int(status == "success")}')
+        lines.append("# TYPE kubernetes_healthchecks_total counter")
+        for (kind, name, status), count in sorted(self._results.items()):
+            labels = f'name="{name}",status="{status}",type="{kind}"'
+            lines.append(f"kubernetes_healthchecks_total{{{labels}}} {count}")
+        return "\n".join(lines) + "\n"
+
     async def _report(self, request: Request, kind: str) -> Response:
         lines, failed = [], False
         excluded = request.query.get("exclude", [])
@@ -60,7 +88,7 @@ class Health:
             if name in excluded:
                 lines.append(f"[+]{name} excluded: ok")
                 continue
-            problem = await check()
+            problem = await self._asked(kind, name, check)
             if _fine(problem):
                 lines.append(f"[+]{name} ok{' (' + problem[6:] + ')' if problem else ''}")
             else:

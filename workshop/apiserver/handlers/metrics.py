@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from workshop.apiserver.server.info import RequestInfo
@@ -30,16 +30,20 @@ Labels = tuple[str, ...]
 class Histogram:
     """How often values fell into each bucket, their number and sum."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    bounds: Sequence[float] = BUCKETS
+    counts: list[int] = field(init=False)
     total: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
     def observe(self, value: float) -> None:
-        self.counts[bisect_left(BUCKETS, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     def lines(self, name: str, labels: str) -> Iterator[str]:
         seen = 0
-        for bound, count in zip((*BUCKETS, "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*self.bounds, "+Inf"), self.counts, strict=True):
             seen += count
             yield f'{name}_bucket{{{labels},le="{bound}"}} {seen}'
         yield f"{name}_sum{{{labels}}} {self.total:.6f}"
