@@ -11,6 +11,7 @@ Read in this order:
 - `jsonpath.py`     the paths of printer columns, selectable fields and scale
 - `naming.py`       which names a definition gets, and what its conditions say
 - `checks.py`       is the definition itself right? with `schema_checks.py` for its schemas
+                    (`structural_checks.py`, `extension_checks.py`)
 - `rules.py`        `x-kubernetes-validations`, over `workshop.api.cel`
 - `openapi.py`      the definition as an OpenAPI document shows it
 

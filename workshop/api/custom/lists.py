@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workshop.api.custom.structural import NOTHING, Schema, items, more
+from workshop.api.custom.structural import LIST_KEYS, LIST_TYPE, NOTHING, Schema, items, more
 from workshop.api.validation.field import ErrorList
 
 
@@ -23,12 +23,12 @@ def check(errors: ErrorList, path: str, schema: Schema | None, value: Any) -> No
             elif rest is not None:
                 check(errors, f"{path}[{name}]", rest, each)
     elif isinstance(value, list):
-        kind = schema.get("x-kubernetes-list-type")
+        kind = schema.get(LIST_TYPE)
         if kind == "set":
             for index in _twice(value):
                 errors.duplicate(f"{path}[{index}]", value[index])
         elif kind == "map":
-            _map(errors, path, list(schema.get("x-kubernetes-list-map-keys") or ()), value)
+            _map(errors, path, list(schema.get(LIST_KEYS) or ()), value)
         for index, each in enumerate(value):
             check(errors, f"{path}[{index}]", items(schema), each)
 

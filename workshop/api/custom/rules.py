@@ -23,8 +23,7 @@ from workshop.api.cel.values import EvaluationError, Optional
 from workshop.api.custom import rule_costs, structural, values
 from workshop.api.custom.kind import CustomKind
 from workshop.api.custom.rule_costs import Costs
-from workshop.api.custom.schema_checks import RULES
-from workshop.api.custom.structural import NOTHING, Schema
+from workshop.api.custom.structural import LIST_TYPE, MAP_TYPE, NOTHING, RULES, Schema
 from workshop.api.meta import Obj
 from workshop.api.validation.field import ErrorList, shown
 
@@ -260,12 +259,12 @@ def _check_level(
     more, often = schema.get("additionalProperties"), rule_costs.often(schema, times)
     if isinstance(more, dict):
         _check_level(errors, f"{at}.additionalProperties", more, apart, costs, often)
-    below = apart if schema.get("x-kubernetes-map-type") != "atomic" else apart or at
+    below = apart if schema.get(MAP_TYPE) != "atomic" else apart or at
     for name, each in (schema.get("properties") or NOTHING).items():
         _check_level(errors, f"{at}.properties[{name}]", each, below, costs, often)
     items = schema.get("items")
     if isinstance(items, dict):
-        keyed = schema.get("x-kubernetes-list-type") == "map"
+        keyed = schema.get(LIST_TYPE) == "map"
         _check_level(errors, f"{at}.items", items, apart if keyed else apart or at, costs, often)
     seen = types.with_meta(schema) if root or schema.get(structural.EMBEDDED) else schema
     for index, rule in enumerate(compiled(schema, root)):

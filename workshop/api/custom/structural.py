@@ -22,7 +22,8 @@ from workshop.api.validation.field import shown
 Schema = Mapping[str, Any]
 META = ("apiVersion", "kind", "metadata")
 EMBEDDED, PRESERVE = "x-kubernetes-embedded-resource", "x-kubernetes-preserve-unknown-fields"
-INT_OR_STRING = "x-kubernetes-int-or-string"
+INT_OR_STRING, RULES = "x-kubernetes-int-or-string", "x-kubernetes-validations"
+LIST_TYPE, LIST_KEYS, MAP_TYPE = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
 NOTHING: Schema = {}
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from workshop.api.custom import formats
-from workshop.api.custom.structural import INT_OR_STRING, NOTHING, Schema
+from workshop.api.custom.structural import INT_OR_STRING, LIST_KEYS, LIST_TYPE, NOTHING, Schema
 from workshop.api.validation.field import ErrorList, shown
 
 MISSING: Any = object()
@@ -232,7 +232,7 @@ def same(a: Any, b: Any) -> bool:
 
 def correlated(schema: Schema, old: Any) -> Any:
     """A function from an element of a list to its counterpart in the old list: only keyed lists have any."""
-    keys = schema.get("x-kubernetes-list-map-keys") if schema.get("x-kubernetes-list-type") == "map" else None
+    keys = schema.get(LIST_KEYS) if schema.get(LIST_TYPE) == "map" else None
     if not keys or not isinstance(old, list):
         return lambda each: MISSING
     by_key = {_key(each, keys): each for each in old}
