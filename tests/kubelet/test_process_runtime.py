@@ -176,7 +176,7 @@ async def test_a_killed_shim_takes_its_containers_along(node):
     status = await node.ended(identity)
     assert status.exit_code == 137
     assert (await node.runtime.pod_sandbox_status(node.sandbox)).state == cri.NOT_READY
-    assert select.select([end], [], [], 10)[0] == [end]
+    assert select.select([end], [], [], 60)[0] == [end]
     os.close(end)
 
 
@@ -186,7 +186,7 @@ async def test_stop_is_gentle_then_not(node):
     )
     deaf = await node.run("b", "busybox", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
     assert await node.said("a") == await node.said("b") == b"up\n"
-    await asyncio.gather(node.runtime.stop_container(polite, 10), node.runtime.stop_container(deaf, 0.3))
+    await asyncio.gather(node.runtime.stop_container(polite, 60), node.runtime.stop_container(deaf, 0.3))
     assert (await node.runtime.container_status(polite)).exit_code == 0
     assert (await node.runtime.container_status(deaf)).exit_code == 137
     assert node.log("a") == ["up", "bye"]
@@ -219,10 +219,10 @@ async def test_a_stand_in_has_started_when_it_listens(node):
 
 async def test_exec_with_input_output_and_exit_code(node):
     identity = await node.run("c", "busybox", "sleep", "100")
-    done = await node.runtime.exec_sync(identity, ["sh", "-c", "echo out; echo err >&2; exit 3"], 10)
+    done = await node.runtime.exec_sync(identity, ["sh", "-c", "echo out; echo err >&2; exit 3"], 60)
     assert done == cri.ExecResult(b"out\n", b"err\n", 3)
     with pytest.raises(cri.CriError, match=r'exec: "nosuch": executable file not found in \$PATH'):
-        await node.runtime.exec_sync(identity, ["nosuch"], 10)
+        await node.runtime.exec_sync(identity, ["nosuch"], 60)
     with pytest.raises(cri.CriError, match="timed out"):
         await node.runtime.exec_sync(identity, ["sleep", "100"], 0.2)
     stream = await node.runtime.exec(identity, ["cat"], stdin=True, tty=False)
@@ -251,6 +251,51 @@ async def test_a_terminal(node):
         shown += piece[1]
     assert b"20 90" in shown and await stream.exit_code() == 5
     await stream.close()
+
+
+async def test_what_is_sent_to_a_command_that_has_ended_costs_none_of_its_output(node):
+    """A client tells its terminal's size, and types, while the command ends: a socket that is closed over that would
+    lose the output and the exit code that the kubelet has not read yet."""
+    identity = await node.run("c", "busybox", "sleep", "100")
+    status = await node.runtime.container_status(identity)
+    _, command = node.runtime._streams._exec_spec(identity, ["sh", "-c", "echo said; exit 5"], stdin=True, tty=False)
+    loop = asyncio.get_running_loop()
+    with await shims.connect(node.runtime.directory(status.sandbox_id)) as sock:
+        await loop.sock_sendall(sock, json.dumps({"verb": "exec", "spec": command}).encode() + b"\n")
+        said = b""
+        async with asyncio.timeout(60):
+            while piece := await loop.sock_recv(sock, 65536):
+                said += piece
+        assert b"said\n" in said and b'"exit_code": 5' in said
+        await loop.sock_sendall(sock, b"\4\0\0\0\2{}" + b"\0\0\0\0\4late")  # raises where the shim has closed
+    assert (await node.runtime.exec_sync(identity, ["true"], 60)).exit_code == 0, "the shim lives"
+
+
+def test_a_callback_of_a_descriptor_that_was_closed_meanwhile_is_not_called():
+    """Both are readable at once; the first to be called closes the other, whose number somebody else gets."""
+    loop, called = Loop(), []
+    pipes = [os.pipe() for _ in range(2)]
+    held = []
+
+    def readable(number):
+        called.append(number)
+        (other,) = (read for read, _ in pipes if read != number)
+        loop.watch(number)
+        loop.watch(other)
+        os.close(other)
+        fresh, end = os.pipe()
+        held.extend((fresh, end, number))
+        assert fresh == other
+        loop.watch(fresh, read=lambda: called.append("fresh"))
+        loop.stopped = True
+
+    for read, write in pipes:
+        loop.watch(read, read=lambda read=read: readable(read))
+        os.write(write, b"x")
+    loop.run()
+    for fd in (*held, *(write for _, write in pipes)):
+        os.close(fd)
+    assert len(called) == 1, called
 
 
 async def test_attach_sees_what_comes_and_sends_input(node):
@@ -322,7 +367,7 @@ async def main(root):
     await runtime.remove_pod_sandbox(sandbox)
     await runtime.close()
 
-asyncio.run(asyncio.wait_for(main(sys.argv[1]), 30))
+asyncio.run(asyncio.wait_for(main(sys.argv[1]), 60))
 """
 
 
@@ -337,7 +382,7 @@ def test_namespaces_mounts_and_a_layer_of_its_own():
             ["unshare", "-n", sys.executable, "-c", INSIDE, root],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
         assert done.returncode == 0, done.stderr

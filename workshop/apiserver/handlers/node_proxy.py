@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -106,12 +107,9 @@ class NodeProxy:
         if not request.is_websocket:
             raise errors.bad_request("Upgrade request required: this server speaks WebSocket, not SPDY")
         target = f"{base}{path}?{urlencode(query, doseq=True)}"
-        try:
-            return await self._websocket(request, target, self._kubelet_tls())
-        except errors.ApiError as refusal:
-            if sub == "portforward" or V5 not in request.scope.get("subprotocols", []):
-                raise
-            return await _tell_over_the_stream(request, refusal)
+        if sub != "portforward" and V5 in request.scope.get("subprotocols", []):
+            return await self._translated(request, target)
+        return await self._websocket(request, target, self._kubelet_tls())
 
     async def _log(self, request: Request, pod: Obj) -> Response:
         container = _container(pod, request.option("container"), "log")
@@ -230,26 +228,39 @@ class NodeProxy:
             raise _unreachable(method, target, error) from None
 
     async def _websocket(self, request: Request, target: str, tls: ssl.SSLContext | None) -> Response:
+        far = await self._dial(target, tls, request.scope.get("subprotocols", []))
+        await request.send({"type": "websocket.accept", "subprotocol": far.protocol})
+        return await _carry(request, far)
+
+    async def _translated(self, request: Request, target: str) -> Response:
+        """exec and attach in v5, in the order of upstream's stream translator: the client has its streams before the
+        kubelet is asked, so none of the output can be there earlier, and what the kubelet refuses is told on channel 3.
+        """
+        await request.send({"type": "websocket.accept", "subprotocol": V5})
+        first = b"\1" if request.flag("stdout") else b"\2" if request.flag("stderr") else ERROR_CHANNEL
+        await request.send({"type": "websocket.send", "bytes": first})
+        try:
+            far = await self._dial(target, self._kubelet_tls(), [V5])
+        except errors.ApiError as refusal:
+            await request.send({"type": "websocket.send", "bytes": ERROR_CHANNEL + json.dumps(refusal.status).encode()})
+            await request.send({"type": "websocket.close", "code": 1000})
+            return Served()
+        return await _carry(request, far)
+
+    async def _dial(
+        self, target: str, tls: ssl.SSLContext | None, protocols: list[str]
+    ) -> aiohttp.ClientWebSocketResponse:
         import aiohttp
         from yarl import URL
 
-        protocols: list[str] = request.scope.get("subprotocols", [])
         try:
-            far = await self._client().ws_connect(
+            return await self._client().ws_connect(
                 URL(target, encoded=True), protocols=protocols, ssl=tls if tls else False, max_msg_size=0, autoping=True
             )
         except aiohttp.WSServerHandshakeError as error:
             raise await self._refused(target, tls, error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable("GET", target, error) from None
-        await request.send({"type": "websocket.accept", "subprotocol": far.protocol})
-        async with far:
-            tasks = [asyncio.create_task(_up(request, far)), asyncio.create_task(_down(far, request.send))]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return Served()
 
     async def _refused(
         self, target: str, tls: ssl.SSLContext | None, error: aiohttp.WSServerHandshakeError
@@ -264,16 +275,24 @@ class NodeProxy:
 _RENAMED = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
 
-async def _tell_over_the_stream(request: Request, refusal: errors.ApiError) -> Response:
-    """What the kubelet refused, as upstream's stream translator tells it: upgrade first, then a Status on channel 3."""
-    await request.send({"type": "websocket.accept", "subprotocol": V5})
-    await request.send({"type": "websocket.send", "bytes": ERROR_CHANNEL + json.dumps(refusal.status).encode()})
-    await request.send({"type": "websocket.close", "code": 1000})
+async def _carry(request: Request, far: aiohttp.ClientWebSocketResponse) -> Response:
+    """Messages both ways, until the client goes, or until all that the kubelet said has been passed on."""
+    async with far:
+        up, down = asyncio.create_task(_up(request, far)), asyncio.create_task(_down(far, request.send))
+        try:
+            await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+            if up.done() and isinstance(up.exception(), ConnectionError):
+                # the kubelet has closed and takes no more, but its last words may still be on their way
+                await asyncio.wait([down])
+        finally:
+            for task in (up, down):
+                task.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
     return Served()
 
 
 async def _up(request: Request, far: aiohttp.ClientWebSocketResponse) -> None:
-    """From the client to the kubelet."""
+    """From the client to the kubelet; returns when the client has gone, raises ConnectionError when the kubelet has."""
     while True:
         message = await request.receive()
         if message["type"] == "websocket.disconnect":
@@ -318,6 +337,12 @@ async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 def _unreachable(method: str, target: str, error: Exception) -> errors.ApiError:
     """500 in the words of Go's url.Error, as kubectl shows them."""
+    refused = getattr(error, "os_error", None)  # aiohttp's ClientConnectorError: who could not be connected to, and why
+    if refused is not None and refused.errno:
+        where = f"{getattr(error, 'host', '')}:{getattr(error, 'port', '')}"
+        return errors.internal(
+            f'{method.capitalize()} "{target}": dial tcp {where}: connect: {os.strerror(refused.errno).lower()}'
+        )
     return errors.internal(f'{method.capitalize()} "{target}": {error}')
 
 

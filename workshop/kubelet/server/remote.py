@@ -107,8 +107,11 @@ async def serve(
 
 
 async def _resize(stream: cri.Stream, payload: bytes) -> None:
+    """A terminal's columns and rows are numbers of 16 bits; what says something else says nothing."""
     try:
         size = json.loads(payload)
-        await stream.resize(int(size["Width"]), int(size["Height"]))
-    except (ValueError, KeyError, TypeError):
+        width, height = int(size["Width"]), int(size["Height"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return
+    if max(width, height) < 1 << 16 and min(width, height) >= 0:
+        await stream.resize(width, height)

@@ -217,24 +217,21 @@ class Server:
             raise Refused(400, f"unable to upgrade: supported protocols are {remote.V5}, {remote.V4}, {remote.V1}")
         status = await self._running(verb, namespace, name, container)
         stdin, tty = flag(query, "input", "stdin"), flag(query, "tty")
-        stream: cri.Stream | None = None
-        problem: cri.CriError | None = None
+        # the client has its streams before anything runs that could say something on them
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+        await remote.send_bytes(send, bytes([remote.STDOUT]))
+        stream: cri.Stream
         try:
             if verb == "exec":
                 stream = await self._kubelet.runtime.exec(status.id, query.get("command", []), stdin=stdin, tty=tty)
             else:
                 stream = await self._kubelet.runtime.attach(status.id)
-        except cri.CriError as failed:
-            problem = failed
-        await receive()
-        await send({"type": "websocket.accept", "subprotocol": protocol})
-        if stream is None:
+        except cri.CriError as problem:
             text = f"error executing command in container: {problem}" if verb == "exec" else str(problem)
-            body = remote.failure_status(text)
-            await remote.send_bytes(send, remote.told(body, protocol))
+            await remote.send_bytes(send, remote.told(remote.failure_status(text), protocol))
             await send({"type": "websocket.close", "code": 1000})
             return
-        await remote.send_bytes(send, bytes([remote.STDOUT]))
         shown = flag(query, "error", "stderr") and not tty
         await remote.serve(stream, receive, send, stdin=stdin, stderr=shown, protocol=protocol)
 

@@ -49,10 +49,13 @@ def write_durably(path: str, value: dict[str, Any]) -> None:
 
 
 class Client:
-    """Who reads a process's output, and may write to its input: one connection of exec or attach."""
+    """Who reads a process's output, and may write to its input: one connection of exec or attach.
 
-    def __init__(self, outbox: Outbox) -> None:
-        self.outbox = outbox
+    `finish` ends the connection once all that was framed is on its way.
+    """
+
+    def __init__(self, outbox: Outbox, finish: Callable[[], None]) -> None:
+        self.outbox, self.finish = outbox, finish
         self.dropped = False
 
     def frame(self, channel: int, data: bytes) -> None:
@@ -185,7 +188,7 @@ class Process:
         elif client.outbox.size() > 8 * 1024 * 1024:
             client.dropped = True
             self.clients.remove(client)
-            client.outbox.close_when_sent(lambda: None)
+            client.finish()
 
     def _pause(self, paused: bool) -> None:
         if self._paused == paused:
@@ -242,7 +245,8 @@ class Process:
     def resize(self, width: int, height: int) -> None:
         """Columns and rows of the terminal; the program gets SIGWINCH."""
         if self._master >= 0:
-            fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+            with contextlib.suppress(OSError):  # whoever looked at it has just ended
+                fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     # -- the end -----------------------------------------------------------------------------------------------
 

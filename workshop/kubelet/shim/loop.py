@@ -45,13 +45,12 @@ class Loop:
         while not self.stopped:
             timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None  # noqa: TID251
             for key, mask in self._selector.select(timeout):
-                read, write = key.data
-                if mask & READ and read:
-                    read()
-                # the first callback may have forgotten or changed the descriptor
-                current = self._selector.get_map().get(key.fd)
-                if mask & WRITE and write and current is not None and current.data[1] == write:
-                    write()
+                for place, event in enumerate((READ, WRITE)):
+                    # a callback before this one may have forgotten the descriptor, or closed it and opened another
+                    current = self._selector.get_map().get(key.fd)
+                    callback = key.data[place]
+                    if mask & event and callback and current is not None and current.data[place] == callback:
+                        callback()
             while self._timers and self._timers[0][0] <= time.monotonic():  # noqa: TID251
                 heapq.heappop(self._timers)[2]()
 

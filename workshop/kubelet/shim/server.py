@@ -74,6 +74,18 @@ class Connection:
         self.outbox.reader(None)
         process.on_input_drained(resume)
 
+    def finish(self) -> None:
+        """All is said once it is on its way. What the client still sends is read and dropped until it goes: a socket
+        that is closed over unread bytes, or written to when it is closed, loses what its other end has not read yet."""
+
+        def end() -> None:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
+
+        self._frames = lambda channel, payload: None
+        self.outbox.reader(self._readable)
+        self.outbox.close_when_sent(end)
+
     def answer(self, value: dict[str, Any]) -> None:
         """One line of JSON."""
         self.outbox.send(json.dumps(value).encode() + b"\n")
@@ -158,11 +170,11 @@ class Shim:
     def verb_exec(self, connection: Connection, request: dict[str, Any]) -> None:
         """{"spec"} runs one more process; frames follow."""
         spec = request["spec"]
-        client = Client(connection.outbox)
+        client = Client(connection.outbox, connection.finish)
 
         def on_exit(process: Process) -> None:
             client.frame(EXIT, json.dumps(process.exit).encode())
-            connection.outbox.close_when_sent(connection.close)
+            client.finish()
 
         process = Process(self.loop, spec, None, on_exit)
         process.clients.append(client)
@@ -191,7 +203,7 @@ class Shim:
             connection.answer({"error": "container is not running"})
             return
         connection.answer({})
-        client = Client(connection.outbox)
+        client = Client(connection.outbox, connection.finish)
         process.attach(client)
         self._stream(connection, process)
 
