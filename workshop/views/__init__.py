@@ -10,7 +10,7 @@ Pure, in this order:
 
 With I/O:
 
-- `feed.py`     a thread that follows a cluster through watch streams, the observer and trace lines
+- `feed.py`     a thread that follows a cluster through watch streams (of `kinds.py`), the observer and trace lines
 - `history.py`  back beyond the moment of attachment, by lists at exact resourceVersions
 - `desk.py`     what a front end may ask
 - `board.py`    `Board(cluster)`: the text form and the notebook's widget (`widget.py`)

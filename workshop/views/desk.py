@@ -22,7 +22,8 @@ from workshop.api.meta import Obj
 from workshop.client.transport import Unreachable
 
 from . import causes, history
-from .feed import KINDS, Feed, Message, Send
+from .feed import Feed, Message, Send
+from .kinds import KINDS
 from .rows import body
 
 

@@ -19,12 +19,10 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from workshop.api.errors import ApiError
 from workshop.api.meta import Obj
 from workshop.api.resources import resource
 from workshop.client.informer import InformerFactory
 from workshop.client.rest import Client
-from workshop.client.transport import Unreachable
 from workshop.clock import SYSTEM
 from workshop.cluster.board import World
 from workshop.cluster.facade import Cluster
@@ -36,21 +34,15 @@ from workshop.cluster.watcher import Watcher
 
 from .causes import Journal
 from .graph import key_of
+from .kinds import EVENTS, KINDS, LEASES, unreadable
 from .model import Model, Step
 from .rows import WORKLOADS
 
 log = logging.getLogger(__name__)
 
-KINDS = (
-    "deployments.apps", "replicasets.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch",
-    "replicationcontrollers", "pods", "nodes", "services", "endpointslices.discovery.k8s.io",
-)  # fmt: skip
-EVENTS = "events"
-LEASES = "leases.coordination.k8s.io"
 BATCHES_A_SECOND = 30
 BEAT_SECONDS = 1.0
 """A listener hears at least this often; a front end that hears nothing for longer knows that it is stale."""
-RETRY_SECONDS = 0.25
 MANY = 2000
 QUIET_SECONDS = 60.0
 """A listener that has said nothing for so long is taken to be gone. One that lives asks again by itself."""
@@ -265,7 +257,7 @@ class Feed:
             await asyncio.get_running_loop().create_future()
             return
         factory = InformerFactory(self.client)
-        await self._find_readable(self.client)
+        self.blind = await unreadable(self.client)
         informers = [factory.informer(resource(kind)) for kind in (*KINDS, EVENTS) if kind not in self.blind]
         if LEASES not in self.blind:
             informers.append(factory.informer(resource(LEASES), namespace="kube-system"))
@@ -287,24 +279,6 @@ class Feed:
         finally:
             await factory.stop()
             await self.client.close()
-
-    async def _find_readable(self, client: Client) -> None:
-        """Ask once for one object of each kind: what this user may not read, or this server does not serve, is left
-        out and said. Waits for a server that is not there yet."""
-        while True:
-            try:
-                for kind in (*KINDS, EVENTS, LEASES):
-                    try:
-                        await client.list(resource(kind), "kube-system" if kind == LEASES else None, limit=1)
-                    except ApiError as error:
-                        if error.code not in (401, 403, 404, 405):
-                            raise
-                        self.blind[kind] = str(error)
-                return
-            except (ApiError, Unreachable) as error:
-                self.blind.clear()
-                log.debug("the API server does not answer yet: %s", error)
-                await SYSTEM.sleep(RETRY_SECONDS)
 
     async def _listen_to_traces(self) -> None:
         """Again from the start when the cluster's directory was removed and made anew."""
