@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workshop.api.cel import library, literals, twofold
+from workshop.api.cel import complaints, library, literals, twofold
 from workshop.api.cel.costs import PER_CALL
 from workshop.api.cel.evaluate import Planner, Step
 from workshop.api.cel.frames import EXCEEDED, Frame
@@ -23,8 +23,6 @@ from workshop.api.cel.types import Declared
 from workshop.api.cel.values import EvaluationError, OverBudget
 
 BASIC = ("bool", "bytes", "double", "dyn", "int", "list", "map", "null", "string", "uint")
-_NUMBERS = r"'_[<>]=?_' applied to '\((?:int|uint|double), (?:int|uint|double)\)'"
-_STATUS = re.compile(r" ?\[[A-Z_]+\]$")
 _LOOSE = re.compile(r"\b(min|max|value|orValue|optMap|first|last)\(")
 """Functions whose result the checker does not know as well as upstream's does."""
 
@@ -77,10 +75,10 @@ class Budget:
 
 
 class Environment:
-    """`variables`: name → type, one of CEL's (`dyn`, `int`, `list`, …), one of `library.OPAQUE`, or a `Declared` type
-    of a schema. Raises nothing; the library is loaded by the first `compile`."""
+    """`variables`: name → type, one of CEL's (`dyn`, `int`, `list`, …), one of `library.OPAQUE`, a `Declared` type of a
+    schema, or one of the library's own. Raises nothing; the library is loaded by the first `compile`."""
 
-    def __init__(self, variables: Mapping[str, str | Declared], mutating: bool = False, bind: bool = False) -> None:
+    def __init__(self, variables: Mapping[str, Any], mutating: bool = False, bind: bool = False) -> None:
         """`mutating`: with what only mutations know, objects among it, which are maps of many types here; `bind`: the
         checker knows `cel.bind`."""
         self._variables, self._mutating, self._bind = dict(variables), mutating, bind
@@ -107,7 +105,7 @@ class Environment:
         try:
             tree = parsed(text)
         except RuntimeError as error:
-            raise CompileError(_cleaned(str(error)).rstrip("\n")) from None
+            raise CompileError(complaints.cleaned(str(error)).rstrip("\n")) from None
         checked, result = self._check(told or text, want)
         typed = read(checked) if checked is not None and not told and next(twofold.forms(text))[0] == text else tree
         if wrong := literals.wrong(typed, text, strict=not self._mutating):
@@ -125,7 +123,7 @@ class Environment:
                 found = self._checked.compile(asked)
                 return found.serialize(), str(found.return_type()).lower().replace("<", "(").replace(">", ")")
             except RuntimeError as error:
-                problems = _problems(str(error))
+                problems = complaints.problems(str(error), asked)
                 if not problems:
                     return None, want or "dyn"
                 said = "".join(problems).rstrip("\n")
@@ -139,58 +137,11 @@ def used(text: str, names: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name in names if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", bare))
 
 
-def _type(cel: Any, given: str | Declared) -> Any:
+def _type(cel: Any, given: Any) -> Any:
     if isinstance(given, Declared):
         return given.type(cel)
+    if not isinstance(given, str):
+        return given
     if given in library.OPAQUE:
         return cel.Type.AbstractType(library.OPAQUE[given])
     return getattr(cel.Type, given.upper())
-
-
-_WORDS = [
-    (re.compile(r"undefined field '([^']*)' not found in struct '[^']*'"), r"undefined field '\1'"),
-    (re.compile(r"\bk8s\.Type\d+\b"), "object"),
-    (re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation"),
-     r"type '\1' does not support field selection"),
-    (re.compile(r"\bnull_type\b"), "null"),
-    (re.compile(r"\bgoogle\.protobuf\.Timestamp\b"), "timestamp"),
-    (re.compile(r"\bgoogle\.protobuf\.Duration\b"), "duration"),
-    (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
-]  # fmt: skip
-_MEMBER = re.compile(
-    r"(\d+: found no matching overload for '(\w+)' applied to ')\((.*)\)('\n \| ([^\n]*)\n \| (\.*)\^)"
-)
-
-
-def _cleaned(text: str) -> str:
-    """The checker's words as cel-go's."""
-    text = _STATUS.sub("", text).removeprefix("INVALID_ARGUMENT: ")
-    for pattern, words in _WORDS:
-        text = pattern.sub(words, text)
-    return _MEMBER.sub(_as_member, text)
-
-
-def _as_member(found: re.Match[str]) -> str:
-    """A member's target stands before the others: `string.(int)`."""
-    before = found[5].encode()[: len(found[6])].decode("utf-8", "ignore").rstrip()
-    if not re.search(rf"\.\s*{found[2]}$", before):
-        return found[0]
-    target, *others = _types(found[3])
-    return f"{found[1]}{target}.({', '.join(others)}){found[4]}"
-
-
-def _types(text: str) -> list[str]:
-    made, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and not depth:
-            made.append("")
-        else:
-            made[-1] += char
-    return [each.strip() for each in made]
-
-
-def _problems(text: str) -> list[str]:
-    """The checker's complaints but those of numbers of two kinds that are compared, which Kubernetes allows."""
-    found = re.split(r"(?=^ERROR: )", _cleaned(text), flags=re.MULTILINE)
-    return [each for each in found if each.strip() and not re.search(_NUMBERS, each) and "'*error*'" not in each]

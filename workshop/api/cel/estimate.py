@@ -322,8 +322,10 @@ class _Estimate:
         return target.size.times(each)
 
     def _joined(self, target: Node, args: list[Node]) -> Range:
-        found = self._sizes((*target.path, "@items")) if target.path else None
-        size = target.size.times(UNKNOWN if found is None else found)
+        size = ZERO  # of what is no list to the checker
+        if target.type[0] == "list":
+            found = self._sizes((*target.path, "@items")) if target.path else None
+            size = target.size.times(UNKNOWN if found is None else found)
         if args:
             between = Range(max(target.size.least - 1, 0), max(target.size.most - 1, 0))
             size = size.plus(args[0].size.times(between))

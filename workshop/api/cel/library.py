@@ -63,10 +63,32 @@ def matches(text: str, pattern: str) -> bool:
     try:
         found = matcher().eval(data={"s": text, "p": pattern})
     except RuntimeError as error:
-        raise EvaluationError(f"error parsing regexp: {str(error).rpartition(': ')[0]}: `{pattern}`") from None
+        raise EvaluationError(_no_pattern(str(error), pattern)) from None
     if str(found.type()) == "ERROR":
-        raise EvaluationError(f"error parsing regexp: `{pattern}`")
+        raise EvaluationError(_no_pattern(str(found.plain_value()), pattern))
     return bool(found.plain_value())
+
+
+_IN_GO = {
+    "missing ]": "missing closing ]", "missing )": "missing closing )",
+    "invalid named capture group": "invalid named capture",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "trailing \\": "trailing backslash at end of expression",
+    "invalid perl operator": "invalid or unsupported Perl syntax", "invalid repetition size": "invalid repeat count",
+}  # fmt: skip
+"""RE2's words for what is no pattern, and those of Go's regexp/syntax."""
+
+
+def _no_pattern(told: str, pattern: str) -> str:
+    """
+    >>> _no_pattern("INVALID_ARGUMENT: invalid regular expression: missing ]: [a", "b[a")
+    'error parsing regexp: missing closing ]: `[a`'
+    """
+    told = told.partition("invalid regular expression: ")[2].partition(" [INVALID_ARGUMENT]")[0]
+    why, _, part = told.partition(": ")
+    said = f"{_IN_GO.get(why, why)}: `{part}`" if why else f"`{pattern}`"
+    return f"error parsing regexp: {said}"
 
 
 ONLY_MUTATING = ("jsonpatch.escapeKey",)

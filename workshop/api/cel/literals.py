@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workshop.api.cel import library, standard, texts, values
+from workshop.api.cel.complaints import place
 from workshop.api.cel.syntax import Call, Expr, Fold, ListOf, Literal, MapOf, Select, Tree
 from workshop.api.cel.values import EvaluationError
 
@@ -71,13 +72,6 @@ def wrong(tree: Tree, text: str, strict: bool = True) -> str:
     types (if `strict`); "" if there are none. Upstream: cel-go cel/validator.go."""
     found = [place(text, tree.places.get(id, 0), why) for id, why in _wrong(tree.root, tree.types, strict)]
     return "\n".join(found)
-
-
-def place(text: str, at: int, why: str) -> str:
-    """A complaint as the checker prints it."""
-    before = text[:at].split("\n")
-    row, column = len(before), len(before[-1])
-    return f"ERROR: <input>:{row}:{column + 1}: {why}\n | {text.split(chr(10))[row - 1]}\n | {'.' * column}^"
 
 
 def _wrong(e: Expr, types: Types, strict: bool = True) -> Iterator[tuple[int, str]]:
@@ -153,17 +147,22 @@ def _mixed(items: list[Expr], types: Types) -> Iterator[tuple[int, str]]:
 def _type_name(e: Expr, types: Types) -> str:
     if isinstance(e, Literal):
         return values.kind(e.value)
-    return _said(types.get(e.id, ("dyn",)))
+    return said(types.get(e.id, ("dyn",)))
 
 
-def _said(of: tuple[Any, ...]) -> str:
+AT_RUN_TIME = {"any": "google.protobuf.Any", "null": "null_type"}
+
+
+def said(of: tuple[Any, ...], otherwise: Mapping[str, str] = {}) -> str:
+    """A type as cel-go's checker names it; `otherwise` are other names for some of them, such as those AT_RUN_TIME."""
+    if of[0] in otherwise:
+        return otherwise[of[0]]
+    inner = [said(each, otherwise) for each in of[1:] if isinstance(each, tuple)]
     match of[0]:
-        case "list":
-            return f"list({_said(of[1])})"
-        case "map":
-            return f"map({_said(of[1])}, {_said(of[2])})"
+        case "list" | "map" | "type":
+            return f"{of[0]}({', '.join(inner)})"
         case "opaque" | "message":
-            return str(of[1]) + (f"({', '.join(map(_said, of[2:]))})" if len(of) > 2 else "")
+            return str(of[1]) + (f"({', '.join(inner)})" if inner else "")
         case "timestamp" | "duration":
             return f"google.protobuf.{of[0].capitalize()}"
     return str(of[0]) if of[0] != "parameter" else "dyn"

@@ -251,12 +251,43 @@ def _type(data: bytes) -> Type:
         case 10:
             return ("parameter",)
         case 11:
-            return ("type",)
+            return ("type", _type(value))
         case 14:
             parts = list(_fields(value))
-            name = next((v.decode() for n, v in parts if n == 1), "")
+            name = next((v.decode() for n, v in parts if n == 1), "").partition("<")[0]
             return ("opaque", name, *(_type(v) for n, v in parts if n == 2))
     return ("dyn",)
+
+
+def rebuilt(e: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """The expression with others in the place of those that it is made of."""
+    match e:
+        case Select():
+            return replace(e, operand=change(e.operand))
+        case Call():
+            target = change(e.target) if e.target is not None else None
+            return replace(e, target=target, args=tuple(map(change, e.args)))
+        case ListOf():
+            return replace(e, items=tuple(map(change, e.items)))
+        case MapOf():
+            return replace(e, entries=tuple((change(k), change(v), o) for k, v, o in e.entries))
+        case Fold():
+            over, start, condition = change(e.over), change(e.start), change(e.condition)
+            step, result = change(e.step), change(e.result)
+            return replace(e, over=over, start=start, condition=condition, step=step, result=result)
+    return e
+
+
+def every(e: Expr) -> list[Expr]:
+    """An expression and all that are in it."""
+    found = [e]
+
+    def visit(each: Expr) -> Expr:
+        found.extend(every(each))
+        return each
+
+    rebuilt(e, visit)
+    return found
 
 
 class _Macros:
@@ -266,27 +297,8 @@ class _Macros:
         self._ids = count(1 << 30)
 
     def written_out(self, e: Expr) -> Expr:
-        match e:
-            case Select():
-                return replace(e, operand=self.written_out(e.operand))
-            case ListOf():
-                return replace(e, items=tuple(map(self.written_out, e.items)))
-            case MapOf():
-                entries = tuple((self.written_out(k), self.written_out(v), o) for k, v, o in e.entries)
-                return replace(e, entries=entries)
-            case Fold():
-                over, start, condition = (
-                    self.written_out(e.over),
-                    self.written_out(e.start),
-                    self.written_out(e.condition),
-                )
-                step, result = self.written_out(e.step), self.written_out(e.result)
-                return replace(e, over=over, start=start, condition=condition, step=step, result=result)
-            case Call():
-                target = self.written_out(e.target) if e.target is not None else None
-                made = replace(e, target=target, args=tuple(map(self.written_out, e.args)))
-                return self._loop(made) or made
-        return e
+        made = rebuilt(e, self.written_out)
+        return (self._loop(made) or made) if isinstance(made, Call) else made
 
     def _loop(self, e: Call) -> Expr | None:
         if e.target is None:

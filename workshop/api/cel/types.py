@@ -134,10 +134,12 @@ _FORMATS = {"byte": "bytes", "date": "timestamp", "date-time": "timestamp", "dat
 class Messages:
     """Message types, made of schemas as they are met."""
 
-    def __init__(self) -> None:
+    def __init__(self, package: str = "k8s", first: str = "") -> None:
+        """`first` is the name of the first one, where it has one that people know."""
         from google.protobuf import descriptor_pb2
 
-        self._file = descriptor_pb2.FileDescriptorProto(name="k8s.proto", package="k8s", syntax="proto3")
+        self._file = descriptor_pb2.FileDescriptorProto(name="k8s.proto", package=package, syntax="proto3")
+        self._first = first
         self._pool: Any = None
 
     def kind(self, schema: Schema) -> Kind:
@@ -171,7 +173,8 @@ class Messages:
         return self._message(known)
 
     def _message(self, properties: Schema) -> Kind:
-        name = f"Type{len(self._file.message_type)}"
+        count = len(self._file.message_type)
+        name = self._first if self._first and not count else f"Type{count}"
         message = self._file.message_type.add(name=name)
         number = 0
         for field, of in properties.items():
@@ -188,20 +191,21 @@ class Messages:
             entry.options.map_entry = True
             entry.field.add(name="key", number=1, type=9, label=1)
             self._plain(entry.field.add(name="value", number=2, label=1), kind[1])
-            message.field.add(name=name, number=number, type=11, label=3, type_name=f".k8s.{owner}.{inner}")
+            message.field.add(
+                name=name, number=number, type=11, label=3, type_name=f".{self._file.package}.{owner}.{inner}"
+            )
         elif kind[0] == "list":
             self._plain(message.field.add(name=name, number=number, label=3), kind[1])
         else:
             self._plain(message.field.add(name=name, number=number, label=1), kind)
 
-    @staticmethod
-    def _plain(field: Any, kind: Kind) -> None:
+    def _plain(self, field: Any, kind: Kind) -> None:
         if kind[0] in _PROTO:
             field.type = _PROTO[kind[0]]
         else:  # a list in a list, or what is unknown, is anything
             field.type = 11
-            message = f".k8s.{kind[1]}" if kind[0] == "message" else _WELL_KNOWN.get(kind[0], _ANYTHING)
-            field.type_name = message
+            own = f".{self._file.package}.{kind[1]}" if kind[0] == "message" else ""
+            field.type_name = own or _WELL_KNOWN.get(kind[0], _ANYTHING)
 
     def pool(self) -> Any:
         if self._pool is None:
@@ -227,7 +231,7 @@ class Messages:
     def type(self, cel: Any, kind: Kind) -> Any:
         match kind[0]:
             case "message":
-                return cel.Type(f"k8s.{kind[1]}")
+                return cel.Type(f"{self._file.package}.{kind[1]}")
             case "list":
                 return cel.Type.List(self.type(cel, kind[1]))
             case "map":

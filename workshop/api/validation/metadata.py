@@ -22,6 +22,7 @@ NAMES: dict[str, NameCheck] = {  # what is not a DNS subdomain
     "services": names.dns1123_label,
     "statefulsets.apps": names.dns1123_label,
     "replicationcontrollers": lambda name: _in_bytes(name),
+    "deviceclasses.resource.k8s.io": lambda name: _in_bytes(name),
     "ipaddresses.networking.k8s.io": addresses.canonical_ip,
     "certificatesigningrequests.certificates.k8s.io": lambda name: [],
 }
@@ -151,6 +152,15 @@ def metadata_update(errors: ErrorList, new: Obj, old: Obj) -> None:
     owners(errors, after.get("ownerReferences") or [])
 
 
+def of_template(errors: ErrorList, at: str, found: Obj) -> None:
+    """Metadata of what a controller makes: labels and annotations alone. Upstream: ValidateTemplateObjectMeta."""
+    annotation_map(errors, f"{at}.annotations", found.get("annotations"))
+    labels(errors, f"{at}.labels", found.get("labels"))
+    for name, value in found.items():
+        if value and name not in ("annotations", "labels"):
+            errors.forbidden(f"{at}.{'uID' if name == 'uid' else name}", "cannot be set")
+
+
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
@@ -212,7 +222,7 @@ def conditions(errors: ErrorList, path: str, found: list[Obj]) -> None:
             errors.too_long(f"{at}.message", 32 * 1024)
 
 
-NEW_WAY = {"replicationcontrollers"}
+NEW_WAY = {"replicationcontrollers", "deviceclasses.resource.k8s.io"}
 """Kinds whose names are looked at once they are made, and not their prefixes."""
 UNCHECKED = {"poddisruptionbudgets.policy"}
 CORE_FINALIZERS = {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from workshop.api import names, quantity
 from workshop.api.meta import Obj
@@ -261,12 +260,7 @@ def _ephemeral(errors: ErrorList, at: str, found: Obj) -> None:
 
 
 def claim_template(errors: ErrorList, at: str, template: Obj) -> None:
-    meta: dict[str, Any] = template.get("metadata") or {}
-    metadata.annotation_map(errors, f"{at}.metadata.annotations", meta.get("annotations"))
-    metadata.labels(errors, f"{at}.metadata.labels", meta.get("labels"))
-    for name in meta:
-        if name not in ("annotations", "labels") and meta[name]:
-            errors.forbidden(f"{at}.metadata.{'uID' if name == 'uid' else name}", "cannot be set")
+    metadata.of_template(errors, f"{at}.metadata", template.get("metadata") or {})
     claims.claim_spec(errors, f"{at}.spec", template.get("spec") or {})
 
 
