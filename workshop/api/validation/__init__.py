@@ -4,7 +4,7 @@ field.py       ErrorList: errors with their paths
 metadata.py    names, labels, annotations, owners, finalizers, selectors
 table.py       which rule holds for which kind, on creation, on update and at each subresource
 amounts.py addresses.py paths.py signers.py schedules.py    what many kinds have in them
-pods.py containers.py volumes.py projected.py probes.py security.py scheduling.py    a pod, part by part
+pods.py containers.py volumes.py projected.py probes.py security.py scheduling.py pod_*.py    a pod, part by part
 pod_updates.py job_updates.py    what may change of them
 webhooks.py    where a webhook is
 …              one file a family of kinds

@@ -1,7 +1,10 @@
-"""Paths within volumes, and modes of files. Upstream: core/validation (ValidateLocalNonReservedPath), v1.36.2."""
+"""Paths within volumes, modes of files, and names that stand in the path of a URL.
+
+Upstream: core/validation (ValidateLocalNonReservedPath), v1.36.2."""
 
 from __future__ import annotations
 
+from workshop.api import names
 from workshop.api.meta import Obj
 from workshop.api.validation.field import ErrorList
 
@@ -35,3 +38,12 @@ def key_to_path(errors: ErrorList, at: str, item: Obj) -> None:
     errors.needed(item, at, "key", "path")
     not_reserved(errors, f"{at}.path", item.get("path", ""))
     file_mode(errors, f"{at}.mode", item.get("mode"))
+
+
+def segments(errors: ErrorList, at: str, found: Obj, *fields: str) -> None:
+    """Names that have to be there and to fit into the path of a URL."""
+    for name in fields:
+        if not found.get(name):
+            errors.required(f"{at}.{name}")
+        else:
+            errors.each(f"{at}.{name}", found[name], names.path_segment(found[name]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from workshop.api import names
 from workshop.api.meta import Obj, copy
-from workshop.api.validation import pods, scheduling
+from workshop.api.validation import pod_annotations, pods, scheduling
 from workshop.api.validation.diff import diff
 from workshop.api.validation.field import ErrorList
 
@@ -146,21 +146,21 @@ def annotation_changes(errors: ErrorList, new: Obj, old: Obj) -> None:
     has, had = ((obj["metadata"].get("annotations") or {}) for obj in (new, old))
     for key, value in had.items():
         if has.get(key) != value:
-            if key.startswith(pods.APP_ARMOR_OF):
+            if key.startswith(pod_annotations.APP_ARMOR_OF):
                 errors.forbidden(f"{path}[{key}]", "may not remove or update AppArmor annotations")
-            if key == pods.MIRROR:
+            if key == pod_annotations.MIRROR:
                 errors.forbidden(f"{path}[{key}]", "may not remove or update mirror pod annotation")
     for key in has:
         if key not in had:
-            if key.startswith(pods.APP_ARMOR_OF):
+            if key.startswith(pod_annotations.APP_ARMOR_OF):
                 errors.forbidden(f"{path}[{key}]", "may not add AppArmor annotations")
-            if key == pods.MIRROR:
+            if key == pod_annotations.MIRROR:
                 errors.forbidden(f"{path}[{key}]", "may not add mirror pod annotation")
-    pods.old_annotations(errors, path, has, new["spec"])
+    pod_annotations.check(errors, path, has, new["spec"])
 
 
 def ephemeral_update(errors: ErrorList, new: Obj, old: Obj) -> None:
-    if pods.MIRROR in (old["metadata"].get("annotations") or {}):
+    if pod_annotations.MIRROR in (old["metadata"].get("annotations") or {}):
         del errors[:]
         errors.forbidden("[]", "static pods do not support ephemeral containers")
         return
@@ -183,7 +183,7 @@ def ephemeral_update(errors: ErrorList, new: Obj, old: Obj) -> None:
 def resize(errors: ErrorList, new: Obj, old: Obj) -> None:
     pods.metadata_and_spec(errors, new)
     refused = ""
-    if pods.MIRROR in (old["metadata"].get("annotations") or {}):
+    if pod_annotations.MIRROR in (old["metadata"].get("annotations") or {}):
         refused = "static pods cannot be resized"
     elif (old["spec"].get("os") or {}).get("name") == "windows":
         refused = "windows pods cannot be resized"

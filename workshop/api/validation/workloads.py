@@ -8,7 +8,7 @@ from typing import Any
 from workshop.api import labels as selectors
 from workshop.api import names
 from workshop.api.meta import Obj
-from workshop.api.validation import claims, metadata, pods
+from workshop.api.validation import claims, metadata, pod_annotations, pods
 from workshop.api.validation.field import ErrorList
 
 NO_MATCH = "`selector` does not match template `labels`"
@@ -195,7 +195,7 @@ def _stateful_template(errors: ErrorList, spec: Obj) -> None:
     pods.template(errors, at, {**template, "spec": pod})
     metadata.labels(errors, f"{at}.labels", meta.get("labels"))
     metadata.annotation_map(errors, f"{at}.annotations", meta.get("annotations"))
-    pods.old_annotations(errors, f"{at}.annotations", meta.get("annotations") or {}, pod)
+    pod_annotations.check(errors, f"{at}.annotations", meta.get("annotations") or {}, pod)
 
 
 def _stateful_strategy(errors: ErrorList, strategy: Obj) -> None:
