@@ -14,9 +14,9 @@ from http.client import HTTPConnection, HTTPSConnection
 import pytest
 
 from tests.etcd_servers import free_port
+from workshop.kubelet.dial import grpc
 from workshop.kubelet.images import catalogue
 from workshop.kubelet.images.unpack import unpack
-from workshop.kubelet.prober import grpc
 
 Start = Callable[..., subprocess.Popen[str]]
 

@@ -9,7 +9,7 @@ import grpc as grpcio
 import pytest
 
 from tests.ports import free_port
-from workshop.kubelet.prober import grpc
+from workshop.kubelet.dial import grpc
 
 ANSWERS = {"": b"\x08\x01", "bad": b"\x08\x02", "new": b"\x08\x03", "empty": b""}
 

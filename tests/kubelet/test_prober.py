@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.virtual_clock import VirtualClock, settle
 from workshop.kubelet import cri
+from workshop.kubelet.dial import http
 from workshop.kubelet.prober import RELIST, Prober
 from workshop.kubelet.probes import Settings, first_try
 
@@ -37,7 +40,7 @@ class Scene:
             self.runtime,
             self.clock,
             lambda port: port,
-            lambda pod, name, kind, output: self.unhealthy.append(kind),
+            lambda pod, reason, message, name: self.unhealthy.append(f"{reason}: {message}"),
             self.changed.append,
         )
         self.container = {"name": "c", **probes}
@@ -47,7 +50,7 @@ class Scene:
     def look(self) -> None:
         """What the pod's worker does at each sync."""
         added = self.begun - 3
-        self.prober.watch(POD, self.container, self.status, "127.0.0.1", added=added, restarted=False)
+        self.prober.watch(POD, self.container, self.status, "127.0.0.1", added=added)
 
     @property
     def tries(self) -> list[float]:
@@ -57,7 +60,11 @@ class Scene:
 async def test_an_early_failure_of_readiness_counts_and_costs_a_period() -> None:
     scene = Scene(1, readinessProbe=EXEC)
     await scene.clock.advance(9)
-    assert (scene.tries, scene.unhealthy, scene.prober.ready) == ([RELIST], ["readiness"], {"c": False})
+    assert (scene.tries, scene.unhealthy, scene.prober.ready) == (
+        [RELIST],
+        ["Unhealthy: Readiness probe failed: "],
+        {"c": False},
+    )
     await scene.clock.advance(2)
     assert (scene.tries, scene.changed, scene.prober.ready) == ([RELIST, RELIST + 10], ["u"], {"c": True})
     await scene.prober.close()
@@ -102,6 +109,46 @@ async def test_a_startup_probe_that_fails_early_may_end_the_container() -> None:
     await scene.clock.advance(1.1)
     assert (scene.tries, scene.prober.startup_failed) == ([1.0], {"c"})
     await scene.prober.close()
+
+
+async def test_a_new_kubelet_believes_what_the_old_one_said_until_a_probe_says_otherwise() -> None:
+    scene = Scene(9, readinessProbe={**EXEC, "failureThreshold": 1}, startupProbe=EXEC)
+    await scene.prober.close()
+    scene.prober.forget("c")
+    told = {"started": True, "ready": True}
+    scene.prober.watch(POD, scene.container, scene.status, "127.0.0.1", added=scene.begun, told=told)
+    assert (scene.prober.started, scene.prober.ready) == ({"c": True}, {"c": True})
+    await scene.clock.advance(10.1)
+    assert scene.prober.ready == {"c": False} and len(scene.tries) == 1  # the startup probe is not tried again
+    await scene.prober.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "ok", "said"),
+    [
+        ("/fine", True, ""),
+        ("/here", False, "HTTP probe failed with statuscode: 500"),  # a redirect on the same host is followed
+        ("/away", True, "Probe terminated redirects, Response body: gone"),
+        ("/round", False, "stopped after 10 redirects"),
+    ],
+)
+async def test_an_http_probe_and_redirects(path: str, ok: bool, said: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        assert "X-Mine: 1" in asked and "Host: web.example" in asked
+        at = asked.split()[1]
+        to = {"/here": "/bad", "/away": "http://other.example/", "/round": "/round"}.get(at)
+        code = {"/fine": "200 OK", "/bad": "500 No"}.get(at, "302 Found")
+        location = f"Location: {to}\r\n" if to else ""
+        writer.write(f"HTTP/1.1 {code}\r\n{location}Content-Length: 4\r\n\r\ngone".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        headers = [{"name": "X-Mine", "value": "1"}, {"name": "Host", "value": "web.example"}]
+        port = server.sockets[0].getsockname()[1]
+        result = await http("127.0.0.1", port, {"path": path, "httpHeaders": headers}, 60)
+    assert result.ok is ok and said in (result.output or result.warning)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.kubelet.builders import container, observed, pod, ran
 from workshop.kubelet import cri, status
+from workshop.kubelet.container_statuses import Facts
 from workshop.kubelet.pods import Observed, qos_class
-from workshop.kubelet.status import Facts
 
 
 def conditions(found):
@@ -101,3 +103,55 @@ def test_the_patch_names_the_pod_and_only_what_changed():
 )
 def test_quality_of_service(resources, expected):
     assert qos_class(pod(container(resources=resources))) == expected
+
+
+def test_what_stands_in_a_container_status():
+    """Mounts as they came to be, who the process is, and what it holds; by name, whatever the order in the spec."""
+    held = {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
+    mounts = [{"name": "cm", "mountPath": "/cm", "readOnly": True}, {"name": "e", "mountPath": "/e"}]
+    app, side = container("zed", resources=held, volumeMounts=mounts), container("app")
+    runs = dataclasses.replace(ran(app, cri.RUNNING), user=cri.User(1000, 3000, (3000, 4000)))
+    found = status.generate(pod(app, side), observed(runs), Facts(), 1000.0)
+    first, second = found["containerStatuses"]
+    assert (first["name"], second["name"]) == ("app", "zed")
+    assert second["volumeMounts"] == [
+        {"name": "cm", "mountPath": "/cm", "readOnly": True, "recursiveReadOnly": "Disabled"},
+        {"name": "e", "mountPath": "/e"},
+    ]
+    assert second["user"] == {"linux": {"uid": 1000, "gid": 3000, "supplementalGroups": [3000, 4000]}}
+    assert (second["resources"], second["allocatedResources"]) == (held, {"cpu": "100m"})
+    assert found["allocatedResources"] == {"cpu": "100m"}
+    assert found["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
+
+
+def test_a_container_that_left_no_trace_counts_as_ended():
+    app = container()
+    spec = pod(app)
+    running = status.generate(spec, observed(ran(app, cri.RUNNING)), Facts(), 1000.0)
+    lost = status.generate({**spec, "status": running}, observed(), Facts(), 1001.0)
+    (entry,) = lost["containerStatuses"]
+    assert (lost["phase"], entry["restartCount"]) == ("Running", 1)
+    assert entry["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
+@pytest.mark.parametrize(("told", "code"), [({}, 0), ({"reason": "Evicted", "message": "low on memory"}, 0)])
+def test_why_a_pod_ends_is_said_when_it_has_ended(told, code):
+    app = container()
+    spec, facts = pod(app), Facts(**told)
+    going = status.generate(spec, observed(ran(app, cri.RUNNING)), facts, 1000.0)
+    assert "reason" not in going and going["phase"] == "Running"
+    facts = dataclasses.replace(facts, stopped=True)
+    over = status.generate({**spec, "status": going}, observed(ran(app, cri.EXITED)), facts, 1001.0)
+    assert over["phase"] == ("Failed" if told else "Succeeded") and over.get("reason") == told.get("reason")
+
+
+def test_a_readiness_gate_that_is_not_true():
+    app = container()
+    spec = pod(app, readinessGates=[{"conditionType": "x.io/a"}, {"conditionType": "x.io/b"}])
+    spec["status"] = {"conditions": [{"type": "x.io/b", "status": "False", "lastTransitionTime": None}]}
+    said = conditions(status.generate(spec, observed(ran(app, cri.RUNNING)), Facts(), 1000.0))["Ready"]
+    assert said[1] == "ReadinessGatesNotReady"
+    assert said[2] == (
+        'corresponding condition of pod readiness gate "x.io/a" does not exist., '
+        'the status of pod readiness gate "x.io/b" is not "True", but False'
+    )

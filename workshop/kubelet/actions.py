@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.api.scheduling import requests
-from workshop.kubelet import cri, pods
+from workshop.kubelet import cri, pods, restarts
 from workshop.kubelet.pods import Obj, Observed
 
 HASH = "io.kubernetes.container.hash"
@@ -41,6 +41,8 @@ class PodActions:
     update: tuple[tuple[str, str], ...] = ()
     """(container name, id) whose limits are to be changed while it runs."""
     start: tuple[str, ...] = ()
+    remove: tuple[tuple[str, str, bool], ...] = ()
+    """(container name, id, whether it still runs): the pod begins anew, and these go first."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,12 @@ class Health:
     """Container name → the `resources` that the runtime was told last, of those that run."""
 
 
-def compute_pod_actions(pod: Obj, observed: Observed, health: Health) -> PodActions:
-    """Decide. For a pod that is not being deleted."""
+def compute_pod_actions(pod: Obj, observed: Observed, health: Health, *, anew: bool = False) -> PodActions:
+    """Decide. For a pod that is not being deleted. `anew`: a rule of a container asked that all be restarted."""
     sandbox = observed.sandbox()
+    if anew and not restarts.all_removed(pod, observed):
+        gone = restarts.to_remove(pod, observed)
+        return PodActions(remove=tuple((c.name, c.id, c.state == cri.RUNNING) for c in gone))
     if sandbox is None or sandbox.state != cri.READY:
         return _new_sandbox(pod, observed, 0 if sandbox is None else sandbox.attempt + 1)
     kills, starts = _ephemeral(pod, observed)
@@ -70,15 +75,15 @@ def compute_pod_actions(pod: Obj, observed: Observed, health: Health) -> PodActi
     for container in pods.containers(pod):
         status = observed.latest(container["name"])
         if status is None or status.state != cri.RUNNING:
-            if pods.should_restart(pod, container, status):
+            if restarts.should_restart(pod, container, status):
                 regular.append(container["name"])
             continue
-        why = _why_restart(container, status, health)
+        why = _why_restart(pod, container, status, health)
         if why is None:
             kept += 1
             continue
         kills.append(why)
-        if pods.restart_policy(pod) != "Never":
+        if restarts.policy_of(pod, container) != "Never":
             kept += 1  # it is started again once it has ended
     if not kept and not regular:
         # all has run to its end: what is left (sidecars, the sandbox) is not needed any more
@@ -118,12 +123,15 @@ def _new_sandbox(pod: Obj, observed: Observed, attempt: int) -> PodActions:
     """No (ready) sandbox: make one, unless nothing would run in it."""
     wanted = []
     for container in pods.containers(pod):
-        if pods.should_restart(pod, container, observed.latest(container["name"])):
+        if restarts.should_restart(pod, container, observed.latest(container["name"])):
             wanted.append(container["name"])
     if not wanted:
         return PodActions(kill_pod=bool(observed.running()))
-    failed_for_good = pods.restart_policy(pod) == "Never" and any(
-        (status := observed.latest(c["name"])) and status.state == cri.EXITED and status.exit_code
+    failed_for_good = any(
+        (status := observed.latest(c["name"]))
+        and status.state == cri.EXITED
+        and status.exit_code
+        and not restarts.restarts_after(pod, c, status.exit_code)
         for c in pods.init_containers(pod)
         if not pods.is_sidecar(c)
     )
@@ -147,56 +155,65 @@ def _ephemeral(pod: Obj, observed: Observed) -> tuple[list[Kill], list[str]]:
 def _init_containers(
     pod: Obj, observed: Observed, health: Health, starts: list[str], kills: list[Kill]
 ) -> tuple[bool, bool]:
-    """Go through the init containers in order. Returns (all done, failed for good); adds to `starts` and `kills`.
+    """How far the init containers are. Returns (all done, failed for good); adds to `starts` and `kills`.
 
-    Those of the present sandbox count: a pod whose sandbox was made anew runs its init containers again.
+    It looks from the last one back: whoever has run tells that all before him are done, also when their traces are
+    gone; of those only the sidecars are kept running. Containers of the present sandbox count: a pod whose sandbox was
+    made anew runs its init containers again.
     """
-    sandbox = observed.sandbox()
-    main_ran = any(
-        status.sandbox_id == (sandbox.id if sandbox else "")
+    inits, sandbox = pods.init_containers(pod), observed.sandbox()
+    here = sandbox.id if sandbox else ""
+    initialized = not inits or any(
+        status.sandbox_id == here
         for container in pods.containers(pod)
         for status in observed.history(container["name"])
     )
-    for container in pods.init_containers(pod):
-        status = observed.latest(container["name"])
-        if status is not None and sandbox is not None and status.sandbox_id != sandbox.id:
-            status = None
-        if pods.is_sidecar(container):
-            if status is None or status.state != cri.RUNNING:
-                starts.append(container["name"])
-                if not main_ran:
-                    return False, False
-                continue
-            why = _why_restart(container, status, health)
-            if why is not None:
+    passed, found = initialized, []
+    for index, container in reversed(list(enumerate(inits))):
+        status, sidecar = observed.latest(container["name"]), pods.is_sidecar(container)
+        if status is None or status.sandbox_id != here:
+            if passed and sidecar:
+                found.append(index)
+            continue
+        if passed and not sidecar:
+            continue
+        done = False
+        if status.state == cri.RUNNING and sidecar:
+            done = health.started.get(status.id, not container.get("startupProbe"))
+            if why := _why_restart(pod, container, status, health, "Init container"):
                 kills.append(why)
-            if not main_ran and not health.started.get(status.id, not container.get("startupProbe")):
-                return False, False
-            continue
-        if main_ran:
-            continue
-        if status is None or status.state in (cri.CREATED, cri.UNKNOWN):
-            starts.append(container["name"])
-            return False, False
-        if status.state == cri.RUNNING:
-            return False, False
-        if status.exit_code != 0:
-            if pods.restart_policy(pod) == "Never":
-                return False, True
-            starts.append(container["name"])
-            return False, False
-    return True, False
+        elif status.state == cri.EXITED and not sidecar and not status.exit_code:
+            done = True
+        elif (
+            status.state == cri.EXITED and not sidecar and not restarts.restarts_after(pod, container, status.exit_code)
+        ):
+            return False, True
+        elif status.state != cri.RUNNING:
+            found.append(index)
+        if done and index == len(inits) - 1:
+            initialized = True
+        elif done and not passed:
+            found.append(index + 1)
+        passed = True
+    if not passed:
+        found.append(0)
+    starts += [inits[index]["name"] for index in sorted(found)]
+    return initialized, False
 
 
-def _why_restart(container: Obj, status: cri.ContainerStatus, health: Health) -> Kill | None:
-    name = container["name"]
+def _why_restart(
+    pod: Obj, container: Obj, status: cri.ContainerStatus, health: Health, kind: str = "Container"
+) -> Kill | None:
+    name, who = container["name"], f"{kind} {container['name']}"
+    plain = kind == "Container" and restarts.policy_of(pod, container) != "Never"
+    again = ", will be restarted" if plain else ""
     if status.annotations.get(HASH, pods.container_hash(container)) != pods.container_hash(container):
-        return Kill(status.id, name, f"Container {name} definition changed, will be restarted")
+        return Kill(status.id, name, f"{who} definition changed, will be restarted")
     if status.id in health.liveness_failed:
-        return Kill(status.id, name, f"Container {name} failed liveness probe, will be restarted", "LivenessProbe")
+        return Kill(status.id, name, f"{who} failed liveness probe{again}", "LivenessProbe")
     if status.id in health.startup_failed:
-        return Kill(status.id, name, f"Container {name} failed startup probe, will be restarted", "StartupProbe")
+        return Kill(status.id, name, f"{who} failed startup probe{again}", "StartupProbe")
     restarting = {p["resourceName"] for p in container.get("resizePolicy") or () if p["restartPolicy"] != "NotRequired"}
     if any(resource in restarting for _, resource in resized(container, health)):
-        return Kill(status.id, name, f"Container {name} resize requires restart")
+        return Kill(status.id, name, f"{who} resize requires restart")
     return None

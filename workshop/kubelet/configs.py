@@ -15,12 +15,35 @@ from workshop.kubelet.pods import Obj
 
 GRACE = "io.kubernetes.pod.terminationGracePeriod"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
+KERNEL_NAME = 64
+NO_USERS = "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 
 
 def hostname(pod: Obj) -> str:
     """At most 63 characters."""
-    return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
+    spec = pod["spec"]
+    return str(spec.get("hostnameOverride") or spec.get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
+
+
+def _domain(pod: Obj, domain: str) -> str:
+    """What stands behind the hostname of a pod with a subdomain."""
+    spec = pod["spec"]
+    if not spec.get("subdomain") or spec.get("hostnameOverride"):
+        return ""
+    return f"{spec['subdomain']}.{pod['metadata'].get('namespace', 'default')}.svc.{domain}"
+
+
+def kernel_hostname(pod: Obj, domain: str) -> str:
+    """What `hostname` prints. Raises ConfigError for a full name that is too long for the kernel."""
+    name, behind = hostname(pod), _domain(pod, domain)
+    if not behind or not pod["spec"].get("setHostnameAsFQDN"):
+        return name
+    full = f"{name}.{behind}"
+    if len(full) > KERNEL_NAME:
+        said = f"FQDN {full} is too long ({KERNEL_NAME} characters is the max, {len(full)} characters requested)"
+        raise ConfigError(f"failed to construct FQDN from pod hostname and cluster domain, {said}")
+    return full
 
 
 def labels(pod: Obj) -> dict[str, str]:
@@ -59,15 +82,17 @@ def dns(
 def sandbox_config(
     pod: Obj, attempt: int, log_directory: str, cluster_dns: tuple[str, ...], domain: str
 ) -> cri.PodSandboxConfig:
-    """What the pod's containers share."""
+    """What the pod's containers share. Raises ConfigError."""
     spec, meta = pod["spec"], pod["metadata"]
+    if spec.get("hostUsers") is False:
+        raise ConfigError(NO_USERS)
     servers, searches, options = dns(pod, cluster_dns, domain)
     return cri.PodSandboxConfig(
         name=meta["name"],
         uid=meta["uid"],
         namespace=meta.get("namespace", "default"),
         attempt=attempt,
-        hostname=hostname(pod),
+        hostname=kernel_hostname(pod, domain),
         log_directory=log_directory,
         host_network=bool(spec.get("hostNetwork")),
         host_pid=bool(spec.get("hostPID")),
@@ -86,23 +111,22 @@ def sandbox_config(
     )
 
 
-def etc_hosts(pod: Obj, address: str, domain: str) -> str:
-    """The pod's /etc/hosts."""
-    lines = [
-        "# Kubernetes-managed hosts file.",
-        "127.0.0.1\tlocalhost",
-        "::1\tlocalhost ip6-localhost ip6-loopback",
-        "fe00::0\tip6-localnet",
-        "fe00::0\tip6-mcastprefix",
-        "fe00::1\tip6-allnodes",
-        "fe00::2\tip6-allrouters",
-    ]
-    name, subdomain = hostname(pod), pod["spec"].get("subdomain")
-    if subdomain:
-        namespace = pod["metadata"].get("namespace", "default")
-        lines.append(f"{address}\t{name}.{subdomain}.{namespace}.svc.{domain}\t{name}")
+def etc_hosts(pod: Obj, address: str, domain: str, node: str = "") -> str:
+    """The pod's /etc/hosts; `node`: that of the node, for a pod in its network."""
+    if node:
+        lines = ["# Kubernetes-managed hosts file (host network).", node.rstrip("\n")]
     else:
-        lines.append(f"{address}\t{name}")
+        lines = [
+            "# Kubernetes-managed hosts file.",
+            "127.0.0.1\tlocalhost",
+            "::1\tlocalhost ip6-localhost ip6-loopback",
+            "fe00::0\tip6-localnet",
+            "fe00::0\tip6-mcastprefix",
+            "fe00::1\tip6-allnodes",
+            "fe00::2\tip6-allrouters",
+        ]
+        name, behind = hostname(pod), _domain(pod, domain)
+        lines.append(f"{address}\t{name}.{behind}\t{name}" if behind else f"{address}\t{name}")
     aliases = pod["spec"].get("hostAliases") or ()
     if aliases:
         lines += ["", "# Entries added by HostAliases."]

@@ -9,16 +9,19 @@ import asyncio
 
 from workshop.kubelet import cri, pods
 from workshop.kubelet.actions import Kill
+from workshop.kubelet.lifecycle import Hooks
 from workshop.kubelet.pod_parts import Parts
 from workshop.kubelet.pods import Obj, Observed
-from workshop.kubelet.prober import Prober, run_hook
+from workshop.kubelet.prober import Prober
 
 MINIMUM_GRACE = 2.0
+RESTART_ALL = "RestartAllContainers"
 
 
 class Killer:
     def __init__(self, parts: Parts, prober: Prober) -> None:
         self._parts, self._prober = parts, prober
+        self._hooks = Hooks(parts.runtime, parts.shift, parts.clock, parts.event)
 
     async def kill_container(self, pod: Obj, observed: Observed, kill: Kill, grace: float) -> None:
         """preStop, then the runtime's stop, within the grace period."""
@@ -30,21 +33,18 @@ class Killer:
             grace = float(probe["terminationGracePeriodSeconds"])
         handler = (container.get("lifecycle") or {}).get("preStop")
         if handler and grace > 0 and not self._parts.simulated:
-            begun = self._parts.clock.monotonic()
-            sandbox = observed.sandbox()
+            begun, sandbox = self._parts.clock.monotonic(), observed.sandbox()
+            address = sandbox.ip if sandbox else ""
             try:
-                problem = await asyncio.wait_for(
-                    run_hook(
-                        self._parts.runtime, handler, pod, container, kill.container_id,
-                        sandbox.ip if sandbox else "", self._parts.shift, self._parts.clock,
-                    ),
-                    grace,
-                )  # fmt: skip
+                running = self._hooks.run(handler, pod, container, kill.container_id, address)
+                problem = await asyncio.wait_for(running, grace)
             except TimeoutError:
-                problem = None
-            if problem is not None:
+                problem = ""
+            if problem:
                 self._parts.event(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", kill.name)
             grace = max(MINIMUM_GRACE, grace - (self._parts.clock.monotonic() - begun))
+        if kill.reason == RESTART_ALL:
+            grace = MINIMUM_GRACE
         await self._parts.runtime.stop_container(kill.container_id, grace)
 
     async def kill_pod(self, pod: Obj, observed: Observed, grace: float) -> None:

@@ -5,19 +5,22 @@ Upstream: `pkg/kubelet/kuberuntime/kuberuntime_sandbox.go`, `kuberuntime_contain
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
 from collections.abc import Awaitable, Callable
 
-from workshop.kubelet import configs, cri, pods
+from workshop.kubelet import configs, cri, pods, unheeded
+from workshop.kubelet.actions import Kill
 from workshop.kubelet.backoff import Backoff, go_duration
 from workshop.kubelet.env import ConfigError, container_environment
 from workshop.kubelet.image_manager import Problem
 from workshop.kubelet.images import catalogue
+from workshop.kubelet.lifecycle import Hooks
 from workshop.kubelet.pod_parts import Parts, Worker, grace_of
 from workshop.kubelet.pods import Obj, Observed
-from workshop.kubelet.prober import run_hook
 from workshop.kubelet.termination_message import message_file
-from workshop.kubelet.volumes import VolumeError, images, mounts
+from workshop.kubelet.volumes import VolumeError, images, mounts, reader
 
 SHIFTED = "workshop/shifted-ports"
 RETRY = 1.0
@@ -32,8 +35,10 @@ class Starter:
         backoff: Backoff,
         observe: Callable[[Obj], Awaitable[Observed]],
         wake_later: Callable[[Worker, float], None],
+        kill: Callable[[Obj, Observed, Kill, float], Awaitable[None]],
     ) -> None:
         self._parts, self._backoff, self._observe, self._wake_later = parts, backoff, observe, wake_later
+        self._kill, self._hooks = kill, Hooks(parts.runtime, parts.shift, parts.clock, parts.event)
 
     def log_directory(self, pod: Obj) -> str:
         """`<root-dir>/log/pods/NAMESPACE_NAME_UID`, as below /var/log/pods."""
@@ -41,6 +46,13 @@ class Starter:
         return os.path.join(
             self._parts.config.root_dir, "log", "pods", f"{m.get('namespace', 'default')}_{m['name']}_{m['uid']}"
         )
+
+    def _attempts(self, pod: Obj, name: str) -> int:
+        """How often a container that the runtime does not know any more was begun: its logs tell."""
+        with contextlib.suppress(OSError):
+            logs = (log.split(".")[0] for log in os.listdir(os.path.join(self.log_directory(pod), name)))
+            return max((int(number) + 1 for number in logs if number.isdigit()), default=0)
+        return 0
 
     def _sandbox_config(self, pod: Obj, attempt: int) -> cri.PodSandboxConfig:
         config = self._parts.config
@@ -58,13 +70,21 @@ class Starter:
                 return False
         try:
             await self._parts.runtime.run_pod_sandbox(self._sandbox_config(pod, attempt))
-        except cri.CriError as problem:
-            text = f"Failed to create pod sandbox: rpc error: code = Unknown desc = {problem}"
+        except (cri.CriError, ConfigError) as problem:
+            said = problem if isinstance(problem, ConfigError) else f"rpc error: code = Unknown desc = {problem}"
+            text = f"Failed to create pod sandbox: {said}"
             self._parts.event(pod, "Warning", "FailedCreatePodSandBox", text, "")
             self._wake_later(worker, RETRY)
             return False
         self._tell_shifted_ports(pod)
+        if not attempt:
+            self._tell_unheeded(pod)
         return True
+
+    def _tell_unheeded(self, pod: Obj) -> None:
+        able = self._parts.abilities()
+        if able is not None and (found := unheeded.of(pod, able)):
+            self._parts.event(pod, "Warning", "NotEnforced", unheeded.message(found, able), "")
 
     def _tell_shifted_ports(self, pod: Obj) -> None:
         """Mode plain: which ports could not be bound, and are found elsewhere."""
@@ -119,7 +139,7 @@ class Starter:
             if problem.retry_after:
                 self._wake_later(worker, problem.retry_after)
             return False
-        attempt = latest.attempt + 1 if latest else 0
+        attempt = latest.attempt + 1 if latest else self._attempts(pod, name)
         if latest is not None and latest.state == cri.CREATED:
             attempt = latest.attempt
             await self._parts.runtime.remove_container(latest.id)
@@ -169,13 +189,16 @@ class Starter:
         self._parts.event(pod, "Normal", "Started", "Container started", name)
         worker.actual[name] = container.get("resources") or {}
         worker.waiting.pop(name, None)
-        await self._post_start(pod, container, identity, sandbox.ip)
+        await self._post_start(worker, container, identity, observed, sandbox.ip)
         return True
 
     async def _container_config(
         self, worker: Worker, container: Obj, attempt: int, observed: Observed
     ) -> cri.ContainerConfig:
         pod, name = worker.pod, container["name"]
+        target = container.get("targetContainerName")
+        if target and observed.latest(target) is None:
+            raise ConfigError(f"unable to find target container {target}")
         if self._parts.simulated:
             return configs.container_config(pod, container, attempt, values={}, mounts=[])
         paths = await self.mount(worker, observed)
@@ -186,6 +209,7 @@ class Starter:
             lookup=self._parts.lookup,
             status=self.addresses(observed),
             allocatable=self._parts.allocatable,
+            read=reader(paths),
         )
         found = mounts(container, paths, values, images(pod))
         message = message_file(self._parts.volumes, pod, name, attempt)
@@ -194,27 +218,29 @@ class Starter:
             os.chmod(message, 0o666)
         found.append(cri.Mount(container.get("terminationMessagePath") or "/dev/termination-log", message))
         sandbox = observed.sandbox()
-        if sandbox and not sandbox.host_network and all(m.container_path != "/etc/hosts" for m in found):
+        if sandbox and all(m.container_path != "/etc/hosts" for m in found):
             hosts = os.path.join(self._parts.volumes.directory(pod["metadata"]["uid"]), "etc-hosts")
+            own = "" if not sandbox.host_network else pathlib.Path("/etc/hosts").read_text()
             with open(hosts, "w") as file:
-                file.write(configs.etc_hosts(pod, sandbox.ip, self._parts.config.cluster_domain))
+                file.write(configs.etc_hosts(pod, sandbox.ip, self._parts.config.cluster_domain, own))
             found.append(cri.Mount("/etc/hosts", hosts))
         return configs.container_config(
             pod, container, attempt, values=values, mounts=found, memory_capacity=self._parts.memory
         )
 
-    async def _post_start(self, pod: Obj, container: Obj, identity: str, address: str) -> None:
+    async def _post_start(
+        self, worker: Worker, container: Obj, identity: str, observed: Observed, address: str
+    ) -> None:
+        """A container whose hook fails is ended; why is said in its status, not in an event (it may hold secrets)."""
+        pod, name = worker.pod, container["name"]
         handler = (container.get("lifecycle") or {}).get("postStart")
         if not handler or self._parts.simulated:
             return
-        problem = await run_hook(
-            self._parts.runtime, handler, pod, container, identity, address, self._parts.shift, self._parts.clock
-        )
-        if problem is None:
-            return
-        self._parts.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container["name"])
-        self._parts.event(pod, "Normal", "Killing", "FailedPostStartHook", container["name"])
-        await self._parts.runtime.stop_container(identity, grace_of(pod))
+        problem = await self._hooks.run(handler, pod, container, identity, address)
+        if problem:
+            self._parts.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", name)
+            await self._kill(pod, observed, Kill(identity, name, "FailedPostStartHook"), grace_of(pod))
+            worker.waiting[name] = ("PostStartHookError", problem)
 
 
 def default_ports(image: str) -> tuple[int, ...]:

@@ -149,6 +149,15 @@ class ContainerConfig:
 
 
 @dataclass(frozen=True)
+class User:
+    """Who a container's first process is. CRI's LinuxContainerUser."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class ContainerStatus:
     """A container as the runtime sees it. `reason` is Completed, Error, OOMKilled, StartError or empty."""
 
@@ -170,6 +179,7 @@ class ContainerStatus:
     log_path: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    user: User | None = None
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from workshop.api import quantity
-from workshop.kubelet import pods
+from workshop.kubelet import envfile, pods
 from workshop.kubelet.pods import Obj
 
 Lookup = Callable[[str, str, str], Obj | None]  # ("ConfigMap", namespace, name)
+Read = Callable[[str, str], str]  # (volume, path in it): a file's text; raises ConfigError
 
 
 class ConfigError(Exception):
@@ -35,6 +36,11 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         return values.get(match[1], match[0])
 
     return re.sub(r"\$\$|\$\(([^()]*)\)", one, text)
+
+
+def names_in(text: str) -> set[str]:
+    """The variables that `expand` would look up."""
+    return {match[1] for match in re.finditer(r"\$\$|\$\(([^()]*)\)", text) if match[0] != "$$"}
 
 
 def service_environment(services: Iterable[Obj]) -> dict[str, str]:
@@ -133,8 +139,30 @@ def decoded(obj: Obj) -> dict[str, str]:
     return dict(obj.get("data") or {})
 
 
+def no_files(volume: str, path: str) -> str:
+    """A pod without volumes."""
+    raise ConfigError(f'cannot find the volume "{volume}" referenced by FileKeyRef')
+
+
+def _from_file(ref: Obj, read: Read) -> str | None:
+    text = read(ref["volumeName"], ref["path"])
+    try:
+        found = envfile.value(text, ref["key"])
+    except ValueError:
+        raise ConfigError("couldn't parse env file") from None
+    if not found and not ref.get("optional"):
+        raise ConfigError(f'environment variable key "{ref["key"]}" not found in file "{ref["path"]}"')
+    return found or None
+
+
 def _value_from(
-    pod: Obj, container: Obj, source: Obj, lookup: Lookup, status: Mapping[str, str], allocatable: Mapping[str, str]
+    pod: Obj,
+    container: Obj,
+    source: Obj,
+    lookup: Lookup,
+    status: Mapping[str, str],
+    allocatable: Mapping[str, str],
+    read: Read,
 ) -> str | None:
     namespace = pod["metadata"].get("namespace", "default")
     if "fieldRef" in source:
@@ -156,7 +184,7 @@ def _value_from(
                 return None
             raise ConfigError(f"couldn't find key {ref['key']} in {kind} {namespace}/{ref['name']}")
         return values[ref["key"]]
-    return ""
+    return _from_file(source["fileKeyRef"], read) if "fileKeyRef" in source else ""
 
 
 def container_environment(
@@ -167,6 +195,7 @@ def container_environment(
     lookup: Lookup,
     status: Mapping[str, str],
     allocatable: Mapping[str, str],
+    read: Read = no_files,
 ) -> dict[str, str]:
     """All variables. Raises ConfigError."""
     found: dict[str, str] = {}
@@ -186,7 +215,7 @@ def container_environment(
     links = service_environment(visible_services(pod, services))
     for entry in container.get("env") or ():
         if entry.get("valueFrom"):
-            given = _value_from(pod, container, entry["valueFrom"], lookup, status, allocatable)
+            given = _value_from(pod, container, entry["valueFrom"], lookup, status, allocatable, read)
             if given is None:
                 continue
             value = given

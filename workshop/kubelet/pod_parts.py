@@ -17,6 +17,7 @@ from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.env import Lookup
 from workshop.kubelet.image_manager import ImageManager
 from workshop.kubelet.pods import Obj
+from workshop.kubelet.unheeded import Abilities
 from workshop.kubelet.volumes import Volumes
 
 
@@ -80,6 +81,7 @@ class Parts:
     annotate: Callable[[Obj, dict[str, str]], None]
     node: Callable[[], Obj]
     fresh_node: Callable[[], Awaitable[Obj]]
+    abilities: Callable[[], Abilities | None] = lambda: None
 
 
 def grace_of(pod: Obj) -> float:

@@ -14,12 +14,13 @@ from typing import Any
 from workshop import trace
 from workshop.api import meta
 from workshop.clock import parse_rfc3339
-from workshop.kubelet import cri, pods, status
-from workshop.kubelet.actions import Health, compute_pod_actions
+from workshop.kubelet import cri, pods, restarts, status
+from workshop.kubelet.actions import Health, Kill, PodActions, compute_pod_actions
 from workshop.kubelet.allocation import Allocation
 from workshop.kubelet.backoff import Backoff
 from workshop.kubelet.container_kill import Killer
 from workshop.kubelet.container_start import Starter
+from workshop.kubelet.container_statuses import Facts
 from workshop.kubelet.pod_parts import Parts, Worker, grace_of
 from workshop.kubelet.pods import Obj, Observed
 from workshop.kubelet.prober import Prober
@@ -38,11 +39,13 @@ class PodWorkers:
         self.parts = parts
         self.workers: dict[str, Worker] = {}
         self.backoff = Backoff()
-        self._starter = Starter(parts, self.backoff, self._observe, self._wake_later)
-        self.prober = Prober(parts.runtime, parts.clock, parts.shift, self._unhealthy, self.wake)
+        self.prober = Prober(parts.runtime, parts.clock, parts.shift, self._unwell, self.wake)
         self._killer = Killer(parts, self.prober)
+        end = self._killer.kill_container
+        self._starter = Starter(parts, self.backoff, self._observe, self._wake_later, end)
         self.allocation = Allocation(parts, self.workers, self.end, self.wake)
         self._closing = False
+        self._born = parts.clock.now()
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -168,7 +171,11 @@ class PodWorkers:
             await self._terminate(worker, deleting)
             return
         observed = await self._observe(pod)
-        actions = compute_pod_actions(pod, observed, self._health(worker))
+        anew = restarts.all_restart(pod, observed, self._told(worker))
+        actions = compute_pod_actions(pod, observed, self._health(worker), anew=anew)
+        if actions.remove:
+            await self._begin_anew(worker, observed, actions)
+            return
         if actions.kill_pod:
             await self._killer.kill_pod(pod, observed, grace_of(pod))
             observed = await self._observe(pod)
@@ -193,6 +200,18 @@ class PodWorkers:
         self._report(worker, observed)
         if actions.kill or (actions.start and started):
             worker.dirty = True  # look again: the next init container, or one that ended meanwhile
+
+    async def _begin_anew(self, worker: Worker, observed: Observed, actions: PodActions) -> None:
+        """A container's end asked that all be restarted: they are taken away, and the next sync starts from nothing."""
+        self._report(worker, observed)
+        for name, identity, runs in actions.remove:
+            if runs:
+                kill = Kill(identity, name, "killing", "RestartAllContainers")
+                await self._killer.kill_container(worker.pod, observed, kill, 0)
+            self.prober.forget(identity)
+            await self.parts.runtime.remove_container(identity)
+        self._report(worker, await self._observe(worker.pod))
+        worker.dirty = True
 
     async def _admit(self, worker: Worker) -> bool:
         refusal = await self.allocation.admit(worker)
@@ -228,8 +247,13 @@ class PodWorkers:
             self.workers[uid].disrupted = disrupted
             self.wake(uid)
 
+    def _told(self, worker: Worker) -> Obj:
+        """The last status that was written, or will be."""
+        told: Obj = self.parts.statuses.last(worker.pod["metadata"]["uid"]) or worker.pod.get("status") or {}
+        return told
+
     def _report(self, worker: Worker, observed: Observed, *, stopped: bool = False) -> Obj:
-        facts = status.Facts(
+        facts = Facts(
             ready=self.prober.ready,
             started=self.prober.started,
             waiting=worker.waiting,
@@ -243,8 +267,7 @@ class PodWorkers:
             stopped=stopped,
             runtime=self.parts.runtime_name,
         )
-        pod = worker.pod
-        last = self.parts.statuses.last(pod["metadata"]["uid"])
+        pod, last = worker.pod, self.parts.statuses.last(worker.pod["metadata"]["uid"])
         if last is not None:
             foreign = [c for c in (pod.get("status") or {}).get("conditions") or () if "/" in c["type"]]
             pod = {**pod, "status": {**last, "conditions": [*last["conditions"], *foreign]}}
@@ -269,19 +292,25 @@ class PodWorkers:
     def _probe(self, worker: Worker, observed: Observed) -> None:
         if self.parts.simulated:
             return
-        sandbox = observed.sandbox()
+        sandbox, told = observed.sandbox(), worker.pod.get("status") or {}
+        before = {
+            status["name"]: status
+            for field in ("containerStatuses", "initContainerStatuses")
+            for status in told.get(field) or ()
+        }
         for container in [*pods.containers(worker.pod), *pods.init_containers(worker.pod)]:
             latest = observed.latest(container["name"])
             if latest is None or sandbox is None:
                 continue
             if latest.state == cri.RUNNING:
-                old = self.parts.clock.now() - latest.started_at > 10
-                self.prober.watch(worker.pod, container, latest, sandbox.ip, added=worker.start_time, restarted=old)
+                old = self._born - latest.started_at > 10
+                said = before.get(container["name"]) if old else None
+                self.prober.watch(worker.pod, container, latest, sandbox.ip, added=worker.start_time, told=said)
             else:
                 self.prober.forget(latest.id)
 
-    def _unhealthy(self, pod: Obj, name: str, kind: str, output: str) -> None:
-        self.parts.event(pod, "Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {output}", name)
+    def _unwell(self, pod: Obj, reason: str, message: str, name: str) -> None:
+        self.parts.event(pod, "Warning", reason, message, name)
 
     async def _prune(self, observed: Observed) -> None:
         """Keep the last two attempts of each container; older ones go."""

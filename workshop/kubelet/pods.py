@@ -89,22 +89,6 @@ def container_hash(container: Obj) -> str:
     return hashlib.sha256(f"{container['name']}\0{container.get('image', '')}".encode()).hexdigest()[:8]
 
 
-def should_restart(pod: Obj, container: Obj, status: ContainerStatus | None) -> bool:
-    """Whether a container that is not running is to be (re)started. Upstream: `ShouldContainerBeRestarted`."""
-    if pod["metadata"].get("deletionTimestamp"):
-        return False
-    if status is None or status.state in (cri.CREATED, cri.UNKNOWN):
-        return True
-    if status.state == cri.RUNNING:
-        return False
-    policy = restart_policy(pod)
-    if is_sidecar(container):
-        return True
-    if policy == "Never":
-        return False
-    return policy == "Always" or status.exit_code != 0
-
-
 def is_terminal(phase: str | None) -> bool:
     return phase in ("Succeeded", "Failed")
 

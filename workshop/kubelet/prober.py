@@ -1,135 +1,44 @@
 """Probes in action: one small task for each probe of a running container.
 
-Upstream: `pkg/kubelet/prober`, `pkg/probe/{http,tcp,exec,grpc}`.
+Upstream: `pkg/kubelet/prober`, `pkg/probe/exec`; `dial.py` asks by network.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import ssl
-import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from workshop.clock import Clock
-from workshop.http2.client import DEADLINE_EXCEEDED, UNIMPLEMENTED, Channel, RpcError
-from workshop.kubelet import cri, pods, probes
+from workshop.kubelet import cri, env, probes
 from workshop.kubelet.backoff import go_duration
+from workshop.kubelet.dial import grpc, http, port_number, tcp
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.probes import KINDS, Result, Settings
 
 RELIST = 0.5
 """Seconds after which a container that was started is seen to run, half of the period of upstream's PLEG on average;
 its readiness is tried then."""
-
-HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
-SERVING = 1
+OUTPUT = 10 * 1024
 
 Port = Callable[[int], int]
-Unhealthy = Callable[[Obj, str, str, str], None]  # (pod, container, kind, output)
+Tell = Callable[[Obj, str, str, str], None]
+"""(pod, reason, message, container): a warning event."""
 
 
-def port_number(container: Obj, port: int | str) -> int:
-    """A number, or the named port of the container."""
-    if isinstance(port, int) or str(port).isdigit():
-        return int(port)
-    for entry in container.get("ports") or ():
-        if entry.get("name") == port:
-            return int(entry["containerPort"])
-    raise ValueError(f'couldn\'t find port: "{port}"')
-
-
-async def http(
-    host: str, port: int, action: Mapping[str, Any], timeout: float, agent: str = "kube-probe/1.36"
-) -> Result:
-    """GET; 200 to 399 is success, redirects are not followed to other hosts."""
-    scheme = (action.get("scheme") or "HTTP").lower()
-    path = "/" + str(action.get("path") or "/").lstrip("/")
-    url = f"{scheme}://{host}:{port}{path}"
-    context = None
-    if scheme == "https":
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    headers = {"Host": f"{host}:{port}", "User-Agent": agent, "Accept": "*/*", "Connection": "close"}
-    headers |= {entry["name"]: entry["value"] for entry in action.get("httpHeaders") or ()}
-    head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
-    writer: asyncio.StreamWriter | None = None
-    try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(host, port, ssl=context)
-            writer.write(head.encode("latin-1", "replace"))
-            line = await reader.readline()
-    except TimeoutError:
-        return Result(False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
-    except OSError as problem:
-        text = (
-            "connection refused" if isinstance(problem, ConnectionRefusedError) else (problem.strerror or str(problem))
-        )
-        return Result(False, f'Get "{url}": dial tcp {host}:{port}: connect: {text.lower()}')
-    finally:
-        if writer is not None:
-            writer.close()
-    words = line.split()
-    code = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-    if 200 <= code < 400:
-        return Result(True)
-    return Result(False, f"HTTP probe failed with statuscode: {code}" if code else f'Get "{url}": EOF')
-
-
-async def tcp(host: str, port: int, timeout: float) -> Result:
-    """Can it be connected to?"""
-    try:
-        async with asyncio.timeout(timeout):
-            _, writer = await asyncio.open_connection(host, port)
-    except TimeoutError:
-        return Result(False, f"dial tcp {host}:{port}: i/o timeout")
-    except OSError as problem:
-        text = (
-            "connection refused" if isinstance(problem, ConnectionRefusedError) else (problem.strerror or str(problem))
-        )
-        return Result(False, f"dial tcp {host}:{port}: connect: {text.lower()}")
-    writer.close()
-    return Result(True)
-
-
-async def grpc(host: str, port: int, service: str, timeout: float) -> Result:
-    """grpc.health.v1.Health/Check; the two messages are small enough to be written by hand."""
-    name = service.encode()
-    request = b"\x0a" + struct.pack("B", len(name)) + name if name else b""
-    channel = Channel(host, port)
-    try:
-        answer = await channel.unary("/grpc.health.v1.Health/Check", request, timeout)
-    except RpcError as problem:
-        limit = go_duration(timeout)
-        if problem.code == DEADLINE_EXCEEDED and not channel.connected:
-            return Result(
-                False, f'timeout: failed to connect service "{host}:{port}" within {limit}: context deadline exceeded'
-            )
-        if problem.code == DEADLINE_EXCEEDED:
-            return Result(False, f"timeout: health rpc did not complete within {limit}")
-        if problem.code == UNIMPLEMENTED:
-            health = "the grpc health protocol (grpc.health.v1.Health)"
-            return Result(False, f"error: this server does not implement {health}: {problem}")
-        return Result(False, f"error: health rpc probe failed: {problem}")
-    finally:
-        await channel.close()
-    status = answer[1] if answer[:1] == b"\x08" and len(answer) > 1 else 0
-    if status == SERVING:
-        return Result(True)
-    said = HEALTH[status] if status < len(HEALTH) else str(status)
-    return Result(False, f'service unhealthy (responded with "{said}")')
+class Errored(Exception):
+    """A try that says nothing about the container: it is not counted."""
 
 
 class Prober:
     """All probes of this node. `results` holds verdicts by container id; `changed` tells the pod's worker."""
 
     def __init__(
-        self, runtime: cri.Runtime, clock: Clock, shift: Port, unhealthy: Unhealthy, changed: Callable[[str], None]
+        self, runtime: cri.Runtime, clock: Clock, shift: Port, tell: Tell, changed: Callable[[str], None]
     ) -> None:
         self._runtime, self._clock, self._shift = runtime, clock, shift
-        self._unhealthy, self._changed = unhealthy, changed
+        self._tell, self._changed = tell, changed
         self._random = random.Random()
         self.ready: dict[str, bool] = {}
         self.started: dict[str, bool] = {}
@@ -139,10 +48,18 @@ class Prober:
         self._pokes: dict[str, asyncio.Event] = {}
 
     def watch(
-        self, pod: Obj, container: Obj, status: cri.ContainerStatus, address: str, *, added: float, restarted: bool
+        self,
+        pod: Obj,
+        container: Obj,
+        status: cri.ContainerStatus,
+        address: str,
+        *,
+        added: float,
+        told: Mapping[str, Any] | None = None,
     ) -> None:
         """Probe a running container from now on; one that is not ready is tried again at once each time this is
-        called. `added`: when the pod came to this node; `restarted`: kubelet did, the container ran before."""
+        called. `added`: when the pod came to this node; `told`: what an earlier kubelet said of the container, which
+        stays true until a probe says otherwise."""
         if status.id in self._tasks:
             if self.started.get(status.id) and not self.ready.get(status.id):
                 self._pokes[status.id].set()
@@ -150,25 +67,19 @@ class Prober:
         wanted = {kind: container[field] for kind, field in KINDS.items() if container.get(field)}
         if not wanted:
             return
-        self.ready[status.id] = "readiness" not in wanted
+        if told and told.get("started"):
+            wanted.pop("startup", None)
         self.started[status.id] = "startup" not in wanted
+        self.ready[status.id] = "readiness" not in wanted or bool(told and told.get("ready"))
         self._pokes[status.id] = asyncio.Event()
         create = asyncio.get_running_loop().create_task
-        now, chance = self._clock.now(), self._random.random()
+        now, chance = self._clock.now(), self._random.random() if told else None
+        due = {
+            kind: probes.first_try(kind, Settings.of(probe), now, added=added, chance=chance, relist=RELIST)
+            for kind, probe in wanted.items()
+        }
         self._tasks[status.id] = {
-            kind: create(
-                self._loop(
-                    kind,
-                    probe,
-                    pod,
-                    container,
-                    status,
-                    address,
-                    probes.first_try(
-                        kind, Settings.of(probe), now, added=added, chance=chance if restarted else None, relist=RELIST
-                    ),
-                )
-            )
+            kind: create(self._loop(kind, probe, pod, container, status, address, due[kind]))
             for kind, probe in wanted.items()
         }
 
@@ -197,6 +108,8 @@ class Prober:
         self, kind: str, probe: Obj, pod: Obj, container: Obj, status: cri.ContainerStatus, address: str, due: float
     ) -> None:
         settings, state = Settings.of(probe), probes.initial(kind)
+        if kind == "readiness" and self.ready.get(status.id):
+            state = probes.State(verdict=True)
         poked = self._pokes[status.id]
         await self._clock.sleep(due - self._clock.now())
         while True:
@@ -204,14 +117,12 @@ class Prober:
             started = kind == "startup" or self.started.get(status.id, True)
             # in whole seconds, as upstream counts
             if started and int(self._clock.now() - status.started_at) >= settings.initial_delay:
-                result = await self._try(probe, container, status, address, settings.timeout)
                 before = state.verdict
-                state = probes.observe(state, result, settings)
-                if not result.ok:
-                    self._unhealthy(pod, container["name"], kind, result.output)
+                if (result := await self._judged(kind, probe, pod, container, status, address, settings)) is not None:
+                    state = probes.observe(state, result, settings)
                 if state.verdict != before:
                     self._conclude(kind, pod, status.id, bool(state.verdict))
-                if kind == "startup" and state.verdict is not None:
+                if state.verdict is not None and (kind == "startup" or (kind == "liveness" and not state.verdict)):
                     return
             # Ticks do not wait for a slow try; one that is overdue comes at once, and the others are dropped.
             due += settings.period
@@ -220,6 +131,30 @@ class Prober:
                 due = now
             if await self._tick_or_poke(due - now, poked if kind == "readiness" else None):
                 due = self._clock.now()
+
+    async def _judged(
+        self,
+        kind: str,
+        probe: Obj,
+        pod: Obj,
+        container: Obj,
+        status: cri.ContainerStatus,
+        address: str,
+        settings: Settings,
+    ) -> Result | None:
+        """One try, with the event that tells of it; None when it does not count."""
+        who, name = kind.capitalize(), container["name"]
+        try:
+            result = await self._try(probe, container, status, address, settings.timeout)
+        except Errored as problem:
+            said = f"{who} probe errored and resulted in unknown state: {problem}"
+            self._tell(pod, "Unhealthy", said, name)
+            return None
+        if not result.ok:
+            self._tell(pod, "Unhealthy", f"{who} probe failed: {result.output}", name)
+        elif result.warning:
+            self._tell(pod, "ProbeWarning", f"{who} probe warning: {result.warning}", name)
+        return result
 
     async def _tick_or_poke(self, seconds: float, poked: asyncio.Event | None) -> bool:
         """Wait for the next tick; True when it was a poke that ended it."""
@@ -250,9 +185,9 @@ class Prober:
     ) -> Result:
         try:
             if "exec" in probe:
-                done = await self._runtime.exec_sync(status.id, list(probe["exec"].get("command") or ()), timeout)
-                output = (done.stdout + done.stderr).decode(errors="replace")[:10240]
-                return Result(done.exit_code == 0, output)
+                static = {entry["name"]: entry.get("value") or "" for entry in container.get("env") or ()}
+                command = [env.expand(word, static) for word in probe["exec"].get("command") or ()]
+                return await self._exec(status.id, command, timeout)
             if "httpGet" in probe:
                 action = probe["httpGet"]
                 port = self._shift(port_number(container, action["port"]))
@@ -264,44 +199,17 @@ class Prober:
             if "grpc" in probe:
                 port = self._shift(int(probe["grpc"]["port"]))
                 return await grpc(address, port, probe["grpc"].get("service") or "", timeout)
+        except ValueError as problem:
+            raise Errored(str(problem)) from None
+        raise Errored("missing probe handler")
+
+    async def _exec(self, container_id: str, command: list[str], timeout: float) -> Result:
+        try:
+            done = await self._runtime.exec_sync(container_id, command, timeout)
         except cri.CriError as problem:
             if problem.reason == "Timeout":
-                return Result(False, f"command timed out: {problem}")
-            return Result(False, str(problem))
-        except ValueError as problem:
-            return Result(False, str(problem))
-        return Result(False, "missing probe handler")
-
-
-async def run_hook(
-    runtime: cri.Runtime,
-    handler: Obj,
-    pod: Obj,
-    container: Obj,
-    container_id: str,
-    address: str,
-    shift: Port,
-    clock: Clock,
-) -> str | None:
-    """postStart or preStop: None, or what went wrong. Upstream: `pkg/kubelet/lifecycle/handlers.go`."""
-    if "exec" in handler:
-        command = list(handler["exec"].get("command") or ())
-        try:
-            done = await runtime.exec_sync(container_id, command, 0)
-        except cri.CriError as problem:
-            return str(problem)
-        if done.exit_code:
-            output = (done.stdout + done.stderr).decode(errors="replace")
-            return f"command '{' '.join(command)}' exited with {done.exit_code}: {output}"
-        return None
-    if "httpGet" in handler:
-        action = handler["httpGet"]
-        with contextlib.suppress(ValueError):
-            port = shift(port_number(container, action.get("port") or 80))
-            result = await http(action.get("host") or address, port, action, 30, "kube-lifecycle/1.36")
-            return None if result.ok else result.output
-        return f"couldn't find port: {action.get('port')!r}"
-    if "sleep" in handler:
-        await clock.sleep(float(handler["sleep"].get("seconds") or 0))
-        return None
-    return f"invalid handler of pod {pods.full_name(pod)}"
+                said = f'command timed out: "{" ".join(command)}" timed out after {go_duration(timeout)}'
+                return Result(False, said)
+            raise Errored(f"rpc error: code = Unknown desc = {problem}") from None
+        output = (done.stdout + done.stderr).decode(errors="replace")[:OUTPUT]
+        return Result(done.exit_code == 0, output)

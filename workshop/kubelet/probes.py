@@ -39,6 +39,10 @@ class Result:
 
     ok: bool
     output: str = ""
+    warning: str = ""
+    """What an event says of a success."""
+    code: int = 0
+    """The status of an HTTP answer that was none of success."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from workshop.kubelet.runtimes.simulated import SimulatedRuntime
 from workshop.kubelet.static_pods import StaticPods, is_mirror
 from workshop.kubelet.status_manager import StatusManager
 from workshop.kubelet.tokens import Tokens
+from workshop.kubelet.unheeded import Abilities
 from workshop.kubelet.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Kubelet:
                 annotate=self._annotate,
                 node=lambda: self.node.node,
                 fresh_node=self.node.fresh,
+                abilities=self._abilities,
             )
         )
         self.static: StaticPods | None = None
@@ -115,6 +117,9 @@ class Kubelet:
             self.statuses.mirror = self._mirror
         self._tasks: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[None]] = set()
+
+    def _abilities(self) -> Abilities | None:
+        return self.runtime.abilities() if isinstance(self.runtime, ProcessRuntime) else None
 
     def port_shift(self, port: int) -> int:
         return port if isinstance(self.runtime, SimulatedRuntime) else self.runtime.port_shift(port)

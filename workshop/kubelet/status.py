@@ -1,4 +1,4 @@
-"""The status that kubelet reports of a pod: phase, conditions, container statuses.
+"""The status that kubelet reports of a pod: phase and conditions; `container_statuses.py` has its containers.
 
 Upstream: `pkg/kubelet/kubelet_pods.go` (`generateAPIPodStatus`, `getPhase`) and `pkg/kubelet/status/generate.go`. Pure.
 """
@@ -6,164 +6,62 @@ Upstream: `pkg/kubelet/kubelet_pods.go` (`generateAPIPodStatus`, `getPhase`) and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.clock import rfc3339
-from workshop.kubelet import cri, pods
+from workshop.kubelet import container_statuses, cri, pod_resources, pods, restarts
+from workshop.kubelet.container_statuses import Facts, time
 from workshop.kubelet.pods import Obj, Observed
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What else the status tells: results of probes, failed starts, addresses."""
-
-    ready: Mapping[str, bool] = field(default_factory=dict)  # container id -> readiness probe's result
-    started: Mapping[str, bool] = field(default_factory=dict)  # container id -> startup probe's result
-    waiting: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # container name -> (reason, message)
-    host_ip: str = ""
-    start_time: float = 0.0
-    reason: str = ""  # set when kubelet itself ended the pod (DeadlineExceeded, Evicted, …)
-    message: str = ""
-    disrupted: str = ""  # the message of the condition DisruptionTarget
-    actual: Mapping[str, Obj] = field(default_factory=dict)  # container name -> resources in force
-    resize: Mapping[str, Obj] = field(default_factory=dict)  # type -> PodResizePending, PodResizeInProgress
-    stopped: bool = False  # all containers are gone for good
-    runtime: str = "process"
+OWN = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+COME_AND_GO = ("PodResizePending", "PodResizeInProgress")
 
 
-def _time(seconds: float) -> str | None:
-    return rfc3339(seconds) if seconds else None
+def _end(status: Obj) -> Obj | None:
+    """How a container ended, also when it waits to run again."""
+    found: Obj | None = status["state"].get("terminated")
+    if found is None and "waiting" in status["state"]:
+        found = status["lastState"].get("terminated")
+    return found
 
 
-def container_id(status: cri.ContainerStatus, runtime: str) -> str:
-    return f"{runtime}://{status.id}"
+def _again(pod: Obj, container: Obj, end: Obj) -> bool:
+    if end.get("reason") == container_statuses.RESTARTING:
+        return True
+    return restarts.restarts_after(pod, container, end["exitCode"])
 
 
-def _terminated(status: cri.ContainerStatus, runtime: str) -> Obj:
-    state = {
-        "exitCode": status.exit_code,
-        "reason": status.reason or ("Completed" if status.exit_code == 0 else "Error"),
-        "startedAt": _time(status.started_at),
-        "finishedAt": _time(status.finished_at),
-        "containerID": container_id(status, runtime),
-    }
-    if status.message:
-        state["message"] = status.message
-    return {"terminated": state}
-
-
-def container_status(pod: Obj, container: Obj, observed: Observed, facts: Facts) -> Obj:
-    """One entry of containerStatuses."""
-    name = container["name"]
-    history = observed.history(name)
-    latest = history[0] if history else None
-    result: Obj = {"name": name, "image": container.get("image", ""), "imageID": "", "lastState": {}}
-    result |= {"ready": False, "restartCount": 0, "started": False}
-    is_init = any(c["name"] == name for c in pods.init_containers(pod))
-    is_ephemeral = any(c["name"] == name for c in pods.ephemeral_containers(pod))
-    waiting = facts.waiting.get(name)
-    if latest is None:
-        reason = (
-            "PodInitializing" if pods.init_containers(pod) and not (is_init or is_ephemeral) else "ContainerCreating"
-        )
-        if is_init:
-            reason = "PodInitializing"
-        why = waiting or (reason, "")
-        if facts.stopped:
-            result["state"] = _never_ran(pod)
-        else:
-            result["state"] = {"waiting": {"reason": why[0], **({"message": why[1]} if why[1] else {})}}
-        return result
-    result |= {
-        "restartCount": latest.attempt,
-        "containerID": container_id(latest, facts.runtime),
-        "image": latest.image or container.get("image", ""),
-        "imageID": latest.image_ref,
-    }
-    if not is_ephemeral:
-        allocated = container.get("resources") or {}
-        result["resources"] = facts.actual.get(name, allocated) if latest.state == cri.RUNNING else allocated
-        if allocated.get("requests"):
-            result["allocatedResources"] = allocated["requests"]
-    if len(history) > 1 and history[1].state == cri.EXITED:
-        result["lastState"] = _terminated(history[1], facts.runtime)
-    if latest.state == cri.RUNNING:
-        result["state"] = {"running": {"startedAt": _time(latest.started_at)}}
-        started = facts.started.get(latest.id, not container.get("startupProbe"))
-        result["started"] = started
-        probed = facts.ready.get(latest.id, not container.get("readinessProbe"))
-        result["ready"] = started and probed and not is_ephemeral and (not is_init or pods.is_sidecar(container))
-    elif latest.state == cri.EXITED:
-        state = _terminated(latest, facts.runtime)
-        again = not facts.stopped and not is_ephemeral and pods.should_restart(pod, container, latest)
-        if is_init and not pods.is_sidecar(container):
-            again = again and latest.exit_code != 0
-        if again and waiting:
-            result["lastState"] = state
-            result["state"] = {"waiting": {"reason": waiting[0], **({"message": waiting[1]} if waiting[1] else {})}}
-        else:
-            result["state"] = state
-        result["ready"] = is_init and latest.exit_code == 0 and not again
-    else:
-        why = waiting or ("ContainerCreating", "")
-        result["state"] = {"waiting": {"reason": why[0], **({"message": why[1]} if why[1] else {})}}
-    return result
-
-
-def _never_ran(pod: Obj) -> Obj:
-    return {
-        "terminated": {
-            "exitCode": 137,
-            "reason": "ContainerStatusUnknown",
-            "message": "The container could not be located when the pod was terminated",
-            "startedAt": None,
-            "finishedAt": None,
-        }
-    }
-
-
-def phase(pod: Obj, statuses: list[Obj], init_statuses: list[Obj], facts: Facts) -> str:
-    """Pending, Running, Succeeded or Failed. Upstream: `getPhase`."""
-    policy = pods.restart_policy(pod)
-    pending_init = 0
-    for container, status in zip(pods.init_containers(pod), init_statuses, strict=True):
-        state = status["state"]
+def phase(pod: Obj, main: list[Obj], init: list[Obj], observed: Observed, *, stopped: bool) -> str:
+    """Pending, Running, Succeeded or Failed. `stopped`: no container is started any more. Upstream: `getPhase`."""
+    sandbox = observed.sandbox()
+    begun = {container.name for container in observed.containers if sandbox and container.sandbox_id == sandbox.id}
+    initialized = any(container["name"] in begun for container in pods.containers(pod))
+    pending = running = waiting = 0
+    for container, status in zip(pods.init_containers(pod), init, strict=True):
+        end = _end(status)
         if pods.is_sidecar(container):
-            pending_init += not status.get("started") and "terminated" not in state and not status.get("lastState")
-        elif "terminated" in state:
-            if state["terminated"]["exitCode"] != 0:
-                if policy == "Never" or facts.stopped:
-                    return "Failed"
-                pending_init += 1
+            running += "running" in status["state"]
+            waiting += end is None and "waiting" in status["state"]
+            pending += end is None and not status.get("started") and not initialized
+        elif end is None:
+            pending += 1
+        elif end["exitCode"] and not _again(pod, container, end):
+            return "Failed"
+    ended = []
+    for container, status in zip(pods.containers(pod), main, strict=True):
+        running += "running" in status["state"]
+        if (end := _end(status)) is None:
+            waiting += "waiting" in status["state"]
         else:
-            pending_init += 1
-    waiting = running = succeeded = failed = 0
-    for status in statuses:
-        state = status["state"]
-        if "running" in state:
-            running += 1
-        elif "terminated" in state:
-            succeeded += state["terminated"]["exitCode"] == 0
-            failed += state["terminated"]["exitCode"] != 0
-        elif "terminated" in status.get("lastState", {}):
-            running += 1  # it ran, and waits to run again
-        else:
-            waiting += 1
-    main_ran = running or succeeded or failed
-    if facts.reason and facts.stopped:
-        return "Failed"
-    if pending_init and not main_ran:
+            good = "terminated" in status["state"] and end["exitCode"] == 0
+            ended.append((good, not stopped and _again(pod, container, end)))
+    if pending or waiting:
         return "Pending"
-    if waiting:
+    if running or any(again for _, again in ended):
+        return "Running"
+    if not ended:
         return "Pending"
-    if running:
-        return "Running"
-    if policy == "Always" and not facts.stopped:
-        return "Running"
-    if not failed:
-        return "Succeeded" if succeeded else "Pending"
-    return "Failed" if policy == "Never" or facts.stopped else "Running"
+    return "Succeeded" if all(good for good, _ in ended) else "Failed"
 
 
 def _condition(kind: str, ok: bool, reason: str = "", message: str = "") -> Obj:
@@ -175,58 +73,76 @@ def _condition(kind: str, ok: bool, reason: str = "", message: str = "") -> Obj:
     return found
 
 
-def conditions(
-    pod: Obj, pod_phase: str, statuses: list[Obj], init_statuses: list[Obj], sandbox_ready: bool
-) -> list[Obj]:
-    """The five conditions that kubelet owns or completes, without times."""
-    incomplete = [
+def _unfinished(pod: Obj, init: list[Obj]) -> list[str]:
+    return [
         status["name"]
-        for container, status in zip(pods.init_containers(pod), init_statuses, strict=True)
+        for container, status in zip(pods.init_containers(pod), init, strict=True)
         if not (status.get("started") if pods.is_sidecar(container) else status["ready"])
     ]
-    main_ran = any("running" in s["state"] or "terminated" in s["state"] or s.get("lastState") for s in statuses)
-    unready = [status["name"] for status in statuses if not status["ready"]]
-    unready += [
-        status["name"]
-        for container, status in zip(pods.init_containers(pod), init_statuses, strict=True)
-        if pods.is_sidecar(container) and not status["ready"]
-    ]
-    done = main_ran or not incomplete
-    text = f"containers with incomplete status: [{' '.join(incomplete)}]"
-    initialized = _condition("Initialized", done, "" if done else "ContainersNotInitialized", "" if done else text)
+
+
+def _initialized(pod: Obj, pod_phase: str, main: list[Obj], init: list[Obj], told: Mapping[str, Any]) -> Obj:
     if pod_phase == "Succeeded":
-        initialized = _condition("Initialized", True, "PodCompleted")
-        ready_reason, ready_message = "PodCompleted", ""
-        unready = unready or ["-"]
-    elif pod_phase == "Failed":
-        ready_reason, ready_message = "PodFailed", ""
-        unready = unready or ["-"]
-    else:
-        ready_reason = "ContainersNotReady"
-        ready_message = f"containers with unready status: [{' '.join(unready)}]"
-    found = [_condition("PodReadyToStartContainers", sandbox_ready), initialized]
-    containers_ready = not unready
-    gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()]
+        return _condition("Initialized", True, "PodCompleted")
+    unfinished = _unfinished(pod, init)
+    was = any(c["type"] == "Initialized" and c["status"] == "True" for c in told.get("conditions") or ())
+    if not unfinished or was or any("running" in s["state"] or "terminated" in s["state"] for s in main):
+        return _condition("Initialized", True)
+    said = f"containers with incomplete status: [{' '.join(unfinished)}]"
+    return _condition("Initialized", False, "ContainersNotInitialized", said)
+
+
+def _containers_ready(pod: Obj, pod_phase: str, main: list[Obj], init: list[Obj]) -> tuple[bool, str, str]:
+    if pod_phase in ("Succeeded", "Failed"):
+        return False, "PodCompleted" if pod_phase == "Succeeded" else "PodFailed", ""
+    sidecars = {container["name"] for container in pods.init_containers(pod) if pods.is_sidecar(container)}
+    unready = [s["name"] for s in init if s["name"] in sidecars and not s["ready"]]
+    unready += [s["name"] for s in main if not s["ready"]]
+    if unready:
+        return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    return True, "", ""
+
+
+def _gates(pod: Obj) -> str:
+    """What the conditions that others set (`readinessGates`) have against the pod."""
     existing = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions") or ()}
-    missing = [gate for gate in gates if existing.get(gate) != "True"]
-    if not containers_ready:
-        found.append(_condition("Ready", False, ready_reason, ready_message))
-    elif missing:
-        lines = [
-            f'corresponding condition of pod readiness gate "{gate}" '
-            + ("does not exist." if gate not in existing else f'equals to "{existing[gate]}".')
-            for gate in missing
-        ]
-        text = ", ".join(lines)
-        found.append(_condition("Ready", False, "ReadinessGatesNotReady", text))
+    said = []
+    for gate in (gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()):
+        if gate not in existing:
+            said.append(f'corresponding condition of pod readiness gate "{gate}" does not exist.')
+        elif existing[gate] != "True":
+            said.append(f'the status of pod readiness gate "{gate}" is not "True", but {existing[gate]}')
+    return ", ".join(said)
+
+
+def _restarting(pod: Obj, pod_phase: str, observed: Observed, told: Mapping[str, Any]) -> Obj:
+    if pods.is_terminal(pod_phase):
+        return _condition(restarts.RESTARTING, False, "PodCompleted" if pod_phase == "Succeeded" else "PodFailed")
+    if not restarts.all_restart(pod, observed, told) or restarts.all_removed(pod, observed):
+        return _condition(restarts.RESTARTING, False)
+    said = "container exited with restart policy rule"
+    return _condition(restarts.RESTARTING, True, "RestartAllContainersStarted", said)
+
+
+def conditions(
+    pod: Obj, pod_phase: str, main: list[Obj], init: list[Obj], observed: Observed, told: Mapping[str, Any]
+) -> list[Obj]:
+    """The conditions that kubelet owns, without times."""
+    sandbox = observed.sandbox()
+    found = [
+        _condition(
+            "PodReadyToStartContainers", sandbox is not None and sandbox.state == cri.READY and bool(sandbox.ip)
+        ),
+        _initialized(pod, pod_phase, main, init, told),
+    ]
+    ready, reason, message = _containers_ready(pod, pod_phase, main, init)
+    if ready and (missing := _gates(pod)):
+        found.append(_condition("Ready", False, "ReadinessGatesNotReady", missing))
     else:
-        found.append(_condition("Ready", True))
-    found.append(
-        _condition("ContainersReady", True)
-        if containers_ready
-        else _condition("ContainersReady", False, ready_reason, ready_message)
-    )
-    found.append(_condition("PodScheduled", True))
+        found.append(_condition("Ready", ready, reason, message))
+    found += [_condition("ContainersReady", ready, reason, message), _condition("PodScheduled", True)]
+    if restarts.may_restart_all(pod):
+        found.append(_restarting(pod, pod_phase, observed, told))
     return found
 
 
@@ -248,47 +164,56 @@ def merge_conditions(old: list[Obj], new: list[Obj], now: float, generation: int
 
 
 def generate(pod: Obj, observed: Observed, facts: Facts, now: float) -> Obj:
-    """The whole `.status`."""
-    old = pod.get("status") or {}
-    statuses = [container_status(pod, c, observed, facts) for c in pods.containers(pod)]
-    init_statuses = [container_status(pod, c, observed, facts) for c in pods.init_containers(pod)]
-    ephemeral = [container_status(pod, c, observed, facts) for c in pods.ephemeral_containers(pod)]
-    for status in ephemeral:
-        status.pop("started", None)
-    pod_phase = phase(pod, statuses, init_statuses, facts)
+    """The whole `.status`; the one that `pod` has is the last that was told."""
+    old: Mapping[str, Any] = pod.get("status") or {}
+    restarting = restarts.all_restart(pod, observed, old)
+
+    def of(containers: list[Obj], field: str) -> list[Obj]:
+        told = old.get(field) or []
+        return container_statuses.statuses(pod, containers, observed, facts, told, restarting=restarting)
+
+    main = of(pods.containers(pod), "containerStatuses")
+    init = of(pods.init_containers(pod), "initContainerStatuses")
+    ephemeral = of(pods.ephemeral_containers(pod), "ephemeralContainerStatuses")
+    pod_phase = phase(pod, main, init, observed, stopped=facts.stopped)
+    if facts.stopped:
+        container_statuses.closed(pod, old, main, init)
+        if facts.reason or not pods.is_terminal(pod_phase):
+            pod_phase = "Failed"
     if pods.is_terminal(old.get("phase")):
         pod_phase = old["phase"]  # a phase that is final never changes
-    sandbox = observed.sandbox()
-    sandbox_ready = sandbox is not None and sandbox.state == cri.READY and bool(sandbox.ip)
     generation = pod["metadata"].get("generation")
-    found = conditions(pod, pod_phase, statuses, init_statuses, sandbox_ready)
+    found = conditions(pod, pod_phase, main, init, observed, old)
     if not pods.is_terminal(pod_phase):
         found = [*facts.resize.values(), *found]
     elif facts.disrupted:
-        found.append(_condition("DisruptionTarget", True, "TerminationByKubelet", facts.disrupted))
+        found = [_condition("DisruptionTarget", True, "TerminationByKubelet", facts.disrupted), *found]
     result: Obj = {
         "phase": pod_phase,
         "conditions": merge_conditions(old.get("conditions") or [], found, now, generation),
         "hostIP": facts.host_ip,
         "hostIPs": [{"ip": facts.host_ip}],
-        "startTime": old.get("startTime") or _time(facts.start_time or now),
-        "containerStatuses": statuses,
+        "startTime": old.get("startTime") or time(facts.start_time or now),
+        "containerStatuses": sorted(main, key=lambda status: str(status["name"])),
         "qosClass": old.get("qosClass") or pods.qos_class(pod),
+        "resources": pod_resources.in_force(pod),
     }
+    if allocated := pod_resources.allocated(pod):
+        result["allocatedResources"] = allocated
     if generation is not None:
         result["observedGeneration"] = generation
-    if init_statuses:
-        result["initContainerStatuses"] = init_statuses
+    if init:
+        result["initContainerStatuses"] = init
     if ephemeral:
-        result["ephemeralContainerStatuses"] = ephemeral
-    address = sandbox.ip if sandbox else ""
-    if not address and old.get("podIP"):
-        address = old["podIP"]
-    if address:
+        result["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda status: str(status["name"]))
+    sandbox = observed.sandbox()
+    if address := (sandbox.ip if sandbox else "") or old.get("podIP"):
         result["podIP"] = address
         result["podIPs"] = [{"ip": address}]
-    if facts.reason:
+    if facts.reason and pod_phase == "Failed":
         result |= {"reason": facts.reason, "message": facts.message}
+    elif pod_phase == old.get("phase"):
+        result |= {key: old[key] for key in ("reason", "message") if old.get(key)}
     return result
 
 
@@ -302,7 +227,7 @@ def refused(pod: Obj, reason: str, message: str, now: float) -> Obj:
         "reason": reason,
         "message": f"Pod was rejected: {message}",
         "conditions": merge_conditions(old.get("conditions") or [], scheduled, now, generation),
-        "startTime": old.get("startTime") or _time(now),
+        "startTime": old.get("startTime") or time(now),
         "qosClass": old.get("qosClass") or pods.qos_class(pod),
         **({"observedGeneration": generation} if generation is not None else {}),
     }

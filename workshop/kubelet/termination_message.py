@@ -28,6 +28,7 @@ def with_message(volumes: Volumes, pod: Obj, container: cri.ContainerStatus) -> 
     text = ""
     if os.path.isfile(path):
         with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - OF_FILE))
             text = file.read(OF_FILE).decode(errors="replace")
     fallback = container.annotations.get(configs.MESSAGE_POLICY) == "FallbackToLogsOnError"
     if not text and fallback and container.exit_code and os.path.isfile(container.log_path):
@@ -39,4 +40,4 @@ def _end_of_log(path: str) -> str:
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - 4 * OF_LOG))
         lines = file.read().decode(errors="replace").splitlines()[-LINES:]
-    return "\n".join(line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3)[-OF_LOG:]
+    return "".join(line.split(" ", 3)[3] + "\n" for line in lines if line.count(" ") >= 3)[-OF_LOG:]

@@ -304,7 +304,11 @@ def mounts(
             raise ConfigError(f'cannot find volume "{entry["name"]}" to mount into container "{container["name"]}"')
         sub = entry.get("subPath") or ""
         if entry.get("subPathExpr"):
-            sub = env.expand(entry["subPathExpr"], values)
+            sub = expanded(entry["subPathExpr"], values)
+        if entry.get("recursiveReadOnly") == "Enabled":
+            wanted = f'volume "{entry["name"]}" requested recursive read-only mode'
+            said = f"{wanted}, but it is not supported by the runtime"
+            raise ConfigError(f"failed to resolve recursive read-only mode: {said}")
         if entry["name"] in images:
             reference = images[entry["name"]].get("reference", "")
             found.append(cri.Mount(entry["mountPath"], "", readonly=True, image=reference, sub_path=sub))
@@ -313,6 +317,31 @@ def mounts(
             host = inside(host, sub)
         found.append(cri.Mount(entry["mountPath"], host, bool(entry.get("readOnly"))))
     return found
+
+
+def expanded(expression: str, values: Mapping[str, str]) -> str:
+    """A subPathExpr. Raises ConfigError for a variable that has no value."""
+    missing = sorted({name for name in env.names_in(expression) if not values.get(name)})
+    if missing:
+        raise ConfigError(f"missing value for {', '.join(missing)}")
+    return env.expand(expression, values)
+
+
+def reader(paths: Mapping[str, str]) -> env.Read:
+    """Reads files of variables out of volumes, and nothing outside of them."""
+
+    def read(volume: str, path: str) -> str:
+        root = os.path.realpath(paths.get(volume) or env.no_files(volume, path))
+        target = os.path.realpath(os.path.join(root, path))
+        try:
+            if not target.startswith(root + os.sep):
+                raise FileNotFoundError(path)
+            with open(target, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            raise ConfigError("couldn't parse env file") from None
+
+    return read
 
 
 def inside(root: str, sub: str) -> str:

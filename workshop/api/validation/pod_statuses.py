@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workshop.api import names
+from workshop.api import names, restarts
 from workshop.api.meta import Obj
 from workshop.api.validation import addresses, metadata, pods
 from workshop.api.validation.field import ErrorList
@@ -47,6 +47,8 @@ def pod_status(errors: ErrorList, new: Obj, old: Obj) -> None:
 
 def _transitions(errors: ErrorList, kind: str, new: list[Obj], old: list[Obj], spec: Obj, of: str) -> None:
     """A container that has ended, and is not to be started again, stays ended."""
+    if of != "ephemeralContainers" and restarts.may_restart_all(spec):
+        return
     for index, before in enumerate(old):
         ended = (before.get("state") or {}).get("terminated")
         if ended is None:
@@ -58,24 +60,10 @@ def _transitions(errors: ErrorList, kind: str, new: list[Obj], old: list[Obj], s
             if (
                 of == "ephemeralContainers"
                 or container is None
-                or not restarts(container, spec, ended.get("exitCode", 0))
+                or not restarts.restarts_after(spec, container, ended.get("exitCode", 0))
             ):
                 errors.forbidden(f"status.{kind}[{index}].state", "may not be transitioned to non-terminated state")
             break
-
-
-def restarts(container: Obj, spec: Obj, code: int) -> bool:
-    """Whether a container that ended with `code` is started again. Upstream: podutil.ContainerShouldRestart."""
-    if container.get("restartPolicy") is not None:
-        for rule in container.get("restartPolicyRules") or []:
-            codes = rule.get("exitCodes") or {}
-            hit = code in (codes.get("values") or [])
-            if hit is (codes.get("operator") == "In"):
-                return True
-        policy = container["restartPolicy"]
-    else:
-        policy = spec.get("restartPolicy", "Always")
-    return policy == "Always" or (policy == "OnFailure" and code != 0)
 
 
 def _claim_statuses(errors: ErrorList, found: list[Obj], spec: Obj) -> None:

@@ -28,6 +28,13 @@ def _controllers() -> dict[str, str]:
     return {}
 
 
+def limits_processor() -> bool:
+    """Whether there is a group that limits processor time."""
+    found = _controllers()
+    unified = "cpu" in Path(found[""], "cgroup.subtree_control").read_text().split() if "" in found else False
+    return "cpu" in found or unified
+
+
 def limits(controller: str, directory: str, wanted: Resources) -> dict[str, str]:
     """What to write for the limits: {file: text}."""
     files: dict[str, str] = {}

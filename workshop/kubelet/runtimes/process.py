@@ -26,11 +26,12 @@ from workshop.clock import SYSTEM, Clock
 from workshop.kubelet import cri
 from workshop.kubelet.cri import CriError, PodSandboxStatus
 from workshop.kubelet.network import NetworkError
-from workshop.kubelet.runtimes import shims, spec
+from workshop.kubelet.runtimes import cgroups, shims, spec
 from workshop.kubelet.runtimes.files import new_id, remove_tree, write
 from workshop.kubelet.runtimes.process_containers import ProcessContainers
 from workshop.kubelet.runtimes.standins import StandIns
 from workshop.kubelet.runtimes.streams import Streams
+from workshop.kubelet.unheeded import Abilities
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,12 @@ class ProcessRuntime(ProcessContainers):
         """NetworkReady needs a network configuration and the node's pod range."""
         ready = cri.RuntimeCondition("RuntimeReady", True)
         return cri.RuntimeStatus("process", "1.0.0", (ready, await self._network.condition()))
+
+    def abilities(self) -> Abilities:
+        """What this mode lets us do for a pod."""
+        namespaced, users = self._network.namespaced, spec.may_be_anyone()
+        mode = ("root" if users else "userns") if namespaced else "plain"
+        return Abilities(mode, namespaced, namespaced and users, namespaced and cgroups.limits_processor())
 
     def port_shift(self, port: int) -> int:
         """What a pod's port becomes when it may not be bound here (mode plain)."""

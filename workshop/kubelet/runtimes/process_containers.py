@@ -74,6 +74,7 @@ class ProcessContainers(OnNodeNetwork):
             log_path=os.path.join(sandbox.log_directory, config.log_path),
             labels=dict(config.labels),
             annotations=dict(config.annotations),
+            user=spec.user(config.security, namespaced=self._network.namespaced),
         )
         folder = self.folder(status)
         os.makedirs(folder, mode=0o711)
@@ -236,7 +237,9 @@ class ProcessContainers(OnNodeNetwork):
 
     def _adopt_container(self, folder: Path, *, shim_lives: bool) -> None:
         raw = json.loads((folder / "config.json").read_text())
-        status = ContainerStatus(**raw["status"])
+        told_user = raw["status"].get("user")
+        user = cri.User(told_user["uid"], told_user["gid"], tuple(told_user["groups"])) if told_user else None
+        status = ContainerStatus(**{**raw["status"], "user": user})
         self._configs[status.id] = raw["config"]
         self._ended[status.id] = asyncio.Event()
         state = folder / "state.json"

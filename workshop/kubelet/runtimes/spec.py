@@ -45,6 +45,26 @@ def may_bind_low_ports(address: str) -> bool:
     return True
 
 
+def may_be_anyone() -> bool:
+    """Whether a process of ours may become any user: as root, where more users than one are mapped (mode userns has
+    only one)."""
+    if os.geteuid():
+        return False
+    try:
+        lines = Path("/proc/self/uid_map").read_text().splitlines()
+    except OSError:
+        return True
+    return sum(int(line.split()[2]) for line in lines) > 1
+
+
+def user(security: cri.SecurityContext, *, namespaced: bool) -> cri.User:
+    """Who the container's process will be: root or whom the pod names, else whoever we are."""
+    if not (namespaced and may_be_anyone()):
+        return cri.User(os.getuid(), os.getgid(), tuple(dict.fromkeys((os.getgid(), *os.getgroups()))))
+    gid = security.run_as_group or 0
+    return cri.User(security.run_as_user or 0, gid, tuple(dict.fromkeys((gid, *security.supplemental_groups))))
+
+
 def write_resolver(directory: str, config: cri.PodSandboxConfig) -> None:
     """The files of a pod's own /etc."""
     lines = [f"search {' '.join(config.searches)}\n"] if config.searches else []
@@ -88,7 +108,7 @@ def container_spec(
     for mount in config.mounts:
         _check(mount.container_path)
     if namespaced:
-        env.setdefault("HOME", "/root" if not config.security.run_as_user else "/")
+        env.setdefault("HOME", "/root" if not (config.security.run_as_user and may_be_anyone()) else "/")
         made |= _isolated(config, standin, sandbox, image_root, folder, hide)
         if target_pid:
             made["pid_namespace"] = target_pid
@@ -142,12 +162,18 @@ def _isolated(
         "sysctls": dict(sandbox.sysctls),
         "pid_namespace": not sandbox.host_pid,
         "capabilities": kept,
-        "user": security.run_as_user,
-        "group": security.run_as_group if security.run_as_group is not None else (0 if security.run_as_user else None),
-        "groups": list(security.supplemental_groups),
+        **_identity(security),
         "no_new_privs": security.no_new_privs,
         "readonly_rootfs": security.readonly_rootfs,
     }
+
+
+def _identity(security: cri.SecurityContext) -> dict[str, Any]:
+    """Who the process becomes; nothing where there is only one user to be (an event has said so)."""
+    if not may_be_anyone():
+        return {}
+    group = security.run_as_group if security.run_as_group is not None else (0 if security.run_as_user else None)
+    return {"user": security.run_as_user, "group": group, "groups": list(security.supplemental_groups)}
 
 
 def _other_file_systems() -> list[str]:
@@ -183,7 +209,14 @@ def _plain(
     if ".." in config.working_dir.split("/"):
         raise ValueError(f"invalid working directory {config.working_dir!r}")
     os.makedirs(wanted, mode=0o700, exist_ok=True)
-    return {"cwd": wanted, "pid_namespace": False, "image_root": image_root, "mounts": []}
+    no_new_privs = config.security.no_new_privs
+    return {
+        "cwd": wanted,
+        "pid_namespace": False,
+        "image_root": image_root,
+        "mounts": [],
+        "no_new_privs": no_new_privs,
+    }
 
 
 def resolve_plain(made: dict[str, Any], args: list[str]) -> list[str]:
