@@ -6,9 +6,9 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 - `pod_worker.py`     does it: one worker a pod, woken by changes, events, probes and waiting times;
                       `container_start.py` and `container_kill.py` are its hands, `pod_parts.py` what they share,
                       `termination_message.py` what a container leaves
-- `status.py`         phase and conditions, `container_statuses.py`, `pod_resources.py`; pure. `status_manager.py` writes
+- `status.py`         phase and conditions, `container_statuses.py`, `pod_resources.py`; `status_manager.py` writes
 - `restarts.py`       who is started again after its end; pure
-- `probes.py`         from single results to a verdict; pure. `prober.py` tries, `dial.py` by network; `lifecycle.py`: hooks
+- `probes.py`         from single results to a verdict; `prober.py` tries (`dial.py`: by network); `lifecycle.py`: hooks
 - `unheeded.py`       what a pod asks for and this mode cannot do: an event tells; pure
 - `admission.py`      whether a pod may run here at all; pure. `allocation.py` asks it, and resizes pods in place
 - `pods.py`, `configs.py`, `env.py`, `envfile.py`, `volumes.py`, `backoff.py`   from a manifest to what a container gets
