@@ -79,7 +79,7 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
                     told["user"], told["groups"] = request.user.name, request.user.groups
             except ApiError:
                 if audit is not None:
-                    audit.refused(request)
+                    await audit.refused(request)
                 raise
             return await inner(request)
 

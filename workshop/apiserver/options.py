@@ -11,6 +11,7 @@ import argparse
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from workshop.apiserver import security
 from workshop.component import FlagParser
@@ -26,6 +27,9 @@ WITHOUT_EFFECT = (
     "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
     "apiserver-count", "emulated-version", "kubernetes-service-node-port", "external-hostname", "cert-dir",
 )  # fmt: skip
+
+
+AUDIT_MODES = ("batch", "blocking", "blocking-strict")
 
 
 @dataclass(frozen=True)
@@ -101,15 +105,17 @@ def parser() -> FlagParser:
     p.add_argument("--max-mutating-requests-inflight", type=int, default=200, help="seats that are added to these")
     p.boolean("--enable-priority-and-fairness", True, "serve requests by priority levels and fairly")
     p.add_argument("--encryption-provider-config", default="", help="which resources are encrypted in etcd, and how")
+    p.boolean("--encryption-provider-config-automatic-reload", False, "take that file again when it has changed")
     p.add_argument("--audit-policy-file", default="", help="which requests are recorded, and how much of each")
     p.add_argument("--audit-log-path", default="", help="file of audit records; - is standard output")
     p.add_argument("--audit-log-format", default="json", help="json or legacy")
-    p.add_argument("--audit-log-maxage", type=int, default=0, help="days to keep old files; 0: no limit")
-    p.add_argument("--audit-log-maxbackup", type=int, default=0, help="old files to keep; 0: no limit")
-    p.add_argument("--audit-log-maxsize", type=int, default=0, help="megabytes of a file; 0: no limit")
+    p.add_argument("--audit-log-maxage", type=int, default=366, help="days to keep old files; 0: no limit")
+    p.add_argument("--audit-log-maxbackup", type=int, default=100, help="old files to keep; 0: no limit")
+    p.add_argument("--audit-log-maxsize", type=int, default=100, help="megabytes of a file; 0: no limit")
+    p.boolean("--audit-log-compress", False, "old files are packed by gzip")
     p.add_argument("--audit-log-mode", default="blocking", help="blocking, blocking-strict or batch")
     p.add_argument("--audit-webhook-config-file", default="", help="kubeconfig of a webhook that gets the records")
-    p.add_argument("--audit-webhook-mode", default="batch", help="batch is the only mode here")
+    p.add_argument("--audit-webhook-mode", default="batch", help="batch, blocking or blocking-strict")
     p.duration("--audit-webhook-initial-backoff", 10.0, "pause before a batch is sent again")
     for name, size in (("log", 1), ("webhook", 400)):
         p.add_argument(f"--audit-{name}-batch-buffer-size", type=int, default=10_000, help="records that may wait")
@@ -118,6 +124,10 @@ def parser() -> FlagParser:
         p.boolean(f"--audit-{name}-batch-throttle-enable", name == "webhook", "whether batches are throttled")
         p.add_argument(f"--audit-{name}-batch-throttle-qps", type=float, default=10.0, help="batches a second")
         p.add_argument(f"--audit-{name}-batch-throttle-burst", type=int, default=15, help="batches at once")
+        p.boolean(f"--audit-{name}-truncate-enabled", False, "shorten records that are too long")
+        p.add_argument(f"--audit-{name}-truncate-max-event-size", type=int, default=100 << 10, help="bytes of a record")
+        p.add_argument(f"--audit-{name}-truncate-max-batch-size", type=int, default=10 << 20, help="bytes of a batch")
+        p.add_argument(f"--audit-{name}-version", default="audit.k8s.io/v1", help="version of the records")
     p.add_argument(
         "--hostname-override", default="", help="ours: this machine's name; several servers share a machine here"
     )
@@ -126,6 +136,32 @@ def parser() -> FlagParser:
     for name in WITHOUT_EFFECT:
         p.add_argument(f"--{name}", nargs="?", default=None, help="accepted, without effect here")
     return p
+
+
+def _audit_problem(flags: argparse.Namespace, name: str) -> str:
+    def flag(what: str) -> Any:
+        return getattr(flags, f"audit_{name}_{what}")
+
+    if (mode := flag("mode")) not in AUDIT_MODES:
+        return f'invalid audit {name} mode {mode}, allowed modes are "{",".join(AUDIT_MODES)}"'
+    if flag("version") != "audit.k8s.io/v1":
+        return "invalid group version, allowed versions are [{audit.k8s.io v1}]"
+    if mode == "batch":
+        positive = {"buffer size": "batch_buffer_size", "max batch size": "batch_max_size"}
+        if flag("batch_throttle_enable"):
+            positive |= {"throttle QPS": "batch_throttle_qps", "throttle burst": "batch_throttle_burst"}
+        for what, named in positive.items():
+            if (value := flag(named)) <= 0:
+                return f"invalid audit batch {name} {what} {value:g}, must be a positive number"
+    if flag("truncate_enabled"):
+        event, batch = flag("truncate_max_event_size"), flag("truncate_max_batch_size")
+        if event <= 0:
+            return f"invalid audit truncate {name} max event size {event}, must be a positive number"
+        if batch < event:
+            return (
+                f"invalid audit truncate {name} max batch size {batch}, must be greater than max event size ({event})"
+            )
+    return ""
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -142,11 +178,11 @@ def parse(argv: Sequence[str]) -> Options:
     if flags.endpoint_reconciler_type not in ("lease", "none"):
         known = "--endpoint-reconciler-type must be one of: [lease none]"
         p.error(f"{known}, not {flags.endpoint_reconciler_type}")
-    if flags.audit_log_mode not in ("batch", "blocking", "blocking-strict"):
-        known = "batch,blocking,blocking-strict"
-        p.error(f"invalid audit log mode {flags.audit_log_mode}, allowed modes are {known}")
-    if flags.audit_webhook_mode != "batch":
-        p.error(f"invalid audit webhook mode {flags.audit_webhook_mode}, allowed modes are batch")
+    if flags.encryption_provider_config_automatic_reload and not flags.encryption_provider_config:
+        p.error("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")
+    for name in ("log", "webhook"):
+        if problem := _audit_problem(flags, name):
+            p.error(problem)
     if flags.audit_log_format not in ("json", "legacy"):
         p.error(f'invalid audit log format {flags.audit_log_format}, allowed formats are "legacy,json"')
     low, dash, high = flags.service_node_port_range.partition("-")

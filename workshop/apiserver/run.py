@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import SystemRandom
@@ -25,7 +24,7 @@ from .storage.compaction import compact_loop
 from .storage.encrypted import EncryptedStorage
 from .storage.etcd3 import Etcd3Storage
 from .storage.interface import Storage, StorageError
-from .storage.kms import Kms
+from .storage.tending import tend
 
 logger = logging.getLogger(__name__)
 RETRY_FIRST, RETRY_MOST = 0.02, 1.0
@@ -41,10 +40,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     sockets += [socket.socket(fileno=number) for number in inherited_sockets()]
     etcd = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
     storage: Storage = etcd
-    plugins: Sequence[Kms] = ()
     if flags.encryption_provider_config:
-        wanted = encryption.load(Path(flags.encryption_provider_config).read_bytes())
-        storage, plugins = EncryptedStorage(etcd, wanted), wanted.plugins
+        text = Path(flags.encryption_provider_config).read_bytes()
+        storage = EncryptedStorage(etcd, encryption.load(text))
     settings = Settings(
         event_ttl=int(flags.event_ttl),
         min_request_timeout=flags.min_request_timeout,
@@ -61,10 +59,14 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     records = Backends(flags, SYSTEM)
     audit = (records.policy, records.write) if records.policy is not None and records.recording else None
     server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom(), audit)
+    if audit is not None:
+        server.health.metrics.more.append(records.metrics)
     background: set[asyncio.Task[None]] = set()
     if isinstance(storage, EncryptedStorage):
         server.health.live["kms-providers"] = storage.plugins_well
-        background |= {asyncio.create_task(each.probe(storage.recovered)) for each in plugins}
+        follow = flags.encryption_provider_config_automatic_reload
+        path = Path(flags.encryption_provider_config) if follow else None
+        background.add(asyncio.create_task(tend(storage, path, text, SYSTEM)))
     try:
         async with AsyncExitStack() as stack:
             background.add(asyncio.create_task(server.follow()))

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from tests.ports import free_port
 from tests.virtual_clock import HastyClock, VirtualClock
 from workshop.api import codec
-from workshop.apiserver.audit.backends import Backends
+from workshop.apiserver.audit.backends import Backends, Unrecorded, fit
 from workshop.apiserver.audit.batch import Batching, Limits, Webhook
-from workshop.apiserver.options import parser
+from workshop.apiserver.options import parse, parser
 from workshop.apiserver.webhooks.remote import NoAnswer
 from workshop.serving import listen, serve
 
@@ -89,37 +91,87 @@ async def test_the_webhook_gets_a_list_and_is_asked_again() -> None:
         "kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": [{"auditID": "a"}],
     }  # fmt: skip
     lost = Receiver(NoAnswer("400: no", again=False))
-    await Webhook(lost, HastyClock()).send([{}])  # type: ignore[arg-type]
+    with pytest.raises(ConnectionError, match="400: no"):
+        await Webhook(lost, HastyClock()).send([{}])  # type: ignore[arg-type]
     assert len(lost.batches) == 1
 
 
-async def test_flags_lead_to_a_server(tmp_path: Path) -> None:
-    """Over a real connection: policy, kubeconfig, the path of its URL."""
-    got: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
-        got.put_nowait((scope["path"], codec.loads(message["body"])))
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    socket = listen("127.0.0.1", 0)
-    policy, kubeconfig = tmp_path / "policy.yaml", tmp_path / "hook.conf"
-    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]")
-    cluster = {"server": f"http://127.0.0.1:{socket.getsockname()[1]}/records"}
-    kubeconfig.write_text(
+def kubeconfig_of(port: int, folder: Path) -> Path:
+    cluster, path = {"server": f"http://127.0.0.1:{port}/records"}, folder / "hook.conf"
+    path.write_text(
         yaml.safe_dump({
             "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {}}],
             "clusters": [{"name": "c", "cluster": cluster}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         })
     )  # fmt: skip
-    given = [f"--audit-policy-file={policy}", f"--audit-webhook-config-file={kubeconfig}"]
+    return path
+
+
+def backends(folder: Path, port: int, *flags: str) -> Backends:
+    policy = folder / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]")
+    given = [f"--audit-policy-file={policy}", f"--audit-webhook-config-file={kubeconfig_of(port, folder)}", *flags]
+    made = Backends(parser().parse_args(given), HastyClock())
+    assert made.recording
+    return made
+
+
+EVENT: dict[str, Any] = {"auditID": "a", "level": "RequestResponse", "stage": "RequestReceived"}
+
+
+@pytest.mark.parametrize("mode", ["batch", "blocking"])
+async def test_flags_lead_to_a_server(mode: str, tmp_path: Path) -> None:
+    """Over a real connection: policy, kubeconfig, the path of its URL. Who blocks has sent when `write` returns."""
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        got.append((scope["path"], codec.loads(message["body"])))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    socket = listen("127.0.0.1", 0)
     async with serve(app, [socket], None):
-        backends = Backends(parser().parse_args(given), HastyClock())
-        assert backends.recording
-        backends.write({"auditID": "a"})
-        await backends.close()
-        path, told = await got.get()
-    assert path == "/records"
-    assert told["items"] == [{"auditID": "a"}]
+        made = backends(tmp_path, socket.getsockname()[1], f"--audit-webhook-mode={mode}")
+        await made.write(EVENT)
+        assert len(got) == (mode == "blocking")
+        await made.close()
+    [(path, told)] = got
+    assert (path, told["items"]) == ("/records", [EVENT])
+    assert "apiserver_audit_event_total 1" in made.metrics()
+
+
+async def test_a_webhook_that_is_away_is_waited_for_or_demanded(tmp_path: Path) -> None:
+    nobody = free_port()
+    blocking = backends(tmp_path, nobody, "--audit-webhook-mode=blocking")
+    await blocking.write(EVENT)
+    assert 'apiserver_audit_error_total{plugin="webhook"} 1' in blocking.metrics()
+    strict = backends(tmp_path, nobody, "--audit-webhook-mode=blocking-strict")
+    with pytest.raises(Unrecorded):
+        await strict.write(EVENT)
+    assert "apiserver_audit_requests_rejected_total 1" in strict.metrics()
+    for each in (blocking, strict):
+        await each.close()
+
+
+def test_a_record_that_is_too_long_loses_what_was_said() -> None:
+    long = {**EVENT, "requestObject": {"data": "x" * 500}, "annotations": {"a": "b"}}
+    assert fit(long, 1000) is long
+    assert fit(long, 300) == {**EVENT, "annotations": {"a": "b", "audit.k8s.io/truncated": "true"}}
+    assert fit(long, 20) is None
+    assert fit({**long, "level": "Metadata"}, 300) is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--audit-webhook-mode=never", 'invalid audit webhook mode never, allowed modes are "batch,blocking,blocking-strict"'),
+        ("--audit-log-version=v2", "invalid group version, allowed versions are"),
+        ("--audit-webhook-batch-max-size=0", "invalid audit batch webhook max batch size 0, must be a positive number"),
+    ],
+)  # fmt: skip
+def test_flags_that_cannot_be(flag: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--etcd-servers=http://a:1", "--tls-cert-file=c", "--tls-private-key-file=k", flag])
+    assert said in capsys.readouterr().err

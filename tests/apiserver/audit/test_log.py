@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,16 @@ async def test_a_full_file_becomes_a_backup_and_old_backups_go(tmp_path: Path) -
     backups = sorted(path.name for path in tmp_path.glob("audit-*.log"))
     assert len(backups) == 2
     assert json.loads((tmp_path / "audit.log").read_text())["requestURI"] == big["requestURI"]
+
+
+async def test_old_files_are_packed(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "audit.log"), VirtualClock(), max_size=1, compress=True)
+    big = {**EVENT, "requestURI": "x" * 700_000}
+    await log.write_all([big, EVENT, big])
+    log.close()
+    [packed] = tmp_path.glob("audit-*")
+    assert packed.suffix == ".gz" and packed.stat().st_mode & 0o777 == 0o600
+    assert [json.loads(line) for line in gzip.decompress(packed.read_bytes()).splitlines()] == [big, EVENT]
 
 
 def test_legacy_text(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.api_server import Api, assembled, caller, running
 from workshop.api.meta import Obj
+from workshop.apiserver.audit.backends import Unrecorded
 from workshop.apiserver.audit.policy import load
 from workshop.apiserver.interfaces import UserInfo
 
@@ -33,9 +34,9 @@ class Disk:
         self.full = False
         self.written = asyncio.Queue[str]()
 
-    def write(self, event: Obj) -> None:
+    async def write(self, event: Obj) -> None:
         if self.full:
-            raise OSError("No space left on device")
+            raise Unrecorded
         self.events.append(event)
         self.written.put_nowait(event["stage"])
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.api_server import Api, assembled, caller, running
+from tests.api_server import Api, assembled, caller, running, until
+from tests.virtual_clock import HastyClock
 from workshop.apiserver.storage.encrypted import EncryptedStorage
 from workshop.apiserver.storage.encryption import Unreadable, load
 from workshop.apiserver.storage.memory import MemoryStorage
+from workshop.apiserver.storage.tending import tend
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -182,3 +186,29 @@ async def test_a_lost_key_costs_its_objects_and_no_others() -> None:
             assert answer.status == 500
             assert 'unable to transform key "/registry/secrets/default/s"' in answer.json["message"]
         assert (await api("GET", "/api/v1/namespaces/default")).status == 200
+
+
+async def test_a_changed_file_is_taken_again(tmp_path: Path) -> None:
+    path, etcd = tmp_path / "encryption.yaml", MemoryStorage()
+    text = configuration(keyed("aescbc"))
+    path.write_bytes(text)
+    storage = EncryptedStorage(etcd, load(text))
+    tending = asyncio.ensure_future(tend(storage, path, text, HastyClock()))
+    async with running(assembled(storage)) as server:
+        api = caller(server)
+        assert (await api("POST", SECRETS, SECRET)).status == 201
+        path.write_bytes(b"nonsense")  # is told of in the log, and left
+
+        async def written_by(key: bytes) -> bool:
+            found = (await api("GET", f"{SECRETS}/s")).json
+            assert found["data"] == SECRET["data"]
+            assert (await api("PUT", f"{SECRETS}/s", found)).status == 200
+            return (await stored(etcd)).startswith(key)
+
+        assert await written_by(b"k8s:enc:aescbc:v1:key1:")
+        path.write_bytes(configuration(keyed("aesgcm", "key2"), keyed("aescbc")))
+        await until(lambda: written_by(b"k8s:enc:aesgcm:v1:key2:"))  # as soon as it is known what is stale
+        path.write_bytes(configuration(keyed("aesgcm", "key3", OTHER), keyed("aesgcm", "key2")))
+        await until(lambda: written_by(b"k8s:enc:aesgcm:v1:key3:"))
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)

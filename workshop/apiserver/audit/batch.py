@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from workshop.api.meta import Obj
 from workshop.apiserver.webhooks.remote import NoAnswer, Remote
@@ -19,7 +20,7 @@ from workshop.clock import Clock
 
 logger = logging.getLogger(__name__)
 TRIES, FACTOR = 5, 1.5
-Send = Callable[[Sequence[Obj]], Awaitable[None]]
+Send = Callable[[Sequence[Obj]], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,13 @@ class Batching:
 
 
 class Webhook:
-    """Sends batches to the server of a kubeconfig; one that cannot be delivered is lost after a few tries."""
+    """Sends records to the server of a kubeconfig, and tries a few times."""
 
     def __init__(self, remote: Remote, clock: Clock, first_pause: float = 10.0) -> None:
         self._remote, self._clock, self._first_pause = remote, clock, first_pause
 
     async def send(self, events: Sequence[Obj]) -> None:
+        """Raises ConnectionError."""
         items = [{key: value for key, value in event.items() if key not in ("kind", "apiVersion")} for event in events]
         told = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items}
         pause = self._first_pause
@@ -113,7 +115,6 @@ class Webhook:
                 return
             except NoAnswer as error:
                 if not error.again or attempt == TRIES:
-                    logger.error("error sending %d audit records to the webhook: %s", len(items), error)
-                    return
+                    raise ConnectionError(str(error)) from None
             await self._clock.sleep(pause)
             pause *= FACTOR

@@ -5,9 +5,10 @@ Upstream: `apiserver/pkg/endpoints/filters/{audit,authn_audit}.go`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from workshop import trace
@@ -19,21 +20,22 @@ from workshop.apiserver.server.app import Handler
 from workshop.apiserver.server.http import Request, Response, Served
 from workshop.clock import Clock
 
+from .backends import Unrecorded
 from .event import Record
 from .policy import Level, Policy
 
-logger = logging.getLogger(__name__)
-Sink = Callable[[Obj], None]
+Sink = Callable[[Obj], Awaitable[None]]
 LONG_VERBS = frozenset({"watch", "proxy"})
 NO_CREDENTIALS = "Authentication failed, no credentials provided"
 LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 
 
 class Audit:
-    """Records requests by `policy` into `sink`, which raises OSError when it cannot."""
+    """Records requests by `policy` into `sink`, which raises Unrecorded when it must and cannot."""
 
     def __init__(self, policy: Policy, sink: Sink, clock: Clock, attributes: Callable[[Request], Attributes]) -> None:
         self._policy, self._sink, self._clock, self._attributes = policy, sink, clock, attributes
+        self._late: set[asyncio.Future[None]] = set()
 
     def link(self, inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -42,7 +44,7 @@ class Audit:
                 return await inner(request)
             request.record = record
             with trace.step("apiserver.link", link="audit", level=record.event["level"]):
-                self._write(request, record, "RequestReceived")
+                await self._received(request, record)
             long = request.info.verb in LONG_VERBS or request.info.subresource in LONG_SUBRESOURCES
             if request.is_websocket:
                 self._watch_handshake(request, record)
@@ -50,34 +52,34 @@ class Audit:
                 response = await inner(request)
             except ApiError as error:
                 record.answered(error.code, error.status)
-                self._write(request, record, "ResponseComplete")
+                await self._write(request, record, "ResponseComplete")
                 raise
             except Exception:
                 record.answered(500, errors.internal("this is an internal error").status)
-                self._write(request, record, "Panic")
+                await self._write(request, record, "Panic")
                 raise
             if isinstance(response, Served):
                 record.event.setdefault("responseStatus", {"metadata": {}, "code": response.status})
-                self._write(request, record, "ResponseComplete")
+                await self._write(request, record, "ResponseComplete")
                 return response
             record.answered(response.status, _object(response, record))
             if long:
-                self._write(request, record, "ResponseStarted")
+                await self._write(request, record, "ResponseStarted")
             if response.stream is not None:
-                response.when_over.append(lambda: self._write(request, record, "ResponseComplete"))
+                response.when_over.append(lambda: self._write_late(request, record))
             else:
-                self._write(request, record, "ResponseComplete")
+                await self._write(request, record, "ResponseComplete")
             return response
 
         return handle
 
-    def refused(self, request: Request) -> None:
+    async def refused(self, request: Request) -> None:
         """A request that authentication turned away is recorded too, as whoever it was."""
         record = self._open(request)
         if record is None:
             return
         record.event["responseStatus"] = {"metadata": {}, "message": _attempted(request), "code": 401}
-        self._write(request, record, "ResponseStarted")
+        await self._write(request, record, "ResponseStarted")
 
     def _open(self, request: Request) -> Record | None:
         asked = self._attributes(request)
@@ -90,15 +92,27 @@ class Audit:
             request.id, verdict, asked, uri, request.header("user-agent"), _sources(request), self._clock.now()
         )
 
-    def _write(self, request: Request, record: Record, stage: str) -> None:
+    async def _received(self, request: Request, record: Record) -> None:
+        """A request that cannot be recorded is not done. Raises ApiError (500)."""
+        event = record.stage("RequestReceived", self._clock.now(), request.annotations)
+        if event is not None:
+            try:
+                await self._sink(event)
+            except Unrecorded:
+                raise errors.internal("failed to store audit event") from None
+
+    async def _write(self, request: Request, record: Record, stage: str) -> None:
+        """What has been done cannot be undone: that its record is missing is told in the log."""
         event = record.stage(stage, self._clock.now(), request.annotations)
-        if event is None:
-            return
-        try:
-            self._sink(event)
-        except OSError as error:
-            logger.error("cannot store an audit event: %s", error)
-            raise errors.internal("failed to store audit event") from None
+        if event is not None:
+            with contextlib.suppress(Unrecorded):
+                await self._sink(event)
+
+    def _write_late(self, request: Request, record: Record) -> None:
+        """The end of a stream, for which nobody waits."""
+        writing = asyncio.ensure_future(self._write(request, record, "ResponseComplete"))
+        self._late.add(writing)
+        writing.add_done_callback(self._late.discard)
 
     def _watch_handshake(self, request: Request, record: Record) -> None:
         """A WebSocket is answered by its handler: its acceptance is the answer's start."""
@@ -107,7 +121,7 @@ class Audit:
         async def observed(message: Any) -> None:
             if message["type"] == "websocket.accept":
                 record.answered(101)
-                self._write(request, record, "ResponseStarted")
+                await self._write(request, record, "ResponseStarted")
             await send(message)
 
         request.send = observed

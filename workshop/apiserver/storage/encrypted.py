@@ -28,8 +28,17 @@ class EncryptedStorage:
         self._inner = inner
         self.reload(encryption)
 
+    @property
+    def encryption(self) -> Encryption:
+        return self._encryption
+
+    async def replace(self, encryption: Encryption) -> None:
+        """Read and write by another configuration from now on. All is read anew, so that it is known what is stale."""
+        self.reload(encryption)
+        self._read_again = True
+        await self._inner.request_progress()  # so that the watch hears of it
+
     def reload(self, encryption: Encryption) -> None:
-        """Read and write by another configuration from now on."""
         self._encryption = encryption
         self._by_prefix = encryption.by_prefix()
         #: etcd key → revision of values that would be written otherwise now; a write that changes nothing renews them.
