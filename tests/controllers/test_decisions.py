@@ -18,6 +18,7 @@ from workshop.controllers import (
     endpointslice,
     endpointslicemirroring,
     job_policies,
+    job_tally,
     job_util,
     node_health,
     podgc,
@@ -384,50 +385,50 @@ def job(**spec: Any) -> dict[str, Any]:
 
 
 def worker(name: str, phase: str = "Running", **more: Any) -> dict[str, Any]:
-    return pod(name, phase=phase, finalizers=[job_util.FINALIZER], **more)
+    return pod(name, phase=phase, finalizers=[job_tally.FINALIZER], **more)
 
 
 def test_a_finished_pod_is_counted_once_whenever_we_crash() -> None:
     one = job()
-    counted = job_util.tally(one, [worker("a", "Succeeded")])
+    counted = job_tally.tally(one, [worker("a", "Succeeded")])
     assert (counted.all_succeeded, counted.succeeded) == (1, 0)
     status, _ = job_util.compute_status(one, counted, None, NOW)
     assert status["uncountedTerminatedPods"] == {"succeeded": ["uid-a"]}
     one["status"] = status
-    again = job_util.tally(one, [worker("a", "Succeeded")])  # crashed before the finalizer was taken
+    again = job_tally.tally(one, [worker("a", "Succeeded")])  # crashed before the finalizer was taken
     assert (again.all_succeeded, [name(p) for p in again.release]) == (1, ["a"])
-    released = job_util.tally(one, [pod("a", phase="Succeeded")])
+    released = job_tally.tally(one, [pod("a", phase="Succeeded")])
     assert (released.all_succeeded, released.succeeded, released.release) == (1, 1, [])
 
 
 def test_how_many_workers() -> None:
-    assert len(job_util.plan(job(), job_util.tally(job(), []), False, NOW).create) == 2
-    counted = job_util.tally(job(), [worker("a", "Succeeded"), worker("b", "Succeeded")])
+    assert len(job_util.plan(job(), job_tally.tally(job(), []), False, NOW).create) == 2
+    counted = job_tally.tally(job(), [worker("a", "Succeeded"), worker("b", "Succeeded")])
     assert len(job_util.plan(job(), counted, False, NOW).create) == 1
     suspended = job(suspend=True)
-    assert len(job_util.plan(suspended, job_util.tally(suspended, [worker("a")]), False, NOW).delete) == 1
+    assert len(job_util.plan(suspended, job_tally.tally(suspended, [worker("a")]), False, NOW).delete) == 1
 
 
 def test_a_failed_worker_is_replaced_after_a_pause() -> None:
     failed = worker("a", "Failed", creationTimestamp=rfc3339(NOW - 4))
-    plan = job_util.plan(job(), job_util.tally(job(), [failed]), False, NOW)
+    plan = job_util.plan(job(), job_tally.tally(job(), [failed]), False, NOW)
     assert (plan.create, plan.wait) == ([], 6.0)
 
 
 def test_the_end_of_a_job() -> None:
-    done = job_util.tally(job(), [worker(n, "Succeeded") for n in "abc"])
+    done = job_tally.tally(job(), [worker(n, "Succeeded") for n in "abc"])
     assert (job_util.verdict(job(), done, NOW) or ("",))[0] == "SuccessCriteriaMet"
-    failed = job_util.tally(job(backoffLimit=0), [worker("a", "Failed")])
+    failed = job_tally.tally(job(backoffLimit=0), [worker("a", "Failed")])
     assert (job_util.verdict(job(backoffLimit=0), failed, NOW) or ("", ""))[:2] == (
         "FailureTarget",
         "BackoffLimitExceeded",
     )
     late = {**job(activeDeadlineSeconds=5), "status": {"startTime": rfc3339(NOW - 6)}}
-    assert (job_util.verdict(late, job_util.tally(late, []), NOW) or ("", ""))[1] == "DeadlineExceeded"
+    assert (job_util.verdict(late, job_tally.tally(late, []), NOW) or ("", ""))[1] == "DeadlineExceeded"
 
 
 def failing(name: str, index: int, code: int = 1, failures: int = 0, **more: Any) -> dict[str, Any]:
-    annotations = {job_util.INDEX: str(index), job_policies.FAILURES: str(failures)}
+    annotations = {job_tally.INDEX: str(index), job_policies.FAILURES: str(failures)}
     found = worker(name, "Failed", annotations=annotations, creationTimestamp=rfc3339(NOW - 60), **more)
     ended = {"terminated": {"exitCode": code, "finishedAt": rfc3339(NOW - 60)}}
     found["status"]["containerStatuses"] = [{"name": "c", "state": ended}]
@@ -438,21 +439,21 @@ def test_a_policy_about_failed_pods() -> None:
     exits = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     one = job(podFailurePolicy={"rules": [exits, disrupted]}, podReplacementPolicy="Failed")
-    counted = job_util.tally(one, [failing("a", 0, code=42)])
+    counted = job_tally.tally(one, [failing("a", 0, code=42)])
     assert job_util.verdict(one, counted, NOW) == (
         "FailureTarget", "PodFailurePolicy",
         "Container c for pod default/a failed with exit code 42 matching FailJob rule at index 0",
     )  # fmt: skip
     evicted = failing("b", 0)
     evicted["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}]
-    ignored = job_util.tally(one, [evicted])
+    ignored = job_tally.tally(one, [evicted])
     assert (ignored.all_failed, [name(p) for p in ignored.release]) == (0, ["b"])
-    assert job_util.tally(one, [failing("c", 0)]).all_failed == 1
+    assert job_tally.tally(one, [failing("c", 0)]).all_failed == 1
 
 
 def test_each_index_has_its_own_limit() -> None:
     one = job(completionMode="Indexed", backoffLimitPerIndex=1, backoffLimit=2**31 - 1, maxFailedIndexes=1)
-    first = job_util.tally(one, [failing("a", 1)])
+    first = job_tally.tally(one, [failing("a", 1)])
     assert (first.failed_indexes, first.all_failed, first.release) == (set(), 0, [])  # kept until another takes over
     plan = job_util.plan(one, first, False, NOW)
     assert plan.create == [0, 1] and job_util.verdict(one, first, NOW) is None
@@ -460,24 +461,24 @@ def test_each_index_has_its_own_limit() -> None:
         {**one, "spec": {**one["spec"], "template": {"spec": {"containers": []}}}}, 1, plan.replaced[1]
     )
     assert again["metadata"]["annotations"][job_policies.FAILURES] == "1"
-    soon = job_util.plan(one, job_util.tally(one, [failing("a", 1)]), False, NOW - 55)
+    soon = job_util.plan(one, job_tally.tally(one, [failing("a", 1)]), False, NOW - 55)
     assert (soon.create, soon.wait) == ([0, 2], 5.0)
-    last = job_util.tally(one, [failing("b", 1, failures=1)])
+    last = job_tally.tally(one, [failing("b", 1, failures=1)])
     assert (last.failed_indexes, last.all_failed) == ({1}, 1)
     status, _ = job_util.compute_status(one, last, None, NOW)
     assert (status["failedIndexes"], status.get("completedIndexes", "")) == ("1", "")
-    both = job_util.tally(one, [failing("b", 1, failures=1), failing("c", 2, failures=1)])
+    both = job_tally.tally(one, [failing("b", 1, failures=1), failing("c", 2, failures=1)])
     assert (job_util.verdict(one, both, NOW) or ("", ""))[1] == "MaxFailedIndexesExceeded"
     fail_index = {"rules": [{"action": "FailIndex", "onExitCodes": {"operator": "NotIn", "values": [1]}}]}
     hasty = job(completionMode="Indexed", backoffLimitPerIndex=5, podFailurePolicy=fail_index)
-    assert job_util.tally(hasty, [failing("a", 0, code=42)]).failed_indexes == {0}
+    assert job_tally.tally(hasty, [failing("a", 0, code=42)]).failed_indexes == {0}
 
 
 def test_a_job_that_has_succeeded_enough() -> None:
     def met(**rule: Any) -> str:
         one = job(completionMode="Indexed", completions=5, successPolicy={"rules": [rule]})
-        pods = [worker(f"p{i}", "Succeeded", annotations={job_util.INDEX: str(i)}) for i in (0, 2)]
-        return (job_util.verdict(one, job_util.tally(one, pods), NOW) or ("", "", ""))[2]
+        pods = [worker(f"p{i}", "Succeeded", annotations={job_tally.INDEX: str(i)}) for i in (0, 2)]
+        return (job_util.verdict(one, job_tally.tally(one, pods), NOW) or ("", "", ""))[2]
 
     assert met(succeededCount=2) == met(succeededIndexes="0,2") == "Matched rules at index 0"
     assert met(succeededIndexes="0-3", succeededCount=2) == "Matched rules at index 0"
@@ -486,11 +487,11 @@ def test_a_job_that_has_succeeded_enough() -> None:
 
 @given(st.sets(st.integers(0, 60)))
 def test_indexes_are_written_short_and_read_back(indexes: set[int]) -> None:
-    assert job_util.expand(job_util.compress(indexes)) == indexes
+    assert job_policies.indexes(job_tally.compress(indexes)) == indexes
 
 
 def test_indexes_as_upstream_writes_them() -> None:
-    assert job_util.compress({1, 3, 4, 5, 7, 8}) == "1,3-5,7,8"
+    assert job_tally.compress({1, 3, 4, 5, 7, 8}) == "1,3-5,7,8"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from workshop.client.events import Recorder
 from workshop.client.informer import InformerFactory
 from workshop.client.rest import Client
 from workshop.clock import SYSTEM
-from workshop.controllers import job_util, options
+from workshop.controllers import job_tally, options
 from workshop.controllers.base import Context
 from workshop.controllers.job import JOBS, JobController
 
@@ -47,7 +47,7 @@ async def test_an_orphan_is_adopted_and_a_stranger_let_go() -> None:
 
         def owned(meta: dict[str, Any]) -> bool:
             owners = [ref["uid"] for ref in meta.get("ownerReferences") or ()]
-            return owners == [made["metadata"]["uid"]] and meta.get("finalizers") == [job_util.FINALIZER]
+            return owners == [made["metadata"]["uid"]] and meta.get("finalizers") == [job_tally.FINALIZER]
 
         pod = await until(owned)
         name = pod["metadata"]["name"]

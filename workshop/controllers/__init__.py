@@ -9,7 +9,8 @@ Upstream: `cmd/kube-controller-manager`, `pkg/controller`. One file a controller
 4. `node_health` (pure), `nodelifecycle`, `tainteviction`, `nodeipam`, `podgc`      nodes, and pods of lost nodes
 5. `namespace`, `gc_graph` (pure), `garbagecollector`, `discovery`      how things go
 6. `serviceaccount`, `serviceaccount_token`      what a namespace holds
-7. `statefulset`, `daemonset` (with `history`), `job_util` (pure) and `job`, `cron` and `cronjob`, `ttlafterfinished`
+7. `statefulset`, `daemonset` (with `history`), `job_tally` and `job_util` (pure), `job`, `cron` and `cronjob`,
+   `ttlafterfinished`
 8. `disruption`, `resourcequota`, `certificates`, `clusterroleaggregation`, `volumebinder`, `volumeprotection`,
    `validatingadmissionpolicystatus`
 9. `manager` (which controllers there are), `credentials`, `health`, `run`, `options`, `__main__`      the process

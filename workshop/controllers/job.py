@@ -1,5 +1,5 @@
-"""Job: run pods until enough of them have succeeded. Upstream: `pkg/controller/job`. Decisions: `job_util`, and
-`job_policies` for what a Job says about failed pods, single indexes and early success.
+"""Job: run pods until enough of them have succeeded. Upstream: `pkg/controller/job`. Decisions: `job_tally`
+(counting), `job_util`, and `job_policies` for what a Job says about failed pods, single indexes and early success.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from . import job_util as util
 from . import ownership
 from .base import Context, all_of, slow_start, update_status
 from .expectations import Expectations
+from .job_tally import FINALIZER, Tally, tally
 from .pod_control import PODS, PodControl
 
 JOBS = resource("jobs.batch")
@@ -80,7 +81,7 @@ class JobController:
                 return
         if key is not None:
             self._queue.add_after(key, SETTLE)
-        if util.FINALIZER in meta.finalizers(pod):
+        if FINALIZER in meta.finalizers(pod):
             job = self._jobs.store.get(key) if key is not None else None
             if job is None or meta.uid(job) != (meta.controller_of(pod) or {}).get("uid"):
                 self._orphans.add_after(key_of(pod), SETTLE)
@@ -94,7 +95,7 @@ class JobController:
     async def sync_orphan(self, key: Key) -> None:
         """A pod whose Job is gone: nobody will count it, so nothing may hold it."""
         pod = self._pods.store.get(key)
-        if pod is None or util.FINALIZER not in meta.finalizers(pod):
+        if pod is None or FINALIZER not in meta.finalizers(pod):
             return
         ref = meta.controller_of(pod)
         if ref is not None and ref["kind"] == "Job":
@@ -118,10 +119,10 @@ class JobController:
         found = ownership.candidates(self._pods.store, job)
         if util.finished(job) is not None:
             owned = ownership.claim(job, selector, found).owned
-            await all_of(self._release(pod) for pod in owned if util.FINALIZER in meta.finalizers(pod))
+            await all_of(self._release(pod) for pod in owned if FINALIZER in meta.finalizers(pod))
             return None
-        owned = await ownership.claimed(self._client, job, JOBS, selector, found, PODS, util.FINALIZER)
-        counted = util.tally(job, owned)
+        owned = await ownership.claimed(self._client, job, JOBS, selector, found, PODS, FINALIZER)
+        counted = tally(job, owned)
         decided = util.verdict(job, counted, now)
         failure: Exception | None = None
         wait: float | None = None
@@ -139,7 +140,7 @@ class JobController:
         waits = [w for w in (wait, util.deadline_left({**job, "status": status}, now)) if w is not None and w > 0]
         return min(waits, default=None)
 
-    async def _act(self, key: Key, job: Obj, plan: util.Plan, counted: util.Tally, now: float) -> Exception | None:
+    async def _act(self, key: Key, job: Obj, plan: util.Plan, counted: Tally, now: float) -> Exception | None:
         if not plan.create and not plan.delete:
             return None
         self._expectations.expect(key, len(plan.create), {meta.uid(pod) for pod in plan.delete}, now)
@@ -176,7 +177,7 @@ class JobController:
         return failure or (failures[0] if failures else None)
 
     async def _release(self, pod: Obj) -> None:
-        patch = {"metadata": {"uid": meta.uid(pod), "$deleteFromPrimitiveList/finalizers": [util.FINALIZER]}}
+        patch = {"metadata": {"uid": meta.uid(pod), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         try:
             await self._client.patch(PODS, meta.name(pod), patch, meta.namespace(pod))
         except ApiError as error:

@@ -1,4 +1,11 @@
-"""What a Job's pods say, and what to do next: pure. Upstream: `pkg/controller/job`."""
+"""What to do next about a Job whose pods are counted (`job_tally`): pure.
+
+    verdict         is it decided?
+    plan            which pods to make or to stop
+    compute_status  what is told of it
+
+Upstream: `pkg/controller/job`.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +18,11 @@ from workshop.clock import parse_rfc3339, rfc3339
 
 from . import job_policies as policies
 from . import pods
-from .job_policies import indexes as expand
+from .job_tally import FINALIZER, INDEX, Tally, compress, finished_at, index_of, is_indexed
 
-FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
 BACKOFF = 10.0
 BACKOFF_CAP = 600.0
 MAX_CREATED = 500
-RUNNING = ("Running", "Pending")
-
-
-def is_indexed(job: Obj) -> bool:
-    return bool(job["spec"].get("completionMode") == "Indexed")
 
 
 def finished(job: Obj) -> dict[str, Any] | None:
@@ -31,167 +31,6 @@ def finished(job: Obj) -> dict[str, Any] | None:
         if conditions.is_true(job, kind):
             return conditions.get(job, kind)
     return None
-
-
-def has_failed(pod: Obj, job: Obj) -> bool:
-    """A pod that is being deleted counts as failed at once, so that one that never gets to Failed is replaced; unless
-    podReplacementPolicy says to wait for Failed."""
-    if pods.phase(pod) == "Failed":
-        return True
-    if job["spec"].get("podReplacementPolicy") == "Failed":
-        return False
-    return pods.is_terminating(pod) and pods.phase(pod) != "Succeeded"
-
-
-def index_of(pod: Obj) -> int:
-    text = meta.annotations(pod).get(INDEX, "")
-    return int(text) if text.isdigit() else -1
-
-
-def compress(indexes: set[int]) -> str:
-    """`{1, 3, 4, 5, 7}` → `1,3-5,7`."""
-    parts: list[str] = []
-    run: list[int] = []
-    for i in [*sorted(indexes), -1]:
-        if run and i == run[-1] + 1:
-            run.append(i)
-            continue
-        if run:
-            joint = "-" if len(run) > 2 else ","
-            parts.append(str(run[0]) if len(run) == 1 else f"{run[0]}{joint}{run[-1]}")
-        run = [i]
-    return ",".join(parts)
-
-
-@dataclass
-class Tally:
-    """The pods of a Job, counted. A finished pod is counted once: its uid stands in `uncountedTerminatedPods` before
-    its finalizer is taken, and is moved to the number only after; a crash in between loses and doubles nothing."""
-
-    active: list[Obj] = field(default_factory=list)
-    terminating: int = 0
-    leaving: set[int] = field(default_factory=set)
-    """indexes of pods that are ending, and are to be waited for"""
-    succeeded: int = 0
-    failed: int = 0
-    indexes: set[int] = field(default_factory=set)
-    failed_indexes: set[int] = field(default_factory=set)
-    waiting: dict[int, Obj] = field(default_factory=dict)
-    """by index the failed pod that waits for its successor, which takes over its count of failures"""
-    condemned: str = ""
-    """why the podFailurePolicy fails the whole Job"""
-    uncounted_succeeded: list[str] = field(default_factory=list)
-    uncounted_failed: list[str] = field(default_factory=list)
-    release: list[Obj] = field(default_factory=list)
-    """pods whose finalizer may be taken once the status is written"""
-    last_failure: float = 0.0
-    restarts: int = 0
-    """of the containers of pods that start theirs again"""
-
-    @property
-    def all_succeeded(self) -> int:
-        return self.succeeded + len(self.uncounted_succeeded)
-
-    @property
-    def all_failed(self) -> int:
-        return self.failed + len(self.uncounted_failed)
-
-
-def tally(job: Obj, found: list[Obj]) -> Tally:
-    status = job.get("status") or {}
-    uncounted = status.get("uncountedTerminatedPods") or {}
-    result = Tally(
-        succeeded=status.get("succeeded") or 0,
-        failed=status.get("failed") or 0,
-        indexes=expand(status.get("completedIndexes") or ""),
-        failed_indexes=expand(status.get("failedIndexes") or ""),
-    )
-    held = {meta.uid(pod) for pod in found if FINALIZER in meta.finalizers(pod)}
-    for uid in uncounted.get("succeeded") or ():
-        if uid in held:
-            result.uncounted_succeeded.append(uid)
-        elif not is_indexed(job):
-            result.succeeded += 1
-    for uid in uncounted.get("failed") or ():
-        if uid in held:
-            result.uncounted_failed.append(uid)
-        else:
-            result.failed += 1
-    if is_indexed(job):
-        result.succeeded = len(result.indexes)
-    failed_pods = [pod for pod in found if pods.phase(pod) != "Succeeded" and has_failed(pod, job)]
-    judged = {meta.uid(pod): policies.judge(job, pod) for pod in failed_pods}
-    result.condemned = next((one.message for one in judged.values() if one.message), "")
-    if policies.per_index(job):
-        _by_index(job, result, found, [pod for pod in failed_pods if meta.uid(pod) in held])
-        if any(conditions.is_true(job, kind) for kind in ("SuccessCriteriaMet", "FailureTarget")):
-            result.waiting = {}  # nobody will take their places
-    policy = ((job["spec"].get("template") or {}).get("spec") or {}).get("restartPolicy")
-    kept = {meta.uid(pod) for pod in result.waiting.values()}
-    noted = set(result.uncounted_succeeded) | set(result.uncounted_failed)
-    for pod in found:
-        uid, tracked = meta.uid(pod), meta.uid(pod) in held
-        succeeded, failed = pods.phase(pod) == "Succeeded", has_failed(pod, job)
-        if pods.is_terminating(pod) and not pods.is_finished(pod):
-            result.terminating += 1
-            if job["spec"].get("podReplacementPolicy") == "Failed":
-                result.leaving.add(index_of(pod))
-        if failed and judged[uid].counts:
-            result.last_failure = max(result.last_failure, _finished_at(pod))
-        if policy == "OnFailure" and pods.phase(pod) in RUNNING:
-            result.restarts += _restarts(pod)
-        if not succeeded and not failed:
-            if not pods.is_terminating(pod):
-                result.active.append(pod)
-            continue
-        if not tracked or uid in kept:
-            continue
-        result.release.append(pod)
-        if uid in noted:
-            continue
-        if succeeded and is_indexed(job):
-            if 0 <= index_of(pod) < job["spec"]["completions"]:
-                result.indexes.add(index_of(pod))
-            result.succeeded = len(result.indexes)
-        elif succeeded:
-            result.uncounted_succeeded.append(uid)
-        elif judged[uid].counts:
-            result.uncounted_failed.append(uid)
-    return result
-
-
-def _by_index(job: Obj, result: Tally, found: list[Obj], failed: list[Obj]) -> None:
-    """Which indexes have failed for good, and which failed pods are kept until another one takes their place."""
-    completions = job["spec"]["completions"]
-    indexed = [pod for pod in failed if 0 <= index_of(pod) < completions]
-    result.failed_indexes |= {index_of(pod) for pod in indexed if policies.fails_index(job, pod)}
-    busy = {index_of(pod) for pod in found if not pods.is_finished(pod) and not has_failed(pod, job)}
-    done = {index_of(pod) for pod in found if pods.phase(pod) == "Succeeded"} | result.indexes
-    for pod in indexed:
-        at = index_of(pod)
-        if at in done | result.failed_indexes | busy:
-            continue
-        other = result.waiting.get(at)
-        if other is None or (policies.failures(pod), _finished_at(pod)) >= (
-            policies.failures(other),
-            _finished_at(other),
-        ):
-            result.waiting[at] = pod
-
-
-def _restarts(pod: Obj) -> int:
-    status = pod.get("status") or {}
-    found = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    return sum(int(container.get("restartCount") or 0) for container in found)
-
-
-def _finished_at(pod: Obj) -> float:
-    times = [
-        parse_rfc3339(c["state"]["terminated"]["finishedAt"])
-        for c in (pod.get("status") or {}).get("containerStatuses") or ()
-        if (c.get("state") or {}).get("terminated", {}).get("finishedAt")
-    ]
-    return max(times, default=meta.deletion_timestamp(pod) or meta.creation_timestamp(pod))
 
 
 def verdict(job: Obj, counted: Tally, now: float) -> tuple[str, str, str] | None:
@@ -229,6 +68,7 @@ def verdict(job: Obj, counted: Tally, now: float) -> tuple[str, str, str] | None
 
 
 def deadline_left(job: Obj, now: float) -> float | None:
+    """Seconds until `activeDeadlineSeconds` are over, negative afterwards; None where there is no deadline."""
     seconds = job["spec"].get("activeDeadlineSeconds")
     started = (job.get("status") or {}).get("startTime")
     if seconds is None or not started:
@@ -238,6 +78,8 @@ def deadline_left(job: Obj, now: float) -> float | None:
 
 @dataclass
 class Plan:
+    """What to do about the pods. `wait`: seconds until it is worth another look."""
+
     create: list[int] = field(default_factory=list)
     """completion indexes; -1 for a Job that is not indexed"""
     replaced: dict[int, Obj] = field(default_factory=dict)
@@ -286,7 +128,7 @@ def _plan_by_index(counted: Tally, completions: int, missing: int, now: float) -
         if i in taken or len(made.create) == missing:
             continue
         pause = _pause(policies.failures(counted.waiting[i]) + 1) if i in counted.waiting else 0.0
-        left = _finished_at(counted.waiting[i]) + pause - now if pause else 0.0
+        left = finished_at(counted.waiting[i]) + pause - now if pause else 0.0
         if left > 0:
             made.wait = min(left, made.wait or left)
         else:
@@ -299,6 +141,8 @@ def _pause(failures: int) -> float:
 
 
 def new_pod(job: Obj, index: int, replaced: Obj | None = None) -> Obj:
+    """A pod for that index (-1: for a Job that is not indexed), in the place of `replaced`, whose failures it carries
+    on."""
     template = meta.copy(job["spec"]["template"])
     if index < 0:
         pod = pods.from_template(template, job)
