@@ -23,8 +23,7 @@ $(READY): requirements.lock pyproject.toml tools/environment.py
 	@touch $@
 
 cluster: $(READY)
-	@$(BIN)/workshop up
-	@echo "    (in this shell: export PATH=$(CURDIR)/$(BIN):\$$PATH)"
+	@$(CURDIR)/$(BIN)/workshop up
 
 lab: $(READY)
 	@mkdir -p $(VENV)/share/jupyter/lab/settings $(VENV)/etc/ipython

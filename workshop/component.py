@@ -19,6 +19,10 @@ from datetime import datetime
 from workshop import trace
 
 
+class CannotListen(OSError):
+    """An address that cannot be bound. The text is a sentence for whoever started the program."""
+
+
 class FlagParser(argparse.ArgumentParser):
     """Flags as Go's pflag reads them: `--name=value` or `--name value`, booleans bare or `=false`.
 
@@ -148,7 +152,8 @@ def setup_logging(verbosity: int = 0) -> None:
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     """Run `main(stop)`; SIGTERM or SIGINT sets `stop`, and `main` is expected to end then.
 
-    Returns the process's exit status: 0 after a clean end, 1 when `main` raised (logged, one traceback).
+    Returns the process's exit status: 0 after a clean end, 1 when `main` raised (logged, one traceback; an address that
+    cannot be bound, one sentence).
     """
 
     async def body() -> None:
@@ -161,6 +166,9 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
     try:
         asyncio.run(body())
+    except CannotListen as error:
+        sys.stderr.write(f"Error: {error.strerror}\n")
+        return 1
     except Exception:
         logging.getLogger("component").critical("component failed", exc_info=True)
         return 1

@@ -91,14 +91,43 @@ def test_a_new_supervisor_adopts_what_lives(fake_cluster):
     before = rows(cluster)
     end(before["supervisor"]["pid"])
     assert not cluster.running()
-    seen = rows(cluster)
-    assert all(seen[name]["pid"] == before[name]["pid"] for name in seen), "it is seen without a supervisor too"
+    seen, names = rows(cluster), [component.name for component in cluster.plan().components]
+    assert all(seen[name]["pid"] == before[name]["pid"] for name in names), "it is seen without a supervisor too"
+    assert (seen["supervisor"]["state"], cluster.state()) == ("stopped", "degraded")
     cluster.up(wait=0)
+    assert cluster.state() == "running"
     after = rows(cluster)
     for component in cluster.plan().components:
         assert after[component.name]["pid"] == before[component.name]["pid"]
     os.kill(after["etcd"]["pid"], signal.SIGKILL)
     started_again(cluster, "etcd", after["etcd"]["pid"])
+
+
+def test_what_cannot_be_written_down_is_done_all_the_same(fake_cluster):
+    cluster = fake_cluster(only=["etcd", "kube-scheduler"])
+    cluster.layout.processes.unlink()
+    cluster.layout.processes.mkdir()  # as a full disk, for the supervisor's list of processes
+    cluster.stop("kube-scheduler")
+    assert rows(cluster)["kube-scheduler"]["state"] == "stopped"
+    cluster.start("kube-scheduler")
+    old = rows(cluster)["etcd"]["pid"]
+    cluster.kill("etcd")
+    started_again(cluster, "etcd", old)
+    cluster.layout.processes.rmdir()
+
+
+def test_settings_of_a_cluster_are_kept(fake_cluster):
+    cluster = fake_cluster(max_pods=7)
+    with pytest.raises(ClusterError, match=r"\(nodes: 1, asked for: 3\)"):
+        cluster.up(nodes=3)
+    with pytest.raises(ClusterError, match=r"\(max_pods: 7, asked for: 8\)"):
+        cluster.up(max_pods=8)
+    cluster.down()
+    assert cluster.state() == "down"
+    with pytest.raises(ClusterError, match="is down: `workshop up"):
+        cluster.stop("etcd")
+    assert cluster.up(wait=0).plan().max_pods == 7
+    assert (cluster.reset(wait=0).plan().max_pods, cluster.plan().mode) == (7, "plain")
 
 
 def test_adoption_without_the_list_of_processes(fake_cluster):
@@ -227,6 +256,9 @@ def test_an_unreadable_plan_is_one_sentence(home):
     cluster.layout.plan.write_text("{")
     with pytest.raises(ClusterError, match=r"cluster\.json is damaged"):
         cluster.up(mode="plain", wait=0)
+    command = [sys.executable, "-m", "workshop", "list", "-o", "json"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert json.loads(listed) == [{"name": "broken", "state": "damaged", "mode": None, "addresses": None}]
 
 
 def test_a_file_in_the_place_of_the_state_directory(home):
@@ -251,5 +283,7 @@ def test_the_command_line_speaks_json_and_sentences(fake_cluster):
         1,
         "workshop: there is no cluster 'nobody': `workshop up --name nobody` makes one\n",
     )
+    before = workshop("--name", "nobody", "ps")
+    assert before.stderr == nobody.stderr, "the name may also come first"
     exports = workshop("etcdctl", "--name", cluster.name, "--env").stdout
     assert "export ETCDCTL_ENDPOINTS=https://127." in exports

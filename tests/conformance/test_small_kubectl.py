@@ -109,7 +109,14 @@ def test_mistakes_are_one_sentence(small: Run) -> None:
     assert "no objects passed" in small("apply", "-f", "-", stdin="", code=1).stderr
     assert "error: error parsing STDIN" in small("apply", "-f", "-", stdin="a: [", code=1).stderr
     assert "does not exist" in small("apply", "-f", "/no/such/file", code=1).stderr
-    assert "No resources found" in small("get", "pods").stdout
+    assert "No resources found" in small("get", "pods").stderr
+    assert small("get", "pods", "--nonsense", code=1).stderr.startswith("error: unknown flag: --nonsense\n")
+    assert 'required flag(s) "replicas" not set' in small("scale", "deployment", "web", code=1).stderr
+    assert small("port-forward", "pod/web", "80", code=1).stderr.startswith(
+        "error: the small kubectl has no port-forward."
+    )
+    assert "the small kubectl has no rollout undo" in small("rollout", "undo", "deployment/web", code=1).stderr
+    assert 'unknown command "gte" for "kubectl"' in small("gte", "pods", code=1).stderr
 
 
 def test_what_the_labs_use(small: Run) -> None:
@@ -123,5 +130,13 @@ def test_what_the_labs_use(small: Run) -> None:
     assert small("get", "pods", "-l", "run=late", "-o", "name").stdout == "pod/late\n"
     waited = small("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s").stdout
     assert "pod/late condition met" in waited and waited.count("condition met") == 2
-    assert small("create", "configmap", "there", "--request-timeout=20s").stdout == "configmap/there created\n"
+    there = small("create", "configmap", "there", "--request-timeout=20s", "--from-literal=a=b")
+    assert there.stdout == "configmap/there created\n"
+    small("label", "configmap", "there", "app=lab")
+    assert "Name:         there\n" in small("describe", "configmap", "-l", "app=lab").stdout
+    assert "managedFields" not in small("get", "configmap", "there", "-o", "yaml").stdout
+    assert "managedFields" in small("get", "configmap", "there", "-o", "yaml", "--show-managed-fields").stdout
+    assert small("create", "serviceaccount", "reader").stdout == "serviceaccount/reader created\n"
+    assert small("auth", "can-i", "list", "pods").stdout == "yes\n"
+    assert small("auth", "can-i", "list", "pods", "--as=system:serviceaccount:default:reader", code=1).stdout == "no\n"
     assert "no name was specified" in small("expose", "deployment", "--port=80", code=1).stderr

@@ -97,7 +97,7 @@ class Cluster:
         """The plan to run, written to cluster.json with its certificates due; and the lock on its block, if new."""
         old = self.plan_or_none()
         if old is not None and self.running():
-            self._same(old, nodes, masters, runtime, mode, lab)
+            self._same(old, nodes=nodes, masters=masters, runtime=runtime, max_pods=max_pods, mode=mode, lab=lab)
             self.say(f"cluster {self.name!r} is running already: starting what is missing")
             return old, None
         if old is not None and masters not in (None, old.masters):
@@ -130,7 +130,7 @@ class Cluster:
                 only=self.only or (old.only if old else ()),
                 runtime=runtime,
                 runtime_endpoint=endpoint,
-                max_pods=max_pods or 110,
+                max_pods=max_pods or (old.max_pods if old else None) or 110,
                 lab=lab if lab is not None else old is not None and old.lab,
             )
         except ValueError as error:
@@ -154,22 +154,15 @@ class Cluster:
             return "plain", "the Docker Engine's containers are outside any user namespace of ours"
         return found.mode, found.why
 
-    def _same(
-        self,
-        old: Plan,
-        nodes: int | None,
-        masters: int | None,
-        runtime: str | None,
-        mode: str | None,
-        lab: bool | None,
-    ) -> None:
-        asked: tuple[tuple[Any, Any], ...] = ((nodes, len(old.nodes)), (runtime, old.runtime), (mode, old.mode))
-        asked = (*asked, (masters, old.masters))
-        asked = (*asked, (lab, old.lab), (self.only or None, old.only))
-        if any(want is not None and want != have for want, have in asked):
-            raise ClusterError(
-                f"cluster {self.name!r} is running with other settings: `workshop down --name {self.name}` first"
-            )
+    def _same(self, old: Plan, **asked: Any) -> None:
+        """Raises ClusterError when one of the settings (None: not asked for) is not that of the running cluster."""
+        for setting, want in {**asked, "only": self.only or None}.items():
+            has = len(old.nodes) if setting == "nodes" else getattr(old, setting)
+            if want is not None and want != has:
+                raise ClusterError(
+                    f"cluster {self.name!r} is running with other settings "
+                    f"({setting}: {_told(has)}, asked for: {_told(want)}): `workshop down --name {self.name}` first"
+                )
 
     def _leftovers(self, plan: Plan) -> bool:
         from workshop.cluster import sweep
@@ -222,7 +215,9 @@ class Cluster:
                 "nodes": len(old.nodes) or None,
                 "masters": old.masters,
                 "runtime": old.runtime,
+                "max_pods": old.max_pods,
                 "lab": old.lab,
+                **({"mode": old.mode} if old.asked_for else {}),
                 **options,
             }
             self.only = self.only or old.only
@@ -339,8 +334,8 @@ class Cluster:
             raise ClusterError(explain(error, self.layout.plan)) from error
         except (ValueError, KeyError, TypeError) as error:
             why = "is damaged" if isinstance(error, ValueError) else "was written by another version of the workshop"
-            again = f"`workshop down --purge --name {self.name}`, then `workshop up`"
-            raise ClusterError(f"{self.layout.plan} {why} ({error}); {again} begin anew without its data") from error
+            again = f"`workshop reset --name {self.name}` makes the cluster anew, without its data"
+            raise ClusterError(f"{self.layout.plan} {why} ({error}); {again}") from error
 
     def _readable_plan(self) -> Plan | None:
         """For those who take all away: a damaged plan is as good as none."""
@@ -348,6 +343,15 @@ class Cluster:
             return self.plan_or_none()
         except ClusterError:
             return None
+
+    def state(self) -> str:
+        """`running`, `down`, or `degraded`: something of it is missing, a component or the supervisor."""
+        plan = self.plan_or_none()
+        if plan is None:
+            return "down"
+        from workshop.cluster import observer
+
+        return observer.condition(plan, self.layout)
 
     def running(self) -> bool:
         """Whether a supervisor answers."""
@@ -371,6 +375,10 @@ class Cluster:
                 raise ClusterError(str(error)) from error
             except machine_api.Absent:
                 if SYSTEM.monotonic() >= deadline:
+                    if not patience and self.state() == "down":
+                        raise ClusterError(
+                            f"cluster {self.name!r} is down: `workshop up --name {self.name}` brings it up"
+                        ) from None
                     raise ClusterError(
                         f"cluster {self.name!r} has no supervisor: `workshop up --name {self.name}` starts one "
                         f"(what it logged: {self.layout.log('supervisor')})"
@@ -397,3 +405,10 @@ class Cluster:
             yield
         finally:
             os.close(handle)
+
+
+def _told(setting: Any) -> str:
+    """A setting as `up` takes it: `2`, `etcd,kube-apiserver`, `yes`."""
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
+    return (",".join(setting) or "everything") if isinstance(setting, tuple) else str(setting)

@@ -14,10 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("supervisor")
 
 Answer = tuple[int, Any]
 Handler = Callable[[str, str], Awaitable[Answer]]
@@ -48,6 +51,9 @@ async def serve(path: Path, handle: Handler, events: Stream) -> asyncio.Abstract
                 await writer.drain()
             except (ValueError, asyncio.LimitOverrunError):
                 _answer(writer, 400, {"message": "bad request"})
+            except Exception as error:
+                log.exception("%s", error)
+                _answer(writer, 500, {"message": f"the supervisor could not do that: {error}"})
         writer.close()
 
     return await asyncio.start_unix_server(client, str(path))

@@ -14,23 +14,56 @@ from typing import Any
 from workshop.cluster import machine_api, procfs
 from workshop.cluster.layout import Layout
 from workshop.cluster.plan import Plan
+from workshop.cluster.process import Remembered, remembered
 
 STATES = {"R": "running", "S": "running", "D": "running", "I": "running", "T": "paused", "t": "paused", "Z": "ended"}
 
 
+HELPERS = ("supervisor", "zygote", "holder")
+"""What runs a cluster and is no component of it."""
+
+
 def processes(plan: Plan, layout: Layout) -> list[dict[str, Any]]:
-    """A row for each component: what the supervisor knows, corrected by what `/proc` shows now."""
-    try:
-        rows = machine_api.call(layout.socket, "GET", "/processes", timeout=10.0)
-    except (machine_api.Absent, TimeoutError):
-        rows = _without_supervisor(plan)
+    """A row for each component and helper: what the supervisor knows, corrected by what `/proc` shows now."""
+    rows = _known(plan, layout)
     for row in rows:
         found = procfs.stat(row["pid"]) if row["pid"] else None
         if found is not None and row["state"] == "running":
             row["state"] = STATES.get(found.state, "running")
         row["memory"] = procfs.proportional_set_size(row["pid"]) if row["pid"] else None
         row["cpu_seconds"] = found.ticks / os.sysconf("SC_CLK_TCK") if found else None
-    return rows  # type: ignore[no-any-return]
+    return rows
+
+
+def _known(plan: Plan, layout: Layout) -> list[dict[str, Any]]:
+    try:
+        return machine_api.call(layout.socket, "GET", "/processes", timeout=10.0)  # type: ignore[no-any-return]
+    except (machine_api.Absent, TimeoutError):
+        return _without_supervisor(plan)
+
+
+def condition(plan: Plan, layout: Layout) -> str:
+    """`running`, `down`, or `degraded`: some components run and some do not, or nobody watches over them."""
+    return summary(plan, now(plan, layout))
+
+
+def now(plan: Plan, layout: Layout) -> list[dict[str, Any]]:
+    """The rows of `processes` without what is costly to read."""
+    return states(plan, _known(plan, layout))
+
+
+def summary(plan: Plan, rows: list[dict[str, Any]]) -> str:
+    """PURE: the same, of rows that are known.
+
+    >>> from workshop.cluster import plan
+    >>> summary(plan.make("lab", "/lab", mode="plain", block=7, only=["etcd"]), [{"name": "etcd", "state": "running"}])
+    'degraded'
+    """
+    running = {row["name"] for row in rows if row["state"] == "running"}
+    components = {component.name for component in plan.components}
+    if not running & components:
+        return "down"
+    return "running" if {*components, "supervisor"} <= running else "degraded"
 
 
 def states(plan: Plan, rows: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
@@ -51,14 +84,17 @@ def states(plan: Plan, rows: list[dict[str, Any]] | None) -> list[dict[str, Any]
 
 def _without_supervisor(plan: Plan) -> list[dict[str, Any]]:
     titles = {procfs.command_line(pid): pid for pid in procfs.pids()}
+    pids = [(c.name, c.program, c.node, titles.get(c.title)) for c in plan.components]
+    pids += [(name, name, None, titles.get(f"workshop-{name} {plan.directory}")) for name in HELPERS[:2]]
+    holder = remembered(Path(plan.directory, "run", "processes.json")).get("holder", Remembered())
+    pids.append(("holder", "holder", None, holder.pid if holder.lives() else None))
     rows: list[dict[str, Any]] = []
-    for component in plan.components:
-        pid = titles.get(component.title)
+    for name, program, node, pid in pids:
         rows.append(
             {
-                "name": component.name,
-                "program": component.program,
-                "node": component.node,
+                "name": name,
+                "program": program,
+                "node": node,
                 "pid": pid,
                 "state": "running" if pid else "stopped",
                 "restarts": None,

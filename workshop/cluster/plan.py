@@ -34,6 +34,8 @@ MODULES = {
 """The package of each program; its `__main__.main(argv)` is what the zygote calls."""
 MODES = ("root", "userns", "plain")
 RUNTIMES = ("process", "docker", "simulated")
+ASKED = "asked for"
+"""How `why` begins where the mode was asked for."""
 MAX_NODES = 200
 MAX_MASTERS = 7
 AUDIT_POLICY = """apiVersion: audit.k8s.io/v1
@@ -95,6 +97,17 @@ class Plan:
         """The Docker Engine that holds the pods; "" when another runtime does."""
         flag = "--container-runtime-endpoint=docker:"
         return next((w.removeprefix(flag) for c in self.components for w in c.argv if w.startswith(flag)), "")
+
+    @property
+    def max_pods(self) -> int | None:
+        """Pods that a node takes; None without a kubelet."""
+        flag = "--max-pods="
+        return next((int(w.removeprefix(flag)) for c in self.components for w in c.argv if w.startswith(flag)), None)
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether somebody asked for this mode; else it was the best that the system allowed."""
+        return self.why.startswith(ASKED)
 
     def has(self, program: str) -> bool:
         return any(c.program == program for c in self.components)

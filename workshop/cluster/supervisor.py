@@ -26,7 +26,7 @@ from workshop import swap
 from workshop.clock import SYSTEM
 from workshop.cluster import lifecycle, machine_api, procfs
 from workshop.cluster.ends import Ends
-from workshop.cluster.layout import Layout, write_private
+from workshop.cluster.layout import ClusterError, Layout, write_private
 from workshop.cluster.network import holder_start, linux
 from workshop.cluster.plan import Plan
 from workshop.cluster.process import Process, Remembered, remembered
@@ -76,7 +76,11 @@ class Supervisor:
             living = next((p.pid for p in self.processes.values() if p.pid), 0)
             log_file = self.layout.log("holder")
             self.holder = await holder_start.start(self.layout.plan, log_file, join=living, guard=self.guard)
-            write_private(self.layout.user_namespace, str(os.stat(f"/proc/{self.holder}/ns/user").st_ino).encode())
+            try:
+                inode = os.stat(f"/proc/{self.holder}/ns/user").st_ino
+                write_private(self.layout.user_namespace, str(inode).encode())
+            except ClusterError as error:
+                raise OSError(str(error)) from error
             self.save()
             self.ends.watch(self.holder, self.holder_ended)
         await self.join_zygote()
@@ -333,7 +337,10 @@ class Supervisor:
         known: dict[str, Any] = {p.spec.name: p.to_json() for p in self.processes.values()}
         if self.holder and (found := procfs.stat(self.holder)):
             known["holder"] = {"pid": self.holder, "start": found.start}
-        write_private(self.layout.processes, json.dumps(known).encode())
+        try:
+            write_private(self.layout.processes, json.dumps(known).encode())
+        except ClusterError as error:  # a full disk keeps nobody from starting and stopping processes
+            log.error("%s; a later supervisor will look for processes by their titles", error)
 
     async def events(self) -> AsyncIterator[Any]:
         queue: asyncio.Queue[Any] = asyncio.Queue()

@@ -54,9 +54,7 @@ async def _serve(app: object, host: str, port: int) -> None:
     try:
         await run(app, host, port, stop, say)
     except OSError as error:
-        raise ClusterError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another by --address"
-        ) from error
+        raise ClusterError(f"{error.strerror or error}; choose another by --address") from error
 
 
 def lab(arguments: argparse.Namespace) -> int:

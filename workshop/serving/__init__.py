@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import socket
 import ssl
 import sys
@@ -20,6 +21,7 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from uvicorn.server import ServerState
 
 from workshop import component
+from workshop.component import CannotListen
 
 from .asgi import App, Message, Receive, Scope, Send
 from .http1 import Connection, Open
@@ -91,7 +93,7 @@ def _let_any_certificate_through(context: ssl.SSLContext) -> None:
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """A listening TCP socket. Port 0 takes a free one. Raises OSError (EADDRINUSE, EACCES).
+    """A listening TCP socket. Port 0 takes a free one. Raises CannotListen, an OSError (EADDRINUSE, EACCES).
 
     Its protocol is named: asyncio turns Nagle's algorithm off only where it reads TCP there, and with it on an answer
     in two pieces takes 40 ms."""
@@ -104,9 +106,12 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         sock.bind((host, port))
         sock.listen(1024)
         sock.setblocking(False)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        where = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+        why = f"listen tcp {where}: bind: {str(error.strerror).lower()}"  # in Go's words
+        look = " (`ss -ltnp` shows who has it)" if error.errno == errno.EADDRINUSE else ""
+        raise CannotListen(error.errno, f"{why}{look}") from error
     return sock
 
 

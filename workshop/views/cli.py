@@ -51,7 +51,7 @@ async def _serve(shown: Board, layout: Layout | None, port: int) -> None:
                 if address is not None:
                     address.unlink(missing_ok=True)
     except OSError as error:
-        raise ClusterError(f"cannot listen on port {port}: {error.strerror}; choose another by --port") from error
+        raise ClusterError(f"{error.strerror}; choose another by --port") from error
 
 
 def _address(layout: Layout | None, url: str) -> Path | None:

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Sequence
 
+from workshop import serving
 from workshop.clock import SYSTEM, Clock
 from workshop.cluster.balancer.core import Choice
 from workshop.component import inherited_sockets
@@ -75,7 +76,7 @@ async def serve(listen: str, servers: Sequence[str], stop: asyncio.Event) -> Non
     """Balance until `stop`. Raises OSError when the address cannot be had."""
     balancer = Balancer(servers)
     host, _, port = listen.rpartition(":")
-    running = [await asyncio.start_server(balancer.connection, host, int(port))]
+    running = [await asyncio.start_server(balancer.connection, sock=serving.listen(host, int(port)))]
     for handle in inherited_sockets():
         running.append(await asyncio.start_server(balancer.connection, sock=socket.socket(fileno=handle)))
     log.info("connections to %s go to %s", listen, ", ".join(servers))

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
             help="for a lab: functions may be swapped, an hour of history is kept",
         )
         up.add_argument(
-            "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for Ready; 0: not"
+            "--wait", type=_seconds, default=60.0, metavar="SECONDS", help="how long to wait for Ready; 0: not"
         )
     down = command("down", "clusters:down", "stop a cluster and leave nothing running")
     down.add_argument("--purge", action="store_true", help="remove its data too")
@@ -120,6 +120,25 @@ def _programs(text: str) -> tuple[str, ...]:
     return programs
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no time to wait: 0 or more seconds")
+    return seconds
+
+
+def _name_last(argv: Sequence[str]) -> list[str]:
+    """`--name lab` may also stand before the subcommand.
+
+    >>> _name_last(["--name", "lab", "ps"]), _name_last(["--name=lab", "kubectl", "get", "pods"])
+    (['ps', '--name', 'lab'], ['kubectl', '--name=lab', 'get', 'pods'])
+    """
+    length = 2 if argv[:1] == ["--name"] else 1 if argv and argv[0].startswith("--name=") else 0
+    if not length or len(argv) <= length:
+        return list(argv)
+    return [argv[length], *argv[:length], *argv[length + 1 :]]
+
+
 def _pass_on(argv: Sequence[str]) -> argparse.Namespace | None:
     """`workshop kubectl --name lab get pods`: our own flags come first, all else is kubectl's."""
     if not argv or argv[0] not in PASSED_ON:
@@ -139,7 +158,7 @@ def _pass_on(argv: Sequence[str]) -> argparse.Namespace | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status. A ClusterError is one sentence on stderr and status 1."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _name_last(sys.argv[1:] if argv is None else list(argv))
     arguments = _pass_on(argv) or parser().parse_args(argv)
     module, function = arguments.where.split(":")
     try:

@@ -8,10 +8,15 @@ import shutil
 import sys
 from typing import Any
 
-from workshop.cluster import layout
+from workshop.cluster import layout, observer
 from workshop.cluster.cli.output import megabytes, show
 from workshop.cluster.facade import Cluster
+from workshop.cluster.layout import ClusterError
 from workshop.cluster.leaders import leaders
+from workshop.cluster.plan import PROGRAMS, Plan
+
+ROOM = 200
+"""Megabytes that a state directory wants: logs, etcd's log and snapshots, pods' files."""
 
 
 def _say(text: str) -> None:
@@ -42,18 +47,30 @@ def _next(cluster: Cluster) -> None:
     """What to type now."""
     name = "" if cluster.name == layout.DEFAULT_NAME else f" --name {cluster.name}"
     plan = cluster.plan()
-    if plan.has("kube-apiserver"):
-        kubectl = "kubectl" if os.environ.get("KUBECTL") or shutil.which("kubectl") else f"workshop kubectl{name}"
-        print("\nType next:")
-        if kubectl == "kubectl":
-            print(f"    export KUBECONFIG=$(workshop kubeconfig{name})")
-        print(f"    {kubectl} get nodes -o wide")
-        print(f"    {kubectl} create deployment web --image=nginx --replicas=3")
-        print(f"    {kubectl} expose deployment web --port=80")
-        print(f"    curl $(workshop url{name} web)")
-    elif plan.has("etcd"):
-        print(f"\nType next:\n    workshop etcdctl{name} put greeting hello\n    workshop etcdctl{name} get greeting")
+    print("\nType next:")
+    if shutil.which("workshop") is None and os.path.basename(sys.argv[0]) == "workshop":
+        print(f"    export PATH={os.path.dirname(os.path.abspath(sys.argv[0]))}:$PATH")
+    for line in _next_lines(plan, name):
+        print(f"    {line}")
     print(f"    workshop ps{name}    workshop logs{name} NAME    workshop down{name}")
+
+
+def _next_lines(plan: Plan, name: str) -> list[str]:
+    if not plan.has("kube-apiserver"):
+        etcdctl = f"workshop etcdctl{name}"
+        return [f"{etcdctl} put greeting hello", f"{etcdctl} get greeting"] if plan.has("etcd") else []
+    kubectl = "kubectl" if shutil.which("kubectl") else f"workshop kubectl{name}"
+    lines = [f"export KUBECONFIG=$(workshop kubeconfig{name})"] if kubectl == "kubectl" else []
+    if not all(plan.has(program) for program in PROGRAMS) or not plan.nodes:
+        return [*lines, f"{kubectl} get namespaces"]
+    lines += [
+        f"{kubectl} get nodes -o wide",
+        f"{kubectl} create deployment web --image=nginx --replicas=3",
+        f"{kubectl} expose deployment web --port=80",
+    ]
+    # in mode userns the addresses are inside the cluster's own network
+    curl = f"workshop shell{name} curl" if plan.mode == "userns" else "curl"
+    return [*lines, f"{curl} $(workshop url{name} web)"]
 
 
 def down(arguments: argparse.Namespace) -> int:
@@ -65,14 +82,14 @@ def down(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     cluster = _cluster(arguments)
     plan, rows = cluster.plan(), cluster.ps()
-    supervised = any(row["name"] == "supervisor" and row["pid"] for row in rows)
     running = [row["name"] for row in rows if row["state"] == "running"]
     missing = [c.name for c in plan.components if c.name not in running]
     memory = sum(row.get("memory") or 0 for row in rows)
     shift = _shift(plan.mode)
+    state = observer.summary(plan, rows)
     data = {
         "name": plan.name,
-        "state": "running" if supervised and not missing else "degraded" if running else "down",
+        "state": state,
         "mode": plan.mode,
         "why": plan.why,
         "addresses": plan.addresses.range,
@@ -104,7 +121,19 @@ def status(arguments: argparse.Namespace) -> int:
                 f"\nPorts below {shift} cannot be bound by you: they are shifted by 10,000, see `workshop url SERVICE`."
             )
         print("Names of Services do not resolve yet: use their addresses.")
+        print(_advice(plan.name, state, missing), end="")
     return 0
+
+
+def _advice(name: str, state: str, missing: list[str]) -> str:
+    """What to do about it, as a line; "" when all is well."""
+    up = f"`workshop up --name {name}`"
+    if state == "down":
+        return f"It is down: {up} brings it up again, with its data.\n"
+    if state == "degraded":
+        why = f"{', '.join(missing)} not running" if missing else "no supervisor watches over it"
+        return f"Something is missing ({why}): {up} heals it; what you stopped yourself, `workshop start` starts.\n"
+    return ""
 
 
 def _text(value: Any) -> str:
@@ -123,8 +152,10 @@ def list_(arguments: argparse.Namespace) -> int:
     rows = []
     for name in layout.names():
         cluster = Cluster(name)
-        plan = cluster.plan_or_none()
-        state = "running" if cluster.running() else "down"
+        try:
+            plan, state = cluster.plan_or_none(), cluster.state()
+        except ClusterError:  # every other subcommand says what is wrong with it
+            plan, state = None, "damaged"
         addresses = plan.addresses.range if plan else None
         rows.append({"name": name, "state": state, "mode": plan.mode if plan else None, "addresses": addresses})
     show(arguments.output, rows, ["NAME", "STATE", "MODE", "ADDRESSES"], [list(row.values()) for row in rows])
@@ -159,7 +190,9 @@ def doctor(arguments: argparse.Namespace) -> int:
     writable = os.access(place, os.W_OK)
     room = shutil.disk_usage(place).free // 1_000_000 if writable else 0
     what = f"{home}, {room} MB free" if writable else f"{place} cannot be written: set WORKSHOP_HOME"
-    checks.append({"check": "state directory", "ok": writable and room > 200, "what": what})
+    if writable and room < ROOM:
+        what += f"; {ROOM} MB are wanted: make room, or set WORKSHOP_HOME to another disk"
+    checks.append({"check": "state directory", "ok": writable and room >= ROOM, "what": what})
     show(arguments.output, checks, ["CHECK", "OK", "WHAT"],
          [[c["check"], "yes" if c["ok"] else "no", c["what"]] for c in checks])  # fmt: skip
     return 0

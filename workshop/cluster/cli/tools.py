@@ -31,6 +31,8 @@ def url(arguments: argparse.Namespace) -> int:
     plan = cluster.plan()
     namespace, _, name = arguments.service.rpartition("/")
     namespace = namespace or arguments.namespace
+    if any(not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", part) for part in (namespace, name)):
+        raise ClusterError(f"{arguments.service!r} names no Service: say NAME or NAMESPACE/NAME")
     service = get(cluster, f"/api/v1/namespaces/{namespace}/services/{name}")
     print(service_url(plan, service, lowest_port()))
     if plan.mode == "userns":
@@ -73,6 +75,10 @@ def get(cluster: Cluster, path: str) -> dict[str, Any]:
         with waiter.get(path, "kube-apiserver did not answer") as response:
             body: dict[str, Any] = json.loads(response.read())
     except (OSError, http.client.HTTPException) as error:
+        if cluster.state() == "down":
+            raise ClusterError(
+                f"cluster {cluster.name!r} is down: `workshop up --name {cluster.name}` brings it up"
+            ) from error
         raise ClusterError(
             f"kube-apiserver of cluster {cluster.name!r} does not answer ({getattr(error, 'strerror', '') or error}): "
             f"`workshop status --name {cluster.name}` says what runs, `workshop up --name {cluster.name}` heals it"

@@ -9,6 +9,7 @@ said. Read in this order:
 - `write.py`    apply (server-side), create, delete, label, scale
 - `pods.py`     logs and exec (WebSocket, v5.channel.k8s.io)
 - `waiting.py`  wait and rollout status: one watch, never a poll
+- `access.py`   auth can-i
 - `cli.py`      the arguments
 
 Left out: everything that changes a kubeconfig, plugins, jsonpath beyond simple paths, printing by go-template,

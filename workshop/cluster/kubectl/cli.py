@@ -6,17 +6,49 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, NoReturn
 
 from workshop.api.errors import ApiError
 from workshop.client.kubeconfig import KubeconfigError
 from workshop.client.rest import Client, Unreachable
 from workshop.component import parse_duration
 
-from . import describe, get, pods, waiting, write
+from . import access, describe, get, pods, waiting, write
 from .session import Session, UsageError
 
 STOCK = "This is the workshop's small kubectl. The stock one: https://kubernetes.io/docs/tasks/tools/ (1.32 or newer)."
+STOCK_ALONE = (
+    "api-resources", "api-versions", "attach", "autoscale", "certificate", "cluster-info", "completion", "config",
+    "cordon", "cp", "debug", "diff", "drain", "edit", "events", "explain", "kustomize", "options", "patch", "plugin",
+    "port-forward", "proxy", "replace", "set", "taint", "top", "uncordon", "version",
+)  # fmt: skip
+"""Verbs that the stock one has beside those of `_parsers`."""
+WITH_VALUE = ("-n", "--namespace", "--request-timeout")
+"""Flags that may stand before the verb and take the next word."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains as kubectl does: one line, and exit status 1."""
+
+    def error(self, message: str) -> NoReturn:
+        message = message.replace("unrecognized arguments:", "unknown flag:")
+        if message.startswith("the following arguments are required: "):
+            flags = [name.lstrip("-") for name in message.partition(": ")[2].split(", ")]
+            message = "required flag(s) " + ", ".join(f'"{name}"' for name in flags) + " not set"
+        sys.stderr.write(f"error: {message}\nSee '{self.prog} --help' for usage.\n")
+        raise SystemExit(1)
+
+
+def verb_at(argv: list[str]) -> int:
+    """PURE: where the verb stands, after flags that may come before it; the length of `argv` without one.
+
+    >>> verb_at(["-n", "get", "delete", "pod", "web"])
+    2
+    """
+    place = 0
+    while place < len(argv) and argv[place].startswith("-"):
+        place += 2 if argv[place] in WITH_VALUE else 1
+    return min(place, len(argv))
 
 
 def main(argv: list[str], kubeconfig: str) -> int:
@@ -26,12 +58,17 @@ def main(argv: list[str], kubeconfig: str) -> int:
         cut = argv.index("--")
         argv, command = argv[:cut], argv[cut + 1 :]
     parsers = _parsers()
-    verb = next((word for word in argv if word in parsers), "")
-    if not verb or argv[:1] in (["-h"], ["--help"]):
+    place = verb_at(argv)
+    verb = argv[place] if place < len(argv) else "help"
+    if verb == "help":
         sys.stdout.write(f"{STOCK}\n\nVerbs: {' '.join(parsers)}\n")
-        return 0 if not argv or argv[0] in ("-h", "--help", "help") else 1
-    argv.remove(verb)
-    args = parsers[verb].parse_intermixed_args(argv)
+        return 0
+    if verb not in parsers:
+        known = verb in STOCK_ALONE
+        what = f"the small kubectl has no {verb}" if known else f'unknown command "{verb}" for "kubectl"'
+        sys.stderr.write(f"error: {what}. {STOCK}\nIt has: {' '.join(parsers)}\n")
+        return 1
+    args = parsers[verb].parse_intermixed_args(argv[:place] + argv[place + 1 :])
     args.verb, args.command = verb, command
     try:
         return asyncio.run(asyncio.wait_for(_run(args, kubeconfig), args.request_timeout))
@@ -50,12 +87,12 @@ def main(argv: list[str], kubeconfig: str) -> int:
     return 1
 
 
-def _parsers() -> dict[str, argparse.ArgumentParser]:
+def _parsers() -> dict[str, _Parser]:
     """A parser a verb. Flags and words may come in any order, as in the stock one."""
-    parsers: dict[str, argparse.ArgumentParser] = {}
+    parsers: dict[str, _Parser] = {}
 
-    def verb(name: str, help: str, *, words: bool = True, files: bool = False) -> argparse.ArgumentParser:
-        one = argparse.ArgumentParser(prog=f"workshop kubectl {name}", description=f"{help}. {STOCK}")
+    def verb(name: str, help: str, *, words: bool = True, files: bool = False) -> _Parser:
+        one = _Parser(prog=f"workshop kubectl {name}", description=f"{help}. {STOCK}")
         one.add_argument("-n", "--namespace")
         one.add_argument("-A", "--all-namespaces", action="store_true")
         one.add_argument("--request-timeout", type=parse_duration, default=None)
@@ -72,15 +109,18 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     one.add_argument("--field-selector")
     one.add_argument("-w", "--watch", action="store_true")
     one.add_argument("--no-headers", action="store_true")
-    verb("describe", "show an object and its events")
+    one.add_argument("--show-managed-fields", action="store_true")
+    one = verb("describe", "show an object and its events")
+    one.add_argument("-l", "--selector")
     one = verb("apply", "make objects as the files say (server-side)", words=False, files=True)
     one.add_argument("--server-side", action="store_true", help="always so here")
     one.add_argument("--force-conflicts", action="store_true")
     one.add_argument("--dry-run", choices=["none", "server"], default="none")
-    one = verb("create", "create -f FILE, or create deployment|configmap|namespace NAME", files=True)
+    one = verb("create", "create -f FILE, or create deployment|configmap|namespace|serviceaccount NAME", files=True)
     one.add_argument("--image", action="append", default=[])
     one.add_argument("--replicas", type=int, default=1)
     one.add_argument("--port", type=int)
+    one.add_argument("--from-literal", action="append", default=[], metavar="KEY=VALUE", help="of a configmap")
     one.add_argument("--dry-run", choices=["none", "server"], default="none")
     one = verb("run", "make a pod: run NAME --image=IMAGE")
     one.add_argument("--image", required=True)
@@ -116,6 +156,8 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     one.add_argument("--timeout", type=parse_duration, default=30.0)
     one = verb("rollout", "rollout status TYPE/NAME")
     one.add_argument("--timeout", type=parse_duration, default=None)
+    one = verb("auth", "auth can-i VERB TYPE[/NAME]")
+    one.add_argument("--as", dest="impersonated", default="")
     return parsers
 
 
@@ -130,9 +172,10 @@ def _verb(s: Session, args: argparse.Namespace) -> Awaitable[Any]:
     words: list[str] = getattr(args, "words", [])
     match args.verb:
         case "get":
-            return get.get(s, words, args.output, args.selector, args.field_selector, args.watch, not args.no_headers)
+            looks = (args.selector, args.field_selector, args.watch, not args.no_headers, args.show_managed_fields)
+            return get.get(s, words, args.output, *looks)
         case "describe":
-            return describe.describe(s, words)
+            return describe.describe(s, words, args.selector)
         case "apply":
             return write.apply(s, args.filename, args.force_conflicts, args.dry_run == "server")
         case "create":
@@ -167,7 +210,9 @@ def _verb(s: Session, args: argparse.Namespace) -> Awaitable[Any]:
             return waiting.wait(s, words, args.condition, args.timeout, args.all)
         case "rollout" if words[:1] == ["status"]:
             return waiting.rollout_status(s, words[1:], args.timeout)
-    raise UsageError(f"this kubectl does not know {args.verb} {' '.join(words)}. {STOCK}")
+        case "auth" if words[:1] == ["can-i"]:
+            return access.can_i(s, words[1:], args.impersonated)
+    raise UsageError(f"the small kubectl has no {args.verb} {' '.join(words[:1])}".rstrip() + f". {STOCK}")
 
 
 def _one(words: list[str]) -> str:
@@ -185,7 +230,14 @@ def _to_create(args: argparse.Namespace) -> list[dict[str, Any]]:
                 raise UsageError('required flag(s) "image" not set')
             return [write.deployment(name, args.image, args.replicas, args.port, args.command)]
         case ["configmap" | "cm", name]:
-            return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}]
+            pairs = dict(pair.partition("=")[::2] for pair in args.from_literal)
+            config: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+            return [{**config, "data": pairs} if pairs else config]
         case ["namespace" | "ns", name]:
             return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}]
-    raise UsageError("must specify one of -f FILE, deployment NAME --image=IMAGE, configmap NAME, namespace NAME")
+        case ["serviceaccount" | "sa", name]:
+            return [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}]
+    raise UsageError(
+        "must specify one of -f FILE, deployment NAME --image=IMAGE, configmap NAME, namespace NAME, "
+        f"serviceaccount NAME. {STOCK}"
+    )

@@ -11,14 +11,12 @@ from workshop.clock import SYSTEM, parse_rfc3339
 from .session import Session
 
 
-async def describe(s: Session, words: list[str]) -> None:
+async def describe(s: Session, words: list[str], labels: str | None = None) -> None:
     """Print name, labels, spec and status indented, and the object's events with their ages."""
     first = True
     for kind, name in await s.targets(words):
-        names = (
-            [name] if name else [o["metadata"]["name"] for o in (await s.client.list(kind, s.within(kind)))["items"]]
-        )
-        for one in names:
+        found = [] if name else (await s.client.list(kind, s.within(kind), label_selector=labels))["items"]
+        for one in [name] if name else [obj["metadata"]["name"] for obj in found]:
             obj = await s.client.get(kind, one, s.within(kind))
             about = f"involvedObject.name={one},involvedObject.uid={obj['metadata']['uid']}"
             events = await s.client.list(resource("events"), obj["metadata"].get("namespace"), field_selector=about)

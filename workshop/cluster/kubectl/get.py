@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,6 +25,7 @@ async def get(
     fields: str | None = None,
     watch: bool = False,
     headers: bool = True,
+    managed: bool = False,
 ) -> None:
     """Print what the words name. `output` is "", wide, json, yaml, name or jsonpath=…"""
     targets = await s.targets(words)
@@ -39,6 +41,10 @@ async def get(
         else:
             listed = await s.client.list(resource, s.within(resource), label_selector=labels, field_selector=fields)
             found.extend(listed["items"])
+    if not managed:  # who wrote which field is long, and shown on request alone
+        found = [
+            {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}} for obj in found
+        ]
     one = len(targets) == 1 and targets[0][1] is not None
     whole = (
         found[0] if one else {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": found}
@@ -94,7 +100,7 @@ async def _tables(
                 s.out.flush()
     if not printed and headers:
         everywhere = s.namespace is None or not targets[0][0].namespaced
-        s.say("No resources found" if everywhere else f"No resources found in {s.namespace} namespace.")
+        sys.stderr.write("No resources found\n" if everywhere else f"No resources found in {s.namespace} namespace.\n")
 
 
 async def _changes(s: Session, resource: Resource, query: dict[str, Any]) -> AsyncIterator[Obj]:

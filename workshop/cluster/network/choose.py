@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from workshop.cluster.layout import ClusterError
+from workshop.cluster.plan import ASKED
 
 PLATFORM: str = sys.platform
 TRIAL = ["link add wstrial type bridge", "link add wstrial-n1 type veth peer name eth0"]
@@ -62,7 +63,7 @@ def choose(forced: str | None) -> Verdict:
         found = verdict(forced)
         if not found.possible:
             raise ClusterError(f"mode {forced} is not possible here: {found.why}")
-        return Verdict(forced, True, f"asked for; {found.why}")
+        return Verdict(forced, True, f"{ASKED}; {found.why}")
     refused: list[str] = []
     for mode in ("root", "userns", "plain"):
         found = verdict(mode)

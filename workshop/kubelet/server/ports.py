@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,8 +14,6 @@ from workshop.serving import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from workshop.kubelet.run import Kubelet
-
-log = logging.getLogger(__name__)
 
 
 async def health(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,15 +64,6 @@ def own_certificate(config_dir: str, node: str, address: str) -> tuple[str, str]
     return certificate_file, key_file
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A listening socket; ends the process with one sentence when it is not to be had."""
-    try:
-        return serving.listen(address, port)
-    except OSError as problem:
-        log.critical("cannot serve on %s:%d: %s. Is another kubelet running there?", address, port, problem.strerror)
-        raise SystemExit(1) from None
-
-
 @asynccontextmanager
 async def served(kubelet: Kubelet) -> AsyncIterator[None]:
     """Serve while the block runs."""
@@ -86,9 +73,9 @@ async def served(kubelet: Kubelet) -> AsyncIterator[None]:
         certificate, key = own_certificate(config.root_dir, config.node_name, config.node_ip)
     tls = serving.server_tls(certificate, key, config.client_ca_file or None)
     async with AsyncExitStack() as stack:
-        secure = listen(config.address, config.port)
+        secure = serving.listen(config.address, config.port)
         await stack.enter_async_context(serving.serve(Server(kubelet), [secure], tls))
         if config.healthz_port:
-            plain = listen(config.healthz_bind_address, config.healthz_port)
+            plain = serving.listen(config.healthz_bind_address, config.healthz_port)
             await stack.enter_async_context(serving.serve(health, [plain]))
         yield
