@@ -23,6 +23,7 @@ class Stat:
 
 
 def stat(pid: int) -> Stat | None:
+    """What the kernel says of a process; None if there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

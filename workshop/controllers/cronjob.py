@@ -53,6 +53,10 @@ def most_recent(schedule: Schedule, since: float, now: float, tz: tzinfo) -> tup
 
 
 def decide(cronjob: Obj, running: int, now: float) -> Decision:
+    """What is due at `now` (seconds since the epoch), while `running` Jobs of it go on: start one, replace them, or
+    wait.
+
+    Of several times that were missed only the latest is made up for. Upstream: syncCronJob."""
     spec, result = cronjob["spec"], Decision()
     try:
         schedule, tz = Schedule.parse(spec["schedule"]), zone(cronjob)
@@ -96,6 +100,7 @@ def job_name(cronjob: Obj, scheduled: float) -> str:
 
 
 def new_job(cronjob: Obj, scheduled: float) -> Obj:
+    """The Job for the time that was `scheduled` (seconds since the epoch)."""
     template = meta.copy(cronjob["spec"]["jobTemplate"])
     metadata = template.get("metadata") or {}
     return {

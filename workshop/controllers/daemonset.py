@@ -75,6 +75,7 @@ def target_node(pod: Obj) -> str:
 
 
 def new_pod(ds: Obj, node: str, revision: str) -> Obj:
+    """A pod for that node: the scheduler places it, by an affinity to the node's name."""
     pod = pods.from_template(meta.copy(ds["spec"]["template"]), ds)
     generation = meta.annotations(ds).get("deprecated.daemonset.template.generation")
     pod["metadata"]["labels"] |= {HASH: revision} | ({GENERATION: generation} if generation else {})
@@ -90,6 +91,8 @@ def new_pod(ds: Obj, node: str, revision: str) -> Obj:
 
 @dataclass
 class Changes:
+    """Nodes that get a pod, and pods that go."""
+
     create: list[str] = field(default_factory=list)
     """nodes"""
     delete: list[Obj] = field(default_factory=list)
@@ -98,6 +101,7 @@ class Changes:
 
 
 def by_node(found: list[Obj]) -> dict[str, list[Obj]]:
+    """The pods by the node on which they run or are meant to."""
     result: dict[str, list[Obj]] = {}
     for pod in found:
         result.setdefault(target_node(pod), []).append(pod)
@@ -105,6 +109,7 @@ def by_node(found: list[Obj]) -> dict[str, list[Obj]]:
 
 
 def decide(ds: Obj, nodes: list[Obj], found: list[Obj]) -> Changes:
+    """One pod on each node that should have one, whatever revision it is of; `update` looks at that."""
     changes = Changes()
     grouped = by_node(found)
     for node in nodes:
@@ -175,6 +180,7 @@ def decide_update(ds: Obj, nodes: list[Obj], found: list[Obj], revision: str, no
 
 
 def compute_status(ds: Obj, nodes: list[Obj], found: list[Obj], revision: str, now: float) -> dict[str, Any]:
+    """The counts, by node and not by pod: of two pods on one node the ready and older one counts."""
     min_ready = ds["spec"].get("minReadySeconds") or 0
     grouped = by_node(found)
     counts = dict.fromkeys(("desired", "current", "misscheduled", "ready", "available", "updated"), 0)

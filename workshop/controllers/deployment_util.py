@@ -69,6 +69,7 @@ def fenceposts(d: Obj) -> tuple[int, int]:
 
 
 def without_hash(template: dict[str, Any]) -> dict[str, Any]:
+    """A pod template as the Deployment has it: what the controller added for its ReplicaSet is taken away."""
     metadata = template.get("metadata") or {}
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != HASH_LABEL}
     cleaned = {k: v for k, v in metadata.items() if k not in ("labels", "creationTimestamp") and v}
@@ -210,6 +211,7 @@ def with_condition(listed: list[dict[str, Any]], new: dict[str, Any], now: float
 
 
 def compute_status(d: Obj, sets: list[Obj], new: Obj | None, now: float) -> dict[str, Any]:
+    """The sums over all ReplicaSets, and the condition Available. Upstream: calculateStatus."""
     old = d.get("status") or {}
     available = total(sets, "availableReplicas")
     status: dict[str, Any] = {
@@ -236,6 +238,7 @@ def compute_status(d: Obj, sets: list[Obj], new: Obj | None, now: float) -> dict
 
 
 def is_complete(d: Obj, status: dict[str, Any]) -> bool:
+    """All replicas are of the newest template and available, and the status is about this generation."""
     return bool(
         status["updatedReplicas"] == size(d)
         and status["replicas"] == size(d)
@@ -245,6 +248,7 @@ def is_complete(d: Obj, status: dict[str, Any]) -> bool:
 
 
 def is_progressing(d: Obj, status: dict[str, Any]) -> bool:
+    """Something has moved since the last status: what `progressDeadlineSeconds` waits for."""
     old = d.get("status") or {}
     old_olds = (old.get("replicas") or 0) - (old.get("updatedReplicas") or 0)
     return bool(

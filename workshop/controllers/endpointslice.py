@@ -29,6 +29,7 @@ ZONE = "topology.kubernetes.io/zone"
 
 
 def endpoint(pod: Obj, service: Obj, family: str, zone: str) -> dict[str, Any] | None:
+    """What a slice says of a pod; None where it has no address of that family (`IPv4`, `IPv6`)."""
     addresses = [a["ip"] for a in (pod.get("status") or {}).get("podIPs") or () if family_of(a["ip"]) == family]
     if not addresses and family_of(pod["status"]["podIP"]) == family:
         addresses = [pod["status"]["podIP"]]
@@ -63,6 +64,7 @@ Group = tuple[str, str]
 
 
 def desired(service: Obj, found: list[Obj], zones: dict[str, str]) -> dict[Group, list[dict[str, Any]]]:
+    """The endpoints that there should be, in the groups whose slices they may share; `zones` by the node's name."""
     groups: dict[Group, list[dict[str, Any]]] = {}
     for pod in found:
         if not service_pods.has_address(pod, include_terminating=True):
@@ -77,6 +79,8 @@ def desired(service: Obj, found: list[Obj], zones: dict[str, str]) -> dict[Group
 
 @dataclass
 class Changes:
+    """Slices to write."""
+
     create: list[Obj] = field(default_factory=list)
     update: list[Obj] = field(default_factory=list)
     delete: list[Obj] = field(default_factory=list)
@@ -85,6 +89,7 @@ class Changes:
 def reconcile(
     service: Obj, wanted: dict[Group, list[dict[str, Any]]], existing: list[Obj], limit: int = 100
 ) -> Changes:
+    """The fewest writes that make the slices `existing` say what is `wanted`, none with more than `limit` endpoints."""
     changes = Changes()
     by_group: dict[Group, list[Obj]] = {}
     for one in existing:

@@ -14,6 +14,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def fnv1a_32(data: bytes) -> int:
+    """The hash of Fowler, Noll and Vo in 32 bits, as Go's hash/fnv has it."""
     value = 0x811C9DC5
     for byte in data:
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF

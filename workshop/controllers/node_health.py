@@ -40,6 +40,8 @@ class Health:
 
 
 def observe(node: Obj, lease: Obj | None, old: Health | None, now: float) -> Health:
+    """`old` as long as neither the heartbeat nor the Lease has moved; else seen anew at `now`: no clock but ours
+    counts."""
     ready = conditions.get(node, "Ready") or {}
     heartbeat = f"{ready.get('lastHeartbeatTime')}/{ready.get('status')}"
     renewed = str((lease or {}).get("spec", {}).get("renewTime") or "")

@@ -38,12 +38,15 @@ def candidates(store: Store, owner: Obj) -> list[Obj]:
 
 @dataclass(frozen=True)
 class Claim:
+    """`owned` stays; `adopt` gets a reference to its owner, `release` loses it."""
+
     owned: list[Obj]
     adopt: list[Obj]
     release: list[Obj]
 
 
 def claim(owner: Obj, selector: Selector, objects: list[Obj]) -> Claim:
+    """Sort objects by whether `owner` controls them and its selector matches; who is being deleted takes nobody in."""
     result = Claim([], [], [])
     dying = "deletionTimestamp" in owner["metadata"]
     for obj in objects:

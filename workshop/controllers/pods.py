@@ -32,6 +32,7 @@ def is_ready(pod: Obj) -> bool:
 
 
 def ready_since(pod: Obj) -> float | None:
+    """Seconds since the epoch; None while it is not ready."""
     condition = conditions.get(pod, "Ready")
     if condition is None or condition.get("status") != "True":
         return None

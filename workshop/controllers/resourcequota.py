@@ -59,6 +59,7 @@ def pod_usage(pod: Obj) -> dict[str, Quantity]:
 
 
 def in_scopes(quota: Obj, pod: Obj) -> bool:
+    """Whether the quota counts that pod: all of its scopes must say so."""
     spec = quota["spec"]
     scopes = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
     scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or []

@@ -53,6 +53,7 @@ def pods_of(service: Obj, store: Store) -> list[Obj]:
 
 
 def services_of(pod: Obj, store: Store) -> list[Key]:
+    """Keys of the Services that select that pod."""
     return [
         key_of(service)
         for service in store.by_index("namespace", meta.namespace(pod))

@@ -28,6 +28,7 @@ ISSUER = "kubernetes/serviceaccount"
 
 
 def claims(secret: Obj, account: Obj) -> dict[str, Any]:
+    """What a legacy token says: whose it is, and which Secret holds it. It has no end."""
     namespace, name = meta.namespace(account), meta.name(account)
     return {
         "iss": ISSUER,

@@ -112,6 +112,7 @@ def _stuck(pod: Obj, update: str) -> bool:
 
 
 def new_pod(owner: Obj, template: dict[str, Any], index: int, revision: str) -> Obj:
+    """The pod of an ordinal: its name, host name and claims are the same whenever it is made again."""
     name = f"{meta.name(owner)}-{index}"
     pod = pods.from_template(meta.copy(template), owner, name=name)
     pod["metadata"]["labels"] |= {POD_NAME: name, POD_INDEX: str(index), HASH: revision}
@@ -132,6 +133,7 @@ def _claim_names(owner: Obj) -> list[str]:
 
 
 def claims_of(owner: Obj, index: int) -> list[Obj]:
+    """The PersistentVolumeClaims of an ordinal, one a template: `data-web-0`."""
     made = []
     match = (owner["spec"].get("selector") or {}).get("matchLabels") or {}
     for template in owner["spec"].get("volumeClaimTemplates") or ():
@@ -146,6 +148,7 @@ def claims_of(owner: Obj, index: int) -> list[Obj]:
 
 
 def compute_status(owner: Obj, found: list[Obj], current: str, update: str, now: float) -> dict[str, Any]:
+    """The counts. Once all pods are of the newest revision it becomes the current one."""
     min_ready = owner["spec"].get("minReadySeconds") or 0
     alive = [pod for pod in found if not pods.is_terminating(pod)]
     old = owner.get("status") or {}

@@ -28,6 +28,7 @@ def capacity(volume: Obj) -> quantity.Quantity:
 
 
 def fits(claim: Obj, volume: Obj) -> bool:
+    """Class, modes, size and selector: whether the volume could serve that claim."""
     spec, offer = claim["spec"], volume["spec"]
     wanted = quantity.parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", "0"))
     return (
@@ -48,6 +49,7 @@ def is_for(volume: Obj, claim: Obj) -> bool:
 
 
 def choose(claim: Obj, volumes: list[Obj]) -> Obj | None:
+    """The volume that the claim names, else one that is kept for it, else the smallest free one that fits; or None."""
     reserved = [v for v in volumes if is_for(v, claim)]
     if claim["spec"].get("volumeName"):
         named = [v for v in volumes if meta.name(v) == claim["spec"]["volumeName"]]

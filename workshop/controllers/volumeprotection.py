@@ -45,6 +45,7 @@ def uses(pod: Obj) -> bool:
 
 
 async def set_finalizer(client: Client, res: Resource, obj: Obj, finalizer: str, wanted: bool) -> None:
+    """Put it on or take it off. An object that is gone is no error; else raises ApiError."""
     kept = [name for name in meta.finalizers(obj) if name != finalizer] + ([finalizer] if wanted else [])
     try:
         # Their service accounts may update and not patch.

@@ -66,6 +66,7 @@ class Command(NamedTuple):
 
 
 def encode_command(kind: int, request_id: int, payload: bytes, who: Identity = ANYONE) -> bytes:
+    """The bytes of an entry: what is to be done, under which request's number, and who asked for it."""
     if who == ANYONE:
         return COMMAND.pack(kind, request_id) + payload
     name = who.name.encode()
@@ -73,6 +74,7 @@ def encode_command(kind: int, request_id: int, payload: bytes, who: Identity = A
 
 
 def decode_command(data: bytes) -> Command:
+    """What `encode_command` wrote."""
     kind, request_id = COMMAND.unpack_from(data)
     if not kind & WITH_WHO:
         return Command(kind, request_id, data[COMMAND.size :])

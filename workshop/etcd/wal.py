@@ -143,6 +143,7 @@ def later_frame(data: bytes, offset: int, sequence: int) -> int | None:
 
 
 def records_of(frame: Frame) -> Iterator[tuple[int, bytes]]:
+    """(kind, body) of each record of a frame, in their order."""
     offset = 0
     while offset < len(frame.records):
         kind, length = RECORD.unpack_from(frame.records, offset)

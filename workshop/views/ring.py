@@ -110,6 +110,7 @@ def picture(simulation: Simulation) -> Picture:
 
 
 def member(simulation: Simulation, id: int) -> Picture:
+    """A member as the ring draws it: role, vote, timer, and the last SHOWN entries of its log."""
     found = simulation.members[id]
     if not found.alive:
         return {"id": id, "role": "crashed", "why": found.refused, "log": [], "term": None, "vote": None}

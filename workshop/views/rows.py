@@ -91,6 +91,7 @@ def _reason(status: Mapping[str, Any]) -> str:
 
 
 def node(obj: Obj, pods: int) -> JsonRow:
+    """A Node with the number of pods that are bound to it."""
     status = obj.get("status") or {}
     ready = next((c.get("status") for c in status.get("conditions") or [] if c.get("type") == "Ready"), "Unknown")
     addresses = {one.get("type"): one.get("address") for one in status.get("addresses") or []}
@@ -151,6 +152,7 @@ def body(obj: Obj) -> Obj:
 
 
 def process(row: Mapping[str, Any], leader: bool | None) -> JsonRow:
+    """A component's process. `leader`: whether it holds its lease; None where no leader is needed or told of."""
     return {
         "type": "process",
         "kind": "Process",

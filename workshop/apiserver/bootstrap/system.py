@@ -91,6 +91,7 @@ def kubernetes_service(config: Config) -> Obj:
 
 
 def service_cidr(ranges: Sequence[str], now: str) -> Obj:
+    """The ServiceCIDR `kubernetes`: the ranges of `--service-cluster-ip-range`. `now` is in RFC 3339."""
     ready = {
         "type": "Ready",
         "status": "True",

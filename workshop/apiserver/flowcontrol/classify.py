@@ -34,6 +34,7 @@ class FlowSchema:
 
 
 def read(obj: Obj) -> FlowSchema:
+    """What a FlowSchema says."""
     spec, metadata = obj["spec"], obj["metadata"]
     return FlowSchema(
         name=metadata["name"],
@@ -46,6 +47,7 @@ def read(obj: Obj) -> FlowSchema:
 
 
 def in_order(schemas: Iterable[FlowSchema]) -> list[FlowSchema]:
+    """As they are asked: the lowest precedence first; of two the one whose name is first."""
     return sorted(schemas, key=lambda schema: (schema.precedence, schema.name))
 
 

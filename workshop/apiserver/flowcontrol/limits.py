@@ -35,6 +35,7 @@ class Level:
 
 
 def read(obj: Obj) -> Level:
+    """What a PriorityLevelConfiguration says, with upstream's defaults."""
     spec, metadata = obj["spec"], obj["metadata"]
     exempt = spec.get("type") == "Exempt"
     settings = spec.get("exempt" if exempt else "limited") or {}

@@ -229,6 +229,7 @@ def _execute(store: Store, lessor: Lessor, request: Message, path: Iterator[bool
 
 
 def check_range_form(request: Message) -> None:
+    """What is wrong with a request whatever the store holds. Raises EtcdError."""
     if not request.key:
         raise errors.EmptyKey
     if not 0 <= request.sort_order <= 2 or not 0 <= request.sort_target <= 4:
@@ -236,6 +237,7 @@ def check_range_form(request: Message) -> None:
 
 
 def check_put_form(request: Message) -> None:
+    """The same for a put."""
     if not request.key:
         raise errors.EmptyKey
     if request.ignore_value and request.value:

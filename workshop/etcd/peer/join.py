@@ -35,6 +35,7 @@ def to_json(member: Member) -> dict[str, Any]:
 
 
 def from_json(shown: dict[str, Any]) -> Member:
+    """A member as `/members` tells of it."""
     return Member(
         int(shown["id"]),
         tuple(shown["peerURLs"]),

@@ -104,6 +104,7 @@ def on_vote(raft: Raft, m: Message) -> None:
 
 
 def on_vote_reply(raft: Raft, m: Message) -> None:
+    """Count it, if it is for what is asked just now; the votes may decide the election, either way."""
     asked = {PRE_CANDIDATE: "pre-vote-reply", CANDIDATE: "vote-reply"}
     if asked.get(raft.role) != m.kind:
         return

@@ -68,6 +68,7 @@ def _send_snapshot(raft: Raft, peer: int) -> bool:
 
 
 def on_append_reply(raft: Raft, m: Message) -> None:
+    """A follower took entries, or its log does not fit. What it has on disk may now be on a majority's."""
     progress = raft.progress.get(m.sender)
     if progress is None:
         return
@@ -130,11 +131,14 @@ def broadcast(raft: Raft) -> None:
 
 
 def broadcast_heartbeat(raft: Raft) -> None:
+    """The round of heartbeats tells nobody of more than he has: a commit mark beyond his log would commit what he
+    lacks."""
     for peer, progress in sorted(raft.progress.items()):
         raft.send("heartbeat", peer, commit=min(progress.match, raft.log.committed), context=raft.round)
 
 
 def on_heartbeat_reply(raft: Raft, m: Message) -> None:
+    """The follower lives: reads that wait for this round may go on, and it gets what it lacks."""
     progress = raft.progress.get(m.sender)
     if progress is None:
         return
@@ -150,6 +154,7 @@ def on_heartbeat_reply(raft: Raft, m: Message) -> None:
 
 
 def on_append(raft: Raft, m: Message) -> None:
+    """Take the entries if the one before them is there too (paper, 5.3); else say where the leader may try next."""
     if m.index < raft.log.committed:
         raft.send("append-reply", m.sender, index=raft.log.committed)
         return
