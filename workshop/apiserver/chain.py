@@ -71,6 +71,7 @@ def counted(metrics: Metrics, clock: Clock) -> Link:
 
 def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> Link:
     """Say whose request it is: `request.user`. Raises ApiError 401, which the audit log sees too."""
+
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             try:
@@ -130,6 +131,7 @@ def held_until(started: asyncio.Event, patience: float = 5.0) -> Link:
 
 def authorized(authorizer: Authorizer) -> Link:
     """Go on if the authorizers allow it. Raises ApiError 403 with their reason."""
+
     def link(inner: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             attributes = attributes_of(request)

@@ -9,7 +9,8 @@ Read in this order:
 - `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, said so that the checker knows them
 - `evaluate.py`    the tree as a function, in a frame of `frames.py`; `costs.py` what a call costs
 - `values.py`      the kinds of values; `standard.py` CEL's own functions
-- `estimate.py`    what an expression costs at worst, in `ranges.py`; `lengths.py` how long a schema's values can be
+- `estimate.py`    what an expression costs at worst, in `ranges.py`; `estimate_functions.py` what a call does
+- `lengths.py`     how long a schema's values can be
 - `types.py`       an OpenAPI schema as types for the checker, and values as CEL sees them
 - `library.py`     Kubernetes' functions, one table: lists, regex, sets, and those of the files below
 - `network.py` url, ip, cidr; `amounts.py` quantity, semver; `authorizer.py` may he?; `texts.py`; `literals.py`
