@@ -204,7 +204,7 @@ async def kill(cluster: Cluster, victim: str) -> None:
     old = before[victim]["pid"]
     await asyncio.to_thread(end, old)
     if victim == "supervisor":
-        await asyncio.to_thread(lambda: cluster.up(wait=20))
+        await asyncio.to_thread(lambda: cluster.up(wait=60))
         after = await asyncio.to_thread(rows, cluster)
         components = [c.name for c in cluster.plan().components]
         assert {n: after[n]["pid"] for n in components} == {n: before[n]["pid"] for n in components}, "adopted"
@@ -251,10 +251,10 @@ async def test_nothing_acknowledged_is_lost(cluster: Cluster, client: Client) ->
         following = group.create_task(follower.follow())
         writers = [group.create_task(load.write(number)) for number in range(WRITERS)]
         for victim in VICTIMS:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 await load.progress()
                 await kill(cluster, victim)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             await load.progress()
             load.stopping = True
             await asyncio.gather(*writers)

@@ -46,7 +46,7 @@ def end(pid):
     os.kill(pid, signal.SIGKILL)
     import select
 
-    assert select.select([handle], [], [], 10)[0]
+    assert select.select([handle], [], [], 60)[0]
     os.close(handle)
 
 

@@ -47,7 +47,7 @@ class Kubectl:
         return [self.program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *args]
 
     def run(
-        self, *args: str, stdin: str | None = None, timeout: float = 60, env: dict[str, str] | None = None
+        self, *args: str, stdin: str | None = None, timeout: float = 90, env: dict[str, str] | None = None
     ) -> Result:
         done = subprocess.run(
             self.command(*args),
@@ -61,13 +61,13 @@ class Kubectl:
         )
         return Result(done.stdout, done.stderr, done.returncode)
 
-    def __call__(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
+    def __call__(self, *args: str, stdin: str | None = None, timeout: float = 90) -> str:
         """Run, expect success, return what it printed on stdout."""
         result = self.run(*args, stdin=stdin, timeout=timeout)
         assert result.code == 0, f"kubectl {' '.join(args)} ended with {result.code}: {result.err or result.out}"
         return result.out
 
-    def fails(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
+    def fails(self, *args: str, stdin: str | None = None, timeout: float = 90) -> str:
         """Run, expect failure, return what it printed on stderr."""
         result = self.run(*args, stdin=stdin, timeout=timeout)
         assert result.code != 0, f"kubectl {' '.join(args)} succeeded: {result.out}"

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests import jupyterlab
 from workshop.lessons import runner
 
 from .desk import ROOT, Desk
 
-CELL_SECONDS = 180.0
 DOCUMENTS = {"01-control-loop-not-yet": "lab.jpg"}
 """Pictures that the documents show, by the moment at which they are taken; small ones."""
 ON_THE_BOARD = {"00-tour": ("Deployment", "web", "3"), "01-control-loop": ("ReplicaSet", "web", "3")}
@@ -25,8 +25,6 @@ PINNED = {
 """Views that are kept beside the notebook, by the line that makes them: a name, and what is seen when they live."""
 PICTURED = ("lab.timeline", "lab.registry")
 """Views of which a picture is taken when they come."""
-CONNECTED = "#jp-main-statusbar .jp-StatusBar-TextItem"
-BUSY = ".jp-Notebook-ExecutionIndicator"
 
 
 class Learner:
@@ -57,9 +55,9 @@ class Learner:
 
     def run_index(self) -> None:
         """Show where the learner is."""
-        self.idle()
+        jupyterlab.idle(self.page, "index.ipynb")
         self.notebook.locator(".jp-CodeCell").first.click()
-        self.page.keyboard.press("Shift+Enter")
+        self.run(True)
         self.page.get_by_role("columnheader", name="where you are").wait_for(timeout=60_000)
 
     def index_shows(self, words: str) -> None:
@@ -68,11 +66,7 @@ class Learner:
         self.page.get_by_role("cell", name=words).first.wait_for(timeout=60_000)
 
     def restart_kernel(self) -> None:
-        self.page.keyboard.press("Escape")
-        self.page.keyboard.press("0")
-        self.page.keyboard.press("0")
-        self.page.locator(".jp-Dialog button.jp-mod-accept").click(timeout=60_000)
-        self.idle()
+        jupyterlab.restart(self.page)
 
     def type_and_run(self, source: str) -> str:
         self._insert(source)
@@ -85,7 +79,7 @@ class Learner:
             f".jp-mod-current[data-type='document-title'], .lm-mod-current >> text={stem}.ipynb"
         ).first.wait_for(timeout=60_000)
         self.notebook.locator(".jp-Cell").first.wait_for(timeout=60_000)
-        self.idle()
+        jupyterlab.idle(self.page, f"{stem}.ipynb")
         self.note(f"{stem} open")
 
     @property
@@ -94,15 +88,6 @@ class Learner:
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").last
 
     # -- cells --
-
-    def idle(self, seconds: float = CELL_SECONDS) -> None:
-        """Wait until the kernel has nothing to do.
-
-        The notebook's own indicator says idle from the beginning, when there is no kernel yet and what is run is lost;
-        the status bar tells the two apart.
-        """
-        self.page.locator(CONNECTED, has_text="| Idle").wait_for(timeout=seconds * 1000)
-        self.notebook.locator(f"{BUSY}[data-status='idle']").wait_for(timeout=seconds * 1000, state="attached")
 
     def first_cell(self) -> None:
         self.notebook.locator(".jp-Notebook").click(position={"x": 5, "y": 5})
@@ -125,20 +110,10 @@ class Learner:
 
     def run(self, code: bool) -> str:
         """Run the active cell, wait for its end, and go on to the next; what it put out."""
-        cell = self.active.element_handle()
-        self.page.keyboard.press("Shift+Enter")
         if not code:
+            self.page.keyboard.press("Shift+Enter")
             return ""
-        deadline = time.monotonic() + CELL_SECONDS
-        while True:
-            prompt = cell.query_selector(".jp-InputPrompt")
-            if prompt is not None and re.fullmatch(r"\[\d+\]:", prompt.inner_text().strip()):
-                break
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"a cell did not end within {CELL_SECONDS:.0f} s: {cell.inner_text()[:300]}")
-            self.page.wait_for_timeout(50)
-        out = cell.query_selector(".jp-OutputArea")
-        return out.inner_text() if out is not None else ""
+        return jupyterlab.run(self.page, self.active.element_handle())
 
     # -- a lab from top to bottom --
 

@@ -2,102 +2,58 @@
 
 import contextlib
 import json
-import os
-import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
-from tests.ports import free_port
+from tests import jupyterlab
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = jupyterlab.ROOT
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 @contextlib.contextmanager
-def lab(*cells, source=None, patience=120.0):
+def lab(*cells, source=None):
     """The address of a notebook with these cells (or of a copy of the notebook `source`), in a JupyterLab of its own
     that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="lab-"))
-    token = secrets.token_hex(16)
-    notebook = {
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"c{place}",
-                "metadata": {},
-                "source": cell,
-                "outputs": [],
-                "execution_count": None,
-            }
-            for place, cell in enumerate(cells)
-        ],
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    (folder / "work").mkdir()
-    (folder / "work" / "board.ipynb").write_text(source.read_text() if source else json.dumps(notebook))
-    settings = folder / "settings"
-    shutil.copytree(ROOT / "tools" / "jupyterlab", settings)
-    port = free_port()
-    own = {
-        name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    }
-    environment = {**os.environ, **own, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / "ipython")}
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder / 'work'}",
-        f"--LabApp.app_settings_dir={settings}",
-    ]  # fmt: skip
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server, folder / "log", patience)
-        yield f"http://127.0.0.1:{port}/lab/tree/board.ipynb?token={token}"
-    finally:
-        server.terminate()
+    shape = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    code = [{**shape, "id": f"c{place}", "source": cell} for place, cell in enumerate(cells)]
+    notebook = {"cells": code, "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+    with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "work").mkdir()
+        (folder / "work" / "board.ipynb").write_text(source.read_text() if source else json.dumps(notebook))
+        settings = folder / "settings"
+        shutil.copytree(ROOT / "tools" / "jupyterlab", settings)
+        argv = [
+            sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.ip=127.0.0.1", *jupyterlab.flags(),
+            f"--ServerApp.root_dir={folder / 'work'}", f"--LabApp.app_settings_dir={settings}",
+        ]  # fmt: skip
+        server = jupyterlab.Server(argv, jupyterlab.folders(folder))
         try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+            yield server.address("board.ipynb")
+        finally:
+            server.close()
 
 
-def _wait_for(url, server, log, patience):
-    end = time.monotonic() + patience
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            if server.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"JupyterLab does not answer: {log.read_text()[-2000:]}") from None
-            time.sleep(0.2)
+def cell(page, place):
+    return page.locator(".jp-Notebook .jp-CodeCell").nth(place)
 
 
 def run_cell(page, place):
-    """Run the cell at `place` of the open notebook. A kernel that is still connecting loses what it is told: again."""
-    cell = page.locator(".jp-Notebook .jp-CodeCell").nth(place)
-    for _ in range(20):
-        cell.locator(".jp-InputArea-editor").click()
-        page.keyboard.press("Shift+Enter")
-        try:
-            page.wait_for_function(
-                "place => document.querySelectorAll('.jp-Notebook .jp-CodeCell')[place].querySelector('.jp-InputPrompt')"
-                ".textContent.trim() !== '[ ]:'",
-                arg=place,
-                timeout=4000,
-            )
-            return
-        except Exception as error:  # Playwright is imported only where there is one
-            if type(error).__name__ != "TimeoutError":
-                raise
-    raise AssertionError(f"cell {place} was not run")
+    """Begin to run the cell at `place` of the open notebook; what it does is for others to wait for."""
+    jupyterlab.idle(page)
+    cell(page, place).locator(".jp-InputArea-editor").click()
+    page.keyboard.press("Shift+Enter")
+
+
+def run_all(page):
+    """Run all code cells, each to its end."""
+    for place in range(page.locator(".jp-Notebook .jp-CodeCell").count()):
+        jupyterlab.idle(page)
+        cell(page, place).locator(".jp-InputArea-editor").click()
+        jupyterlab.run(page, cell(page, place).element_handle())
 
 
 def wait_idle(page):
@@ -105,4 +61,4 @@ def wait_idle(page):
     dialog = page.locator(".jp-Dialog button.jp-mod-accept")
     page.add_locator_handler(page.locator(".jp-Dialog"), lambda: dialog.first.click())
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    jupyterlab.idle(page)

@@ -47,9 +47,7 @@ def test_the_lab_index_is_accessible(tmp_path, monkeypatch):
         page.set_default_timeout(2 * browsers.PATIENCE)
         page.goto(url)
         notebook.wait_idle(page)
-        for place in range(page.locator(".jp-Notebook .jp-CodeCell").count()):
-            notebook.run_cell(page, place)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        notebook.run_all(page)
         for shown in (".jp-Notebook .jp-RenderedMarkdown", ".jp-Notebook .jp-OutputArea"):
             page.locator(shown).first.wait_for()
             assert browsers.serious(page, shown) == []
@@ -91,7 +89,6 @@ def _after_the_kernel_died(page):
     browsers.shows(page.locator(".ws-status"), "nothing heard")
     assert "Pod/default/second" in page.evaluate(ROWS), "the last picture stays, and can be scrubbed"
     page.get_by_role("button", name="One step back").click()
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     notebook.run_cell(page, 0)
     page.wait_for_selector(".ws-status.is-live")
     page.locator('tr[data-key="Pod/default/second"]').wait_for()

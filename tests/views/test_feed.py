@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 
@@ -147,13 +148,10 @@ def test_a_view_that_is_silent_for_long_is_let_go_and_may_come_again(board, monk
     ear = Ear()
     monkeypatch.setattr(feeds, "QUIET_SECONDS", -1.0)
     board.feed.listen("t/1", ear)
-    gone = threading.Event()
-    for _ in range(200):
-        if board.feed.listeners == 0:
-            gone.set()
-            break
+    end = time.monotonic() + WAIT
+    while board.feed.listeners:
+        assert time.monotonic() < end
         board.feed.wait_for_change(board.feed.sequence, 0.05)
-    assert gone.is_set()
     monkeypatch.setattr(feeds, "QUIET_SECONDS", 60.0)
     board.feed.listen("t/1", ear)
     ear.until(lambda message: "seq" in message)
@@ -180,11 +178,10 @@ def test_the_server_is_watched_and_never_polled(served, board):
 
 def test_a_foreign_cluster_says_why_nothing_is_observed(served, board):
     served.pod("web", phase="Running", conditions=[{"type": "Ready", "status": "True"}])
-    for _ in range(100):
-        if "pod/web" in board.text():
-            break
+    end = time.monotonic() + WAIT
+    while "pod/web" not in (text := board.text()):
+        assert time.monotonic() < end, text
         board.feed.wait_for_change(board.feed.sequence, 0.1)
-    text = board.text()
     assert WHY_NOT_OBSERVED in text
     line = next(line for line in text.splitlines() if "pod/web" in line)
     assert "–" in line and "≠" not in line
