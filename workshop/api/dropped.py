@@ -41,6 +41,10 @@ OWN = {
     "leases.coordination.k8s.io": ("spec.strategy", "spec.preferredHolder"),
     "endpointslices.discovery.k8s.io": ("endpoints[].deprecatedTopology",),
     "csidrivers.storage.k8s.io": ("spec.preventPodSchedulingIfMissing",),
+    "resourceslices.resource.k8s.io": (
+        "spec.devices[].nodeAllocatableResourceMappings",
+        *(f"spec.devices[].attributes{{}}.{each}" for each in ("bools", "ints", "strings", "versions")),
+    ),
 }
 
 
@@ -59,21 +63,26 @@ def drop(resource: Resource, new: Obj, old: Obj | None) -> None:
 def _has(found: Any, steps: list[str]) -> bool:
     if not isinstance(found, dict):
         return False
-    name, rest = steps[0].removesuffix("[]"), steps[1:]
+    name, rest = steps[0].rstrip("[]{}"), steps[1:]
     value = found.get(name)
     if value is None or not rest:
         return value is not None
-    inner = value if steps[0].endswith("[]") else [value]
-    return any(_has(each, rest) for each in inner)
+    return any(_has(each, rest) for each in _within(value, steps[0]))
 
 
 def _remove(found: Any, steps: list[str]) -> None:
     if not isinstance(found, dict):
         return
-    name, rest = steps[0].removesuffix("[]"), steps[1:]
+    name, rest = steps[0].rstrip("[]{}"), steps[1:]
     if not rest:
         found.pop(name, None)
         return
-    value = found.get(name)
-    for each in (value or []) if steps[0].endswith("[]") else [value]:
+    for each in _within(found.get(name), steps[0]):
         _remove(each, rest)
+
+
+def _within(value: Any, step: str) -> list[Any]:
+    """`name` is the value itself, `name[]` each of a list, `name{}` each of a map."""
+    if step.endswith("[]"):
+        return value or []
+    return list((value or {}).values()) if step.endswith("{}") else [value]

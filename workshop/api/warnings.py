@@ -204,6 +204,8 @@ def _others(kind: str, new: Obj, old: Obj | None) -> Iterator[str]:
             yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
         case "endpointslices.discovery.k8s.io" if old is None and new.get("addressType") == "FQDN":
             yield "spec.addressType: FQDN endpoints are deprecated"
+        case "resourceslices.resource.k8s.io" if (driver := spec.get("driver", "")) != driver.lower():
+            yield f'spec.driver: driver names should be lowercase; "{driver}" contains uppercase characters'
         case "csidrivers.storage.k8s.io":
             before = ((old or {}).get("spec") or {}).get("tokenRequests") or []
             asked = spec.get("tokenRequests") or []

@@ -39,6 +39,7 @@ from .handlers.resources import Resources
 from .handlers.subresources import Subresources
 from .handlers.watch import Watches
 from .registry.deletion import Deleter
+from .registry.devices import ResourceClaims, ResourceClaimTemplates
 from .registry.reader import Reader
 from .registry.services import Services
 from .registry.strategies import CUSTOM, Strategies
@@ -89,15 +90,17 @@ class ApiServer:
         self.security = Security(options, storage, self.cacher, self.served, clock, random)
         self.started = asyncio.Event()
         admission = self.security.admission
+        context = self.security.context
         strategies = Strategies(
             {
+                "resourceclaims.resource.k8s.io": lambda resource: ResourceClaims(resource, context),
+                "resourceclaimtemplates.resource.k8s.io": lambda resource: ResourceClaimTemplates(resource, context),
                 "services": lambda resource: Services(resource, self.security.services),
                 "customresourcedefinitions.apiextensions.k8s.io": Definitions,
                 "apiservices.apiregistration.k8s.io": lambda resource: APIServices(resource, clock),
                 CUSTOM: CustomResources,
             }
         )
-        context = self.security.context
         presenter = Presenter(context.conversion)
         reader = Reader(storage, self.cacher, presenter)
         writer = Writer(

@@ -35,6 +35,8 @@ class WriteOptions:
     force: bool = False
     explicit_manager: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
+    verb: str = "update"
+    """As authorizers call it: `create`, `update`, `patch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def write_options(request: Request) -> WriteOptions:
         force=request.flag("force"),
         explicit_manager=bool(manager),
         annotations=request.annotations,
+        verb=request.info.verb,
     )
 
 

@@ -9,6 +9,7 @@ from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.clock import rfc3339
 
+from .devices import DeviceTaintRules, ResourceSlices
 from .pods import Pods
 from .strategy import Strategy, Write
 
@@ -283,33 +284,7 @@ def _only_names(account: Obj) -> None:
         account["secrets"] = [{"name": each["name"]} if each.get("name") else {} for each in account["secrets"]]
 
 
-class ResourceClaims(Strategy):
-    """What drivers told of a device goes with its allocation."""
-
-    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
-        super().prepare_for_status_update(new, old)
-        had, has = ({_device(each) for each in _results(obj)} for obj in (old, new))
-        devices = new.get("status", {}).get("devices")
-        if devices and had - has:
-            kept = [each for each in devices if _device(each) not in had - has]
-            new["status"] = (
-                {**new["status"], "devices": kept}
-                if kept
-                else {name: value for name, value in new["status"].items() if name != "devices"}
-            )
-
-
-def _results(claim: Obj) -> list[Obj]:
-    allocation = (claim.get("status") or {}).get("allocation") or {}
-    return list((allocation.get("devices") or {}).get("results") or [])
-
-
-def _device(found: Obj) -> tuple[str, ...]:
-    return tuple(found.get(name, "") for name in ("driver", "pool", "device", "shareID"))
-
-
 _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
-    "resourceclaims.resource.k8s.io": ResourceClaims,
     "serviceaccounts": ServiceAccounts,
     "pods": Pods,
     "persistentvolumes": PersistentVolumes,
@@ -337,7 +312,8 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "mutatingadmissionpolicies.admissionregistration.k8s.io": GenerationOnly,
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": GenerationOnly,
     "deviceclasses.resource.k8s.io": GenerationOnly,
-    "resourceslices.resource.k8s.io": GenerationOnly,
+    "resourceslices.resource.k8s.io": ResourceSlices,
+    "devicetaintrules.resource.k8s.io": DeviceTaintRules,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from workshop.api import decode, defaults, no_controller, schema, warnings
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
+from workshop.api.validation import ErrorList
 
 from .options import DeleteOptions, WriteOptions
 
@@ -54,11 +55,12 @@ _ONLY_CONDITIONAL = {
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
 }
-# Kinds whose status door changes nothing of the metadata but finalizers (metav1.ResetObjectMetaForStatus).
+# Kinds whose status door changes nothing of the metadata (metav1.ResetObjectMetaForStatus).
 _STATUS_KEEPS_METADATA = {
     "volumeattachments.storage.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "servicecidrs.networking.k8s.io",
-    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io", "resourceclaims.resource.k8s.io",
+    "devicetaintrules.resource.k8s.io",
 }  # fmt: skip
 
 
@@ -113,7 +115,7 @@ class Strategy:
         for field in {*new, *old} - {"status", "metadata", "apiVersion", "kind"}:
             take(new, old, field)
         if self.resource.group_resource in _STATUS_KEEPS_METADATA:
-            for field in ("labels", "annotations", "ownerReferences"):
+            for field in ("labels", "annotations", "ownerReferences", "finalizers"):
                 take(new["metadata"], old["metadata"], field)
         take(new["metadata"], old["metadata"], "deletionTimestamp")
         if generation := old["metadata"].get("generation"):
@@ -126,6 +128,11 @@ class Strategy:
     def spec_of(self, obj: Obj) -> object:
         """What a change of which makes a new generation."""
         return obj.get("spec")
+
+    async def problems(self, new: Obj, old: Obj | None, write: Write) -> ErrorList:
+        """What is wrong with it for what stands around it: its namespace, who writes it. Told before what validation
+        finds in the object itself."""
+        return ErrorList()
 
     async def allocate(self, new: Obj, old: Obj | None, write: Write) -> Pool | None:
         """Take what the object needs from a pool (addresses, ports). Raises ApiError, having taken nothing."""

@@ -142,7 +142,9 @@ class Writer:
         pool = await strategy.allocate(obj, None, write)
         try:
             with trace.step("apiserver.link", link="validation"):
-                _refuse(resource, obj, validation.validate(resource, obj, self._allow_loopback))
+                problems = await strategy.problems(obj, None, write)
+                problems += validation.validate(resource, obj, self._allow_loopback)
+                _refuse(resource, obj, problems)
             strategy.settle(obj)
             options.warnings.extend(strategy.warnings(obj, None))
             await self.admission.validate(request)
@@ -253,7 +255,8 @@ class Writer:
         pool = await strategy.allocate(new, old, write) if not subresource else None
         try:
             with trace.step("apiserver.link", link="validation"):
-                problems = validation.validate_update(resource, new, old, subresource, self._allow_loopback)
+                problems = await strategy.problems(new, old, write)
+                problems += validation.validate_update(resource, new, old, subresource, self._allow_loopback)
                 _refuse(resource, new, problems)
             strategy.settle(new)
             if not subresource:
