@@ -7,7 +7,7 @@ Read in this order:
 - `environment.py` names and types of variables; an expression, checked and ready to run; `complaints.py` the words
 - `policies.py`    the variables of policies and webhooks; `devices.py` those of who chooses devices
 - `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, said so that the checker knows them
-- `evaluate.py`    the tree as a function, in a frame of `frames.py`; `costs.py` what a call costs
+- `evaluate.py`    the tree as a function, made of `steps.py`, in a frame of `frames.py`; `costs.py` what a call costs
 - `values.py`      the kinds of values; `standard.py` CEL's own functions
 - `estimate.py`    what an expression costs at worst, in `ranges.py`; `estimate_functions.py` what a call does
 - `lengths.py`     how long a schema's values can be

@@ -16,8 +16,9 @@ from typing import Any
 
 from workshop.api.cel import complaints, library, literals, twofold
 from workshop.api.cel.costs import PER_CALL
-from workshop.api.cel.evaluate import Planner, Step
+from workshop.api.cel.evaluate import Planner
 from workshop.api.cel.frames import EXCEEDED, Frame
+from workshop.api.cel.steps import Step
 from workshop.api.cel.syntax import Tree, parsed, read
 from workshop.api.cel.types import Declared
 from workshop.api.cel.values import EvaluationError, OverBudget
