@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -51,7 +52,7 @@ class Server:
     def __init__(self, argv: Sequence[str], settings: Mapping[str, str]) -> None:
         """`argv` gets no flags: see `flags`. Raises RuntimeError with what the program said."""
         self.said: list[str] = []
-        self._listening = threading.Event()
+        self._announced = threading.Event()
         self.url = self.token = ""
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
@@ -60,9 +61,20 @@ class Server:
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._listening.wait(PATIENCE) or not self.url:
+        if not self._announced.wait(PATIENCE) or not self.url or not self._answers():
             self.close()
             raise RuntimeError("JupyterLab did not start:\n" + "\n".join(self.said[-30:]))
+
+    def _answers(self) -> bool:
+        """Wait until it listens: it prints its address before it binds the port, which its loop does later."""
+        host, port = self.url.removeprefix("http://").split(":")
+        while self.process.poll() is None and time.monotonic() < self.begun + PATIENCE:
+            try:
+                socket.create_connection((host, int(port)), PATIENCE).close()
+                return True
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        return False
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -71,8 +83,8 @@ class Server:
             found = re.search(r"(http://127\.0\.0\.1:\d+)/lab\S*\?token=(\w+)", line)
             if found and not self.url:
                 self.url, self.token = found[1], found[2]
-                self._listening.set()
-        self._listening.set()  # it has ended
+                self._announced.set()
+        self._announced.set()  # it has ended
 
     def address(self, path: str) -> str:
         """Opens `path` alone, in a JupyterLab workspace of its own: what a learner before left open is not put back."""
