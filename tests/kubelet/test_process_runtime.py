@@ -340,7 +340,7 @@ async def test_a_program_that_is_not_there(node):
 
 
 INSIDE = """
-import asyncio, json, os, sys, tempfile
+import asyncio, dataclasses, json, os, sys, tempfile
 from workshop.kubelet import cri
 from workshop.kubelet.runtimes.process import ProcessRuntime
 
@@ -363,8 +363,17 @@ async def main(root):
     for _ in range(1):
         status = await runtime.container_status(made)
     lines = [line.split(" ", 3)[3] for line in open(root + "/log/c/0.log").read().splitlines() if "Read-only" not in line]
-    print(json.dumps([status.exit_code, (await runtime.pod_sandbox_status(sandbox)).ip, lines]))
+    shared = dataclasses.replace(config, uid="u2", share_processes=True, log_directory=root + "/log2")
+    other = await runtime.run_pod_sandbox(shared)
+    made = await runtime.create_container(other, cri.ContainerConfig("c", 0, "busybox",
+        ("sh", "-c", "tr '\\\\0' ' ' < /proc/1/cmdline"), log_path="c/0.log"), shared)
+    await runtime.start_container(made)
+    async for _ in runtime.events():
+        break
+    first = open(root + "/log2/c/0.log").read().split()[-1]
+    print(json.dumps([status.exit_code, (await runtime.pod_sandbox_status(sandbox)).ip, lines, first]))
     await runtime.remove_pod_sandbox(sandbox)
+    await runtime.remove_pod_sandbox(other)
     await runtime.close()
 
 asyncio.run(asyncio.wait_for(main(sys.argv[1]), 60))
@@ -386,9 +395,10 @@ def test_namespaces_mounts_and_a_layer_of_its_own():
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        exit_code, address, lines = json.loads(done.stdout)
+        exit_code, address, lines, first = json.loads(done.stdout)
         assert exit_code == 0 and address == "10.91.1.2"
         assert lines == ["web-0", "secret", "1", "0", "read-only", "0", "wrote"]
+        assert first == "/pause"  # where a pod's containers share their processes
         assert not Path("/etc/made-by-test").exists()
     finally:
         shims.end_all(root)

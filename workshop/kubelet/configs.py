@@ -97,12 +97,15 @@ def sandbox_config(
         host_network=bool(spec.get("hostNetwork")),
         host_pid=bool(spec.get("hostPID")),
         host_ipc=bool(spec.get("hostIPC")),
+        share_processes=bool(spec.get("shareProcessNamespace")),
         nameservers=servers,
         searches=searches,
         dns_options=options,
         port_mappings=tuple(
-            cri.PortMapping(port["containerPort"], port.get("hostPort", 0), port.get("protocol", "TCP"))
-            for container in pods.containers(pod)
+            cri.PortMapping(
+                port["containerPort"], port.get("hostPort", 0), port.get("protocol", "TCP"), port.get("hostIP", "")
+            )
+            for container in [*pods.containers(pod), *(c for c in pods.init_containers(pod) if pods.is_sidecar(c))]
             for port in container.get("ports") or ()
         ),
         sysctls=sysctls.wanted(pod),

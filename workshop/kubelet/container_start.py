@@ -24,6 +24,8 @@ from workshop.kubelet.volumes import VolumeError, images, mounts, reader
 
 SHIFTED = "workshop/shifted-ports"
 RETRY = 1.0
+MOUNT_RETRY, LONGEST_MOUNT_RETRY = 0.5, 122.0
+"""Upstream: `goroutinemap/exponentialbackoff`."""
 
 
 class Starter:
@@ -66,8 +68,10 @@ class Starter:
                 await self.mount(worker, Observed())
             except VolumeError as problem:
                 self._parts.event(pod, "Warning", "FailedMount", str(problem), "")
-                self._wake_later(worker, RETRY)
+                worker.mount_pause = min(max(2 * worker.mount_pause, MOUNT_RETRY), LONGEST_MOUNT_RETRY)
+                self._wake_later(worker, worker.mount_pause)
                 return False
+            worker.mount_pause = 0.0
         try:
             await self._parts.runtime.run_pod_sandbox(self._sandbox_config(pod, attempt))
         except (cri.CriError, ConfigError) as problem:
@@ -167,7 +171,7 @@ class Starter:
         except (ConfigError, VolumeError) as problem:
             worker.waiting[name] = ("CreateContainerConfigError", str(problem))
             self._parts.event(pod, "Warning", "Failed", f"Error: {problem}", name)
-            self._wake_later(worker, 5 * RETRY)
+            self._wake_later(worker, 10 * RETRY)
             return False
         try:
             identity = await self._parts.runtime.create_container(

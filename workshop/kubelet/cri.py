@@ -50,6 +50,7 @@ class PodSandboxConfig:
     host_network: bool = False
     host_pid: bool = False
     host_ipc: bool = False
+    share_processes: bool = False
     nameservers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
@@ -66,6 +67,7 @@ class PortMapping:
     container_port: int
     host_port: int = 0
     protocol: str = "TCP"
+    host_ip: str = ""
 
 
 @dataclass(frozen=True)

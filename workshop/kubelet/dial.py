@@ -49,6 +49,8 @@ def _connection_refused(url: str, where: str, problem: OSError) -> str:
         said = NO_TLS if problem.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST") else str(problem)
         return f'Get "{url}": {said}'
     text = "connection refused" if isinstance(problem, ConnectionRefusedError) else problem.strerror or str(problem)
+    if not text:
+        return f'Get "{url}": EOF'
     return f'Get "{url}": dial tcp {where}: connect: {text.lower()}'
 
 

@@ -48,6 +48,7 @@ class Worker:
     waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
     killed: tuple[str, str] = ("", "")  # (reason, message) when kubelet itself ends the pod
     start_time: float = 0.0
+    mount_pause: float = 0.0  # how long the last failed mount of volumes waits
     hurried: set[asyncio.Task[None]] = field(default_factory=set)
     finished: bool = False
     held: Held | None = None  # once it is admitted

@@ -34,7 +34,7 @@ OWN_NAMES = ("hostAliases", "dnsConfig", "hostname", "hostnameOverride", "setHos
 IN_MODE = {
     "plain": "processes run as the user who started the cluster, with the host's files, names and capabilities",
     "userns": "one user namespace holds the cluster, and its only user is root",
-    "root": "the process runtime has no such profiles",
+    "root": "the process runtime does not know it",
 }
 
 
@@ -50,8 +50,6 @@ def of(pod: Obj, able: Abilities) -> list[str]:
         found += [name for name in OWN_NAMES if spec.get(name)]
         if spec.get("shareProcessNamespace") is False:
             found.append("shareProcessNamespace")
-    elif spec.get("shareProcessNamespace"):
-        found.append("shareProcessNamespace")
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():
             found += [f"{field}[{container['name']}].{name}" for name in _container(container, able)]

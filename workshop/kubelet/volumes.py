@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from workshop.api import quantity
-from workshop.kubelet import cri, env, tmpfs
+from workshop.kubelet import cri, env, owner, tmpfs
 from workshop.kubelet.env import ConfigError, Lookup
 from workshop.kubelet.pods import Obj
 
@@ -103,8 +103,7 @@ def write_atomically(directory: str, files: Files, stamp: str, group: int | None
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             os.fchmod(fd, mode)
-            if group is not None and os.geteuid() == 0:
-                os.fchown(fd, -1, group)
+            if owner.give(fd, group):
                 os.fchmod(fd, mode | 0o040)
     os.makedirs(os.path.join(directory, fresh), mode=0o755, exist_ok=True)
     old = os.readlink(current) if os.path.islink(current) else None
@@ -199,8 +198,7 @@ class Volumes:
                 if source.get("medium") == "Memory":
                     limit = source.get("sizeLimit")
                     tmpfs.mount(path, quantity.parse(limit).value() if limit else None)
-                if group is not None and os.geteuid() == 0:
-                    os.chown(path, -1, group)
+                owner.give(path, group)
                 os.chmod(path, 0o2777 if group is not None else 0o777)
             return path
         mode = source.get("defaultMode", 0o644)

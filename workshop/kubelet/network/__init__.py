@@ -19,7 +19,7 @@ configuration (https://www.cni.dev/docs/spec/) with keys of our own:
      "clusterCIDR": "127.4.0.0/17", "serviceCIDR": "127.4.128.0/18"}
 
 Files: `ipam.py` hands out addresses, `bridge.py` and `loopback.py` are the two plugins. A plugin is a `PodNetwork`.
-Left out: plugin chains, IPv6, host ports in mode bridge. Upstream: `containernetworking/plugins`.
+`hostports.py` is the portmap plugin. Left out: plugin chains, IPv6. Upstream: `containernetworking/plugins`.
 """
 
 from __future__ import annotations

@@ -109,6 +109,11 @@ def sandbox_body(
 _PROPAGATION = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
+def _processes(sandbox: cri.PodSandboxConfig, shared: str) -> str:
+    """Whose processes a container sees: its own, the pod's or the host's."""
+    return "host" if sandbox.host_pid else shared if sandbox.share_processes else ""
+
+
 def container_body(
     sandbox_id: str,
     config: cri.ContainerConfig,
@@ -128,7 +133,7 @@ def container_body(
     host: dict[str, Any] = {
         "NetworkMode": shared,
         "IpcMode": "host" if sandbox.host_ipc else shared,
-        "PidMode": f"container:{target}" if target else "host" if sandbox.host_pid else "",
+        "PidMode": f"container:{target}" if target else _processes(sandbox, shared),
         "UTSMode": "host" if sandbox.host_network else "",
         "Privileged": security.privileged,
         "ReadonlyRootfs": security.readonly_rootfs,

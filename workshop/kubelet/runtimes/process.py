@@ -26,6 +26,8 @@ from workshop.clock import SYSTEM, Clock
 from workshop.kubelet import cri
 from workshop.kubelet.cri import CriError, PodSandboxStatus
 from workshop.kubelet.network import NetworkError
+from workshop.kubelet.network.hostports import HostPorts, Way
+from workshop.kubelet.owner import may_be_anyone
 from workshop.kubelet.runtimes import cgroups, shims, spec
 from workshop.kubelet.runtimes.files import new_id, remove_tree, write
 from workshop.kubelet.runtimes.process_containers import ProcessContainers
@@ -47,6 +49,7 @@ class ProcessRuntime(ProcessContainers):
         self._low_ports: bool | None = None
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._host_ports = HostPorts(node_ip)
         self._images = StandIns(self.image_dir)
         self._streams = Streams(self)
 
@@ -69,6 +72,8 @@ class ProcessRuntime(ProcessContainers):
             shims.kill_leftovers(directory)
             sandbox = replace(sandbox, state=cri.NOT_READY)
         self._sandboxes[sandbox.id] = sandbox
+        if raw.get("first"):
+            self._first[sandbox.id] = raw["first"]
         if self._network.plugin and sandbox.ip and not sandbox.host_network:
             await self._network.plugin.adopt(sandbox.id, sandbox.ip)
         for folder in Path(directory, "c").glob("*"):
@@ -76,9 +81,14 @@ class ProcessRuntime(ProcessContainers):
                 self._adopt_container(folder, shim_lives=bool(pid))
         if pid:
             self._follow(sandbox.id)
+            try:
+                await self._host_ports.open(sandbox.id, [Way(**way) for way in raw.get("ways", ())])
+            except NetworkError as problem:
+                log.error("host ports of %s/%s: %s", sandbox.namespace, sandbox.name, problem)
 
     async def close(self) -> None:
         """Let go of everything without touching a container."""
+        self._host_ports.close_all()
         for task in self._followers.values():
             task.cancel()
         await asyncio.gather(*self._followers.values(), return_exceptions=True)
@@ -90,7 +100,7 @@ class ProcessRuntime(ProcessContainers):
 
     def abilities(self) -> Abilities:
         """What this mode lets us do for a pod."""
-        namespaced, users = self._network.namespaced, spec.may_be_anyone()
+        namespaced, users = self._network.namespaced, may_be_anyone()
         mode = ("root" if users else "userns") if namespaced else "plain"
         return Abilities(mode, namespaced, namespaced and users, namespaced and cgroups.limits_processor())
 
@@ -137,9 +147,16 @@ class ProcessRuntime(ProcessContainers):
             if not config.host_network and self._network.plugin is not None:
                 address = await self._network.plugin.attach(identity, process.pid)
             sandbox = replace(sandbox, ip=address, pid=process.pid)
+            ways = [] if config.host_network else self._ways(config.port_mappings, address)
+            await self._host_ports.open(identity, ways)
             spec.write_resolver(directory, config)
-            write(os.path.join(directory, "sandbox.json"), {"status": asdict(sandbox)})
-        except (NetworkError, CriError, OSError) as problem:
+            if config.share_processes and namespaced:
+                self._first[identity] = await self._share_processes(sandbox, config)
+            first = self._first.get(identity, 0)
+            kept = {"status": asdict(sandbox), "first": first, "ways": [asdict(way) for way in ways]}
+            write(os.path.join(directory, "sandbox.json"), kept)
+        except (NetworkError, CriError, OSError, ValueError) as problem:
+            self._host_ports.close(identity)
             with contextlib.suppress(CriError):
                 await shims.ask(directory, verb="shutdown")
             await self._reap_shim(identity)
@@ -148,6 +165,11 @@ class ProcessRuntime(ProcessContainers):
         self._sandboxes[identity] = sandbox
         self._follow(identity)
         return identity
+
+    def _ways(self, mappings: tuple[cri.PortMapping, ...], address: str) -> list[Way]:
+        """Host ports; in mode plain those that nobody may bind are shifted, at node and pod alike."""
+        shift = self.port_shift(1) - 1
+        return self._host_ports.ways(mappings, address, shift, spec.unprivileged_port_start() if shift else 0)
 
     def _follow(self, sandbox_id: str) -> None:
         self._followers[sandbox_id] = asyncio.get_running_loop().create_task(self._follow_shim(sandbox_id))
@@ -200,6 +222,7 @@ class ProcessRuntime(ProcessContainers):
             with contextlib.suppress(CriError):
                 await shims.ask(self.directory(sandbox_id), verb="shutdown")
         await self._reap_shim(sandbox_id)
+        self._host_ports.close(sandbox_id)
         if self._network.plugin is not None:
             await self._network.plugin.detach(sandbox_id)
         self._sandboxes[sandbox_id] = replace(sandbox, state=cri.NOT_READY)
@@ -215,6 +238,7 @@ class ProcessRuntime(ProcessContainers):
             if status.sandbox_id == sandbox_id:
                 await self.remove_container(status.id)
         del self._sandboxes[sandbox_id]
+        self._first.pop(sandbox_id, None)
         remove_tree(self.directory(sandbox_id))
 
     async def list_pod_sandbox(self, pod_uid: str | None = None) -> list[PodSandboxStatus]:

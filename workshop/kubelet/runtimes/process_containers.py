@@ -42,6 +42,8 @@ class ProcessContainers(OnNodeNetwork):
         self._containers: dict[str, ContainerStatus] = {}
         self._configs: dict[str, dict[str, Any]] = {}
         self._ended: dict[str, asyncio.Event] = {}
+        self._first: dict[str, int] = {}
+        """Sandbox → the pid of the first process of a pod whose containers share their processes."""
 
     def directory(self, sandbox_id: str) -> str:
         return os.path.join(self.run_dir, sandbox_id[:12])
@@ -53,6 +55,30 @@ class ProcessContainers(OnNodeNetwork):
 
     def folder(self, status: ContainerStatus) -> str:
         return os.path.join(self.directory(status.sandbox_id), "c", status.id[:12])
+
+    async def _share_processes(self, sandbox: PodSandboxStatus, config: cri.PodSandboxConfig) -> int:
+        """Start `pause` as the first process of a namespace that the pod's containers enter; its pid."""
+        identity, image = new_id(), "registry.k8s.io/pause:3.10"
+        standin = catalogue.find(image)
+        assert standin is not None
+        folder = os.path.join(self.directory(sandbox.id), "c", identity[:12])
+        os.makedirs(folder, mode=0o711)
+        root = await asyncio.to_thread(unpack, standin, self.image_dir)
+        made = spec.container_spec(
+            identity,
+            cri.ContainerConfig("POD", 0, image),
+            config,
+            sandbox,
+            standin,
+            image_root=root,
+            folder=folder,
+            namespaced=True,
+            hide=self._hide,
+            port_shift=0,
+            log_path=os.path.join(self.directory(sandbox.id), "pause.log"),
+        )
+        write(os.path.join(folder, "spec.json"), made)
+        return int((await shims.ask(self.directory(sandbox.id), verb="start", id=identity))["pid"])
 
     async def create_container(
         self, sandbox_id: str, config: cri.ContainerConfig, sandbox: cri.PodSandboxConfig
@@ -97,7 +123,7 @@ class ProcessContainers(OnNodeNetwork):
                 hide=self._hide,
                 port_shift=self._network.port_shift,
                 log_path=status.log_path,
-                target_pid=targets[-1] if targets else 0,
+                target_pid=targets[-1] if targets else self._first.get(sandbox_id, 0),
             )
             if namespaced:
                 made |= cgroups.for_container(known.uid, identity, config.resources)

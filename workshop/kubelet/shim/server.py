@@ -300,11 +300,13 @@ class Shim:
             self.loop.stopped = True
 
     def _sweep(self, process: Process, identity: str) -> None:
-        """Without a pid namespace, what a container left behind has become our child: end it too."""
-        if process.spec.get("pid_namespace"):
+        """Without a pid namespace of its own, what a container left behind has another parent now (us, or the first
+        process of the namespace that it shares): end it too."""
+        own = process.spec.get("pid_namespace")
+        if own is True:
             return
-        mark = f"WORKSHOP_CONTAINER={identity}".encode()
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+        mark, parent = f"WORKSHOP_CONTAINER={identity}".encode(), own or os.getpid()
+        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{parent}/children") as file:
             for pid in map(int, file.read().split()):
                 with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as environment:
                     if pid not in self._by_pid and mark in environment.read().split(b"\0"):
