@@ -3,6 +3,7 @@
     bases.yaml      one rich valid object a kind; doors.yaml: what is written through status, scale, binding, …
     mutate.py       field-wise mutations of them, by the schema
     cases.py        sheets of requests: creations, updates, doors; each in a state that `stage.py` makes
+    devices.py      limits and combinations that no change of one field meets
     requests.py     requests that are wrong as a whole: syntax, nesting, sizes, options, patches, paths
     servers.py      a real server over HTTPS, ours in this process; masks.py: what is no difference, and why
     compare.py      what is different;  explained.yaml: where ours answers otherwise, with the reason

@@ -72,7 +72,14 @@ def sheets() -> Iterator[Sheet]:
             body = _compact(_within(_versioned(base), door["body"]))
             whole = Case("status", "PUT", path_of(base, at), body)
             yield Sheet(f"{at} again {door['of']}", base, through(base, door), (setup(base), whole))
+    yield from _crafted(known)
     yield from requests()
+
+
+def _crafted(known: dict[str, Obj]) -> Iterator[Sheet]:
+    from . import devices  # it makes cases, too
+
+    yield from devices.sheets(known)
 
 
 def requests() -> Iterator[Sheet]:

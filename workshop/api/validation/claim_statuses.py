@@ -152,10 +152,11 @@ def _told(errors: ErrorList, at: str, found: Obj) -> None:
 def interface_address(errors: ErrorList, path: str, text: str) -> None:
     """`10.9.8.7/24`: a whole address and the length of its subnet. Upstream: util/validation/ip.go."""
     address, _, length = text.partition("/")
-    if addresses.parse_range(text) is None:
+    found, longest = addresses.parse(address), 128 if ":" in address else 32
+    if found is None or not (length.isascii() and length.isdigit()) or int(length) > longest:
         errors.invalid(path, text, "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)")
         return
-    found, bits = addresses.parse(address), int(length)
+    bits = int(length)
     if isinstance(found, ipaddress.IPv4Address) and bits > 32:  # an address of IPv4 within IPv6
         bits -= 96
     if text != (canonical := f"{found}/{bits}"):
