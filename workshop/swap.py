@@ -151,10 +151,10 @@ def limits(hung: Path | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        if file is not None:
+        if file is not None and hung is not None:
             faulthandler.cancel_dump_traceback_later()
             file.close()
-            hung.unlink(missing_ok=True)  # type: ignore[union-attr]
+            hung.unlink(missing_ok=True)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         _busy = False
 

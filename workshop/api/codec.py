@@ -113,8 +113,13 @@ def duplicates(data: bytes | str) -> list[str]:
             return found
         any_twice = True
         seen: set[str] = set()
+        twice: dict[str, None] = {}  # in the order in which they are met again
+        for key, _ in items:
+            if key in seen:
+                twice[key] = None
+            seen.add(key)
         marked = _Twice(found)
-        marked.twice = tuple(dict.fromkeys(key for key, _ in items if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+        marked.twice = tuple(twice)
         return marked
 
     value = json.loads(data if isinstance(data, str) else data.decode(errors="replace"), object_pairs_hook=pairs)

@@ -160,9 +160,10 @@ class Lab(Workbench):
             found: Finding | None = self._guarded(lambda: checks.swapped(exercise, self.cluster))
             if found is not None:
                 return found
-        return self._guarded(  # type: ignore[no-any-return]
+        watched: Finding | None = self._guarded(
             lambda: checks.watch(exercise, board.feed, lambda: self._sight(board), limit, indicator)
         )
+        return watched
 
     def _sight(self, board: Board) -> Sight:
         return Sight(board.feed.world, tuple(self.cluster.swapped()), tuple(own.living(self.cluster)), self._asked)

@@ -49,7 +49,8 @@ class Progress:
 
     def labs(self) -> Labs:
         """By lab, then by step; what could not be written yet included."""
-        return self._merged(self._read())["learners"].get(self.name, {})  # type: ignore[no-any-return]
+        found: Labs = self._merged(self._read())["learners"].get(self.name, {})
+        return found
 
     def steps(self, lab: str) -> Steps:
         return self.labs().get(lab, {})
@@ -75,7 +76,7 @@ class Progress:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
             _valid(found)
         except FileNotFoundError:
             return {"version": VERSION, "learners": {}}
@@ -85,7 +86,7 @@ class Progress:
         except ValueError as error:
             self._aside(error)
             return {"version": VERSION, "learners": {}}
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _aside(self, error: ValueError) -> None:
         aside = self.path.with_suffix(f".broken-{int(SYSTEM.now() * 1000)}")

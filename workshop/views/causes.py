@@ -51,7 +51,7 @@ class Journal:
         self._enter(line, event)
         if len(self.lines) > MAX_LINES:
             kept, untold = list(self.lines)[MAX_LINES // 2 :], self._untold
-            self.__init__()  # type: ignore[misc]
+            self.__init__()  # type: ignore[misc]  # it begins anew, with the newer half
             for one in kept:
                 self.hear(one)
             self._untold = untold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from workshop.api import codec
 from workshop.api.meta import Obj
@@ -68,12 +69,12 @@ def _from_etcd(cluster: Cluster, key: str) -> tuple[bytes, int]:
     return (found.raw, found.mod) if found else (b"", 0)
 
 
-def _text(table: dict[str, object]) -> str:
+def _text(table: dict[str, Any]) -> str:
     """A Table as columns, without those that only `-o wide` shows."""
-    columns = [c for c in table["columnDefinitions"] if not c.get("priority")]  # type: ignore[attr-defined]
-    shown = [n for n, c in enumerate(table["columnDefinitions"]) if not c.get("priority")]  # type: ignore[arg-type, var-annotated]
+    columns = [c for c in table["columnDefinitions"] if not c.get("priority")]
+    shown = [n for n, c in enumerate(table["columnDefinitions"]) if not c.get("priority")]
     rows = [[c["name"].upper() for c in columns]]
-    rows += [[str(row["cells"][n]) for n in shown] for row in table["rows"]]  # type: ignore[attr-defined]
+    rows += [[str(row["cells"][n]) for n in shown] for row in table["rows"]]
     widths = [max(len(row[n]) for row in rows) for n in range(len(columns))]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -259,9 +259,9 @@ def to_bool(value: Any) -> bool:
 def to_duration(value: Any) -> timedelta:
     from workshop.api.cel.types import duration
 
+    if isinstance(value, timedelta):
+        return value
     match kind(value):
-        case "duration":
-            return value  # type: ignore[no-any-return]
         case "string":
             try:
                 return duration(value)
@@ -276,9 +276,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_timestamp(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
     match kind(value):
-        case "timestamp":
-            return value  # type: ignore[no-any-return]
         case "string":
             return parse_moment(value)
         case "int":

@@ -210,9 +210,10 @@ def selinux(pod: Obj) -> Violation | None:
         return None
     types = _values(pod, lambda context: options(context).get("type"), lambda kind: kind not in SELINUX_TYPES)
     found = [_some("type", types)] if types else []
-    for field in ("user", "role"):
-        if _values(pod, lambda context, f=field: options(context).get(f), bool):  # type: ignore[misc]
-            found.append(f"{field} may not be set")
+    if _values(pod, lambda context: options(context).get("user"), bool):
+        found.append("user may not be set")
+    if _values(pod, lambda context: options(context).get("role"), bool):
+        found.append("role may not be set")
     return "seLinuxOptions", f"{setters} set forbidden securityContext.seLinuxOptions: {'; '.join(found)}"
 
 

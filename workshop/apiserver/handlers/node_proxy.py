@@ -351,7 +351,7 @@ def _split(name: str) -> tuple[str, str, str]:
     parts = name.split(":")
     if len(parts) == 3:
         return parts[0], parts[1], parts[2]
-    return ("", *parts) if len(parts) == 2 else ("", name, "")  # type: ignore[return-value]
+    return ("", parts[0], parts[1]) if len(parts) == 2 else ("", name, "")
 
 
 def _container(pod: Obj, wanted: str, what: str) -> str:

@@ -30,7 +30,7 @@ class PendingRead(NamedTuple):
 
     member: int
     request: int
-    index: int  # type: ignore[assignment]
+    index: int  # type: ignore[assignment]  # upstream's name; nobody wants tuple.index
     round: int
 
 
