@@ -505,19 +505,23 @@ async def test_a_full_disk_ends_the_process_and_loses_nothing(tmp_path: Path) ->
     etcd.kill()
 
 
+def at(url: str) -> tuple[str, str]:
+    return f"--listen-client-urls={url}", f"--advertise-client-urls={url}"
+
+
 async def test_what_cannot_start_says_so_in_one_sentence(tmp_path: Path) -> None:
     async with running("ours", tmp_path / "data") as etcd:
         assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
-        in_use = refused_start(f"--data-dir={tmp_path}/data", "--listen-client-urls=http://127.0.0.1:1")
+        in_use = refused_start(f"--data-dir={tmp_path}/data", *at("http://127.0.0.1:1"))
         assert in_use.endswith("is in use by another etcd process")
-        port = refused_start(f"--data-dir={tmp_path}/other", f"--listen-client-urls=http://{etcd.endpoint}")
+        port = refused_start(f"--data-dir={tmp_path}/other", *at(f"http://{etcd.endpoint}"))
         assert "bind: address already in use" in port
     (tmp_path / "file").write_text("")
     assert "cannot access data directory" in refused_start(f"--data-dir={tmp_path}/file/data")
     assert "unknown flag: --nonsense" in refused_start("--nonsense=1")
     missing = refused_start(
         f"--data-dir={tmp_path}/tls",
-        "--listen-client-urls=https://127.0.0.1:1024",
+        *at("https://127.0.0.1:1024"),
         "--cert-file=/nonexistent/cert",
         "--key-file=/nonexistent/key",
     )

@@ -94,7 +94,7 @@ async def test_quiet_watches_are_told_the_revision(tmp_path: Path) -> None:
 async def test_health_over_http(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with (
-        running("ours", tmp_path / "data", f"--listen-metrics-urls={url}") as etcd,
+        running("ours", tmp_path / "data", f"--listen-metrics-urls={url}", "--host-whitelist=127.0.0.1") as etcd,
         aiohttp.ClientSession() as web,
     ):
 
@@ -103,6 +103,8 @@ async def test_health_over_http(tmp_path: Path) -> None:
                 return answer.status, await answer.text()
 
         assert await get("/health") == (200, '{"health":"true","reason":""}')
+        async with web.get(url + "/health", headers={"Host": "evil.example:80"}) as rebound:
+            assert rebound.status == 421
         assert (await get("/readyz"))[0] == 200
         assert await get("/health", f"http://{etcd.endpoint}") == (200, '{"health":"true","reason":""}')
         assert await get("/readyz?verbose") == (

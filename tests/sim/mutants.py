@@ -28,7 +28,7 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
-    Mutant("missing fsync", "etcd/wal.py", "        self._file.sync()\n", "", 1),
+    Mutant("missing fsync", "etcd/wal.py", "        self._file.sync()\n", "", 2),
     Mutant("missing fsync of a snapshot", "etcd/snapshot.py", "        file.sync()\n", "", 1),
     Mutant("a segment's name is not synced", "etcd/wal.py", "        self._disk.sync_folder(self._folder)\n", "", 1),
     Mutant(
@@ -266,7 +266,7 @@ def overlay(mutant: Mutant, folder: Path) -> None:
     """A copy of what the simulation and the tests need, with the fault in it."""
     copy = folder / "workshop"
     copy.mkdir()
-    for part in ("__init__.py", "clock.py", "trace.py", "component.py", "hooks.py", "wire", "etcd", "sim"):
+    for part in ("__init__.py", "clock.py", "trace.py", "component.py", "hooks.py", "serving", "wire", "etcd", "sim"):
         source = ROOT / "workshop" / part
         if source.is_dir():
             shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -300,6 +300,8 @@ def run(mutant: Mutant, arguments: list[str] | None = None) -> tuple[int, str]:
         said = [line for line in done.stdout.splitlines() if line.startswith(("seed ", "FAILED", "ERROR"))]
         if isinstance(mutant.by, str) and not any(line.startswith("FAILED") for line in said):
             return 0, (done.stdout + done.stderr).strip()[-300:]  # a test that could not run has seen nothing
+        if isinstance(mutant.by, int) and done.returncode and not said:
+            raise SystemExit(f"{mutant.name}: the simulation could not run: {done.stderr.strip()[-300:]}")
         return done.returncode, said[-1] if said else (done.stdout + done.stderr).strip()[-300:]
 
 

@@ -15,8 +15,9 @@ Read in this order:
 - `services/`: the gRPC services; `encode.py`: protobuf by concatenation; `errors.py`: upstream's texts.
 - `rpc/`: gRPC itself, frame by frame, with HTTP/1 on the same port.
 - `auth/`: users, roles and what they may. `backup.py`, `bolt.py`, `restore.py`: snapshots that upstream's tools read.
-- `run.py`, `__main__.py`: a member's life, and its flags. `compactor.py`: forgetting, in slices. `corruption.py`: do
-  the members hold the same data? `http.py`, `health.py`, `metrics.py`: what is told without gRPC.
+- `run.py`, `__main__.py`: a member's life, and its flags (`config_file.py`: or variables, or a file).
+- `compactor.py`: forgetting, in slices. `corruption.py`: do the members hold the same data? `http.py`, `health.py`,
+  `metrics.py`: what is told without gRPC.
 
 Left out: the JSON gateway, discovery, going back to an older version's storage.
 Upstream: https://github.com/etcd-io/etcd, `server/`.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from workshop.serving.tls_options import TlsOptions
+
 
 class Fatal(Exception):
     """The member cannot run; the message is one sentence for the user."""
@@ -27,6 +29,9 @@ class Tls:
     client_cert_auth: bool = False
     allowed_cn: str = ""
     self_signed: bool = False  # the other end has nothing by which it could check the certificate
+    options: TlsOptions = field(default_factory=TlsOptions)
+    shown_cert_file: str = ""  # where this end connects; that of `cert_file` if there is none
+    shown_key_file: str = ""
 
 
 @dataclass
@@ -45,6 +50,10 @@ class Config:
     initial_cluster_state: str = "new"
     initial_cluster_token: str = "etcd-cluster"
     listen_metrics_urls: list[str] = field(default_factory=list)
+    listen_client_http_urls: list[str] = field(default_factory=list)
+    host_whitelist: list[str] = field(default_factory=lambda: ["*"])
+    unsafe_no_fsync: bool = False
+    log_level: str = "INFO"
     client_tls: Tls = field(default_factory=Tls)
     peer_tls: Tls = field(default_factory=Tls)
     client_auto_tls: bool = False

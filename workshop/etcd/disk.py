@@ -54,10 +54,10 @@ class SystemFile:
     """`ahead`: room that is taken before it is needed. A file that grows costs each sync a third more, for its new
     length must be made durable too."""
 
-    def __init__(self, path: Path, at: int | None = None, ahead: int = 0) -> None:
+    def __init__(self, path: Path, at: int | None = None, ahead: int = 0, sync: bool = True) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._room = os.fstat(self._file).st_size
-        self._at, self._ahead = self._room if at is None else at, ahead
+        self._at, self._ahead, self._sync = self._room if at is None else at, ahead, sync
 
     def write(self, data: bytes) -> None:
         if self._ahead and self._at + len(data) > self._room:
@@ -72,14 +72,18 @@ class SystemFile:
             view = view[written:]
 
     def sync(self) -> None:
-        os.fdatasync(self._file)
+        if self._sync:
+            os.fdatasync(self._file)
 
     def close(self) -> None:
         os.close(self._file)
 
 
 class SystemDisk:
-    """The machine's own."""
+    """The machine's own. Without `sync` (`--unsafe-no-fsync`) a crash of the machine may lose what was acknowledged."""
+
+    def __init__(self, sync: bool = True) -> None:
+        self._sync = sync
 
     def names(self, folder: Path) -> list[str]:
         return sorted(os.listdir(folder)) if folder.is_dir() else []
@@ -88,10 +92,10 @@ class SystemDisk:
         return path.read_bytes()
 
     def append(self, path: Path) -> File:
-        return SystemFile(path)
+        return SystemFile(path, sync=self._sync)
 
     def go_on(self, path: Path, at: int) -> File:
-        return SystemFile(path, at, AHEAD)
+        return SystemFile(path, at, AHEAD, self._sync)
 
     def truncate(self, path: Path, size: int) -> None:
         os.truncate(path, size)

@@ -27,6 +27,7 @@ from workshop.etcd.bootstrap import Start, lock_directory, start
 from workshop.etcd.compactor import Scrubber, compact_periodically
 from workshop.etcd.config import Config, Fatal, Tls, address, parse_auth_token
 from workshop.etcd.corruption import CorruptionCheck
+from workshop.etcd.disk import SystemDisk
 from workshop.etcd.lease_expiry import expire_leases
 from workshop.etcd.mvcc.watch import WatchHub
 from workshop.etcd.node import Node
@@ -67,9 +68,13 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     if require and not tls.trusted_ca_file:
         raise Fatal("--client-cert-auth needs --trusted-ca-file")
     try:
-        return tls_context(tls.cert_file, tls.key_file, tls.trusted_ca_file or None, require)
+        context = tls_context(tls.cert_file, tls.key_file, tls.trusted_ca_file or None, require)
+        tls.options.apply(context)
+        return context
     except ssl.SSLError as error:
         raise Fatal(f"tls: {error.reason or error}") from error
+    except ValueError as error:
+        raise Fatal(str(error)) from error
     except OSError as error:
         missing = next((f for f in (tls.cert_file, tls.key_file, tls.trusted_ca_file) if not os.path.exists(f)), "")
         raise Fatal(f"open {missing}: {str(error.strerror).lower()}") from error
@@ -113,7 +118,8 @@ async def _run(config: Config, clock: Clock) -> None:
         loop.add_signal_handler(number, stop.set)
     trace.follow()
     async with contextlib.AsyncExitStack() as stack:
-        urls = (config.listen_client_urls, config.listen_metrics_urls, config.listen_peer_urls)
+        without_grpc = config.listen_client_http_urls + config.listen_metrics_urls
+        urls = (config.listen_client_urls, without_grpc, config.listen_peer_urls)
         client_sockets, metrics_sockets, peer_sockets = map(listen, urls)
         _sign_for_itself(config, clock)
         tls = (
@@ -122,7 +128,8 @@ async def _run(config: Config, clock: Clock) -> None:
         incoming = peer_server_context(config.peer_tls) if any(secure for _, secure in peer_sockets) else None
         outgoing = peer_client_context(config.peer_tls, config.members)
         gc.disable()  # nothing that is loaded now is garbage
-        begun = start(config, clock, random.SystemRandom(), outgoing)
+        disk = SystemDisk(sync=not config.unsafe_no_fsync)
+        begun = start(config, clock, random.SystemRandom(), outgoing, disk)
         node, transport = _node(config, begun, clock, outgoing)
         doors = PeerDoors(transport, config.peer_tls.allowed_cn)
         peers = Peers(node, transport, clock, config.strict_reconfig_check)
@@ -210,6 +217,7 @@ def _member(config: Config, begun: Start, node: Node, peers: Peers, clock: Clock
         random.SystemRandom(),
         config.client_tls.client_cert_auth,
         config.bcrypt_cost,
+        frozenset(config.host_whitelist),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from workshop.etcd.config import Fatal, Tls
 
@@ -27,7 +28,10 @@ def peer_client_context(tls: Tls, members: Mapping[str, Sequence[str]]) -> ssl.S
     if not tls.cert_file and not any(url.startswith("https:") for urls in members.values() for url in urls):
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _load(context, tls)
+    _load(
+        context,
+        replace(tls, cert_file=tls.shown_cert_file, key_file=tls.shown_key_file) if tls.shown_cert_file else tls,
+    )
     if tls.self_signed:  # so are the others', and nobody vouches for them
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -37,14 +41,16 @@ def peer_client_context(tls: Tls, members: Mapping[str, Sequence[str]]) -> ssl.S
 
 
 def _load(context: ssl.SSLContext, tls: Tls) -> None:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        tls.options.apply(context)
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file)
         if tls.trusted_ca_file:
             context.load_verify_locations(tls.trusted_ca_file)
     except ssl.SSLError as error:
         raise Fatal(f"tls: {error.reason or error}") from error
+    except ValueError as error:
+        raise Fatal(str(error)) from error
     except OSError as error:
         missing = next((f for f in (tls.cert_file, tls.key_file, tls.trusted_ca_file) if not os.path.exists(f)), "")
         raise Fatal(f"open {missing}: {str(error.strerror).lower()}") from error

@@ -158,7 +158,9 @@ class Connection(base.Connection[Call]):
             self.send(self._headers_frame(stream, hpack.encode([(":status", "415")]), True))
             return
         path, _, query = metadata.get(":path", "").partition("?")
-        request = Request(metadata.get(":method", ""), path, query, metadata, b"")
+        headers = {"host": metadata.get(":authority", ""), **metadata}
+        secure = self._transport.get_extra_info("ssl_object") is not None
+        request = Request(metadata.get(":method", ""), path, query, headers, b"", secure)
         call = self.calls[stream] = Call(self, stream, Method(), metadata, self._first_window)
         call.task = self._loop.create_task(self._serve_plain(call, request, self._http))
 

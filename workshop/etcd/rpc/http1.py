@@ -19,6 +19,7 @@ class Request(NamedTuple):
     query: str
     headers: dict[str, str]
     body: bytes
+    secure: bool
 
 
 class Response(NamedTuple):
@@ -91,7 +92,7 @@ class Http1(asyncio.Protocol):
         body = bytes(self._buffer[end + 4 : end + 4 + length])
         del self._buffer[: end + 4 + length]
         path, _, query = target.partition("?")
-        request = Request(method, path, query, headers, body)
+        request = Request(method, path, query, headers, body, self._transport.get_extra_info("ssl_object") is not None)
         self._task = asyncio.get_running_loop().create_task(self._answer(request))
 
     def _reject(self) -> None:

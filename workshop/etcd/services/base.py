@@ -43,6 +43,7 @@ class Member:
     random: Random
     client_cert_auth: bool = False
     bcrypt_cost: int = 10
+    host_whitelist: frozenset[str] = frozenset(("*",))
     handled: Handled = field(default_factory=Counter)
 
     @property

@@ -45,6 +45,12 @@ def metrics_door(member: Member) -> Door:
 
 def _http(member: Member) -> Handler:
     async def handle(request: Request) -> Response:
+        host = request.headers.get("host", "")
+        name = (host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host).strip("[]")
+        if not request.secure and not {"*", name} & member.host_whitelist:
+            # So that no web page asks in the name of a browser's user by a name that it made up (DNS rebinding).
+            said = f"The host {name!r} is not in --host-whitelist, and the connection has no TLS (CVE-2018-5702).\n"
+            return Response(421, "text/plain; charset=utf-8", said.encode())
         return await answer(member, request)
 
     return handle
