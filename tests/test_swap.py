@@ -1,8 +1,11 @@
 """A learner's function behind a hook: used, put out when it misbehaves, and never a harm to the component."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,31 @@ def test_a_file_that_others_may_write_is_not_used(guarded):
     path.symlink_to("elsewhere.py")
     (guarded.folder / "elsewhere.py").write_text("def double(number):\n    return 100\n")
     assert double(3) == 6
+
+
+STOPPED = """
+import os, signal
+from workshop import hooks, swap
+swap.SOFT_SECONDS = 0.4
+@hooks.hook("program", "f")
+def f(n: int) -> int:
+    return n
+swap.install("program")
+print(f(3))
+"""
+
+
+def test_a_process_that_was_stopped_meanwhile_has_not_hung(tmp_path):
+    (tmp_path / "f.py").write_text(
+        "import os, signal\ndef f(n):\n    os.kill(os.getpid(), signal.SIGSTOP)\n    return 4\n"
+    )
+    (tmp_path / "f.py").chmod(0o600)
+    environment = {"PYTHONPATH": str(ROOT), swap.VARIABLE: str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", STOPPED], env=environment, stdout=subprocess.PIPE, text=True) as run:
+        os.waitpid(run.pid, os.WUNTRACED)
+        time.sleep(0.6)  # longer than a function may take
+        run.send_signal(signal.SIGCONT)
+        assert run.communicate(timeout=60)[0] == "4\n"
 
 
 UNSTOPPABLE = """

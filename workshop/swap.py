@@ -8,7 +8,7 @@ The supervisor gives a lab's component `WORKSHOP_SWAPS`, a 0700 folder of its ow
 
 A function that raises, takes longer than a second, needs too much memory, or returns the wrong type is put out at
 once: the stock function answers that same call, and the traceback waits for the learner. If it cannot be interrupted
-(a loop in C), the watchdog ends the process after three seconds; the next one finds NAME.hung and runs the stock one.
+(a loop in C), the watchdog ends the process after ten seconds; the next one finds NAME.hung and runs the stock one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import ast
 import contextlib
 import faulthandler
 import hashlib
+import itertools
 import json
 import linecache
 import logging
@@ -40,8 +41,11 @@ log = logging.getLogger("swap")
 VARIABLE = "WORKSHOP_SWAPS"
 SOFT_SECONDS = 1.0
 """After that the function is interrupted, again and again until it gives way."""
-HARD_SECONDS = 3.0
-"""After that the process ends."""
+TICKS = 4
+"""In so many parts. A process that is stopped, or gets no processor, is told of one of them however long that was
+(signals do not queue), and no function is put out for it."""
+HARD_SECONDS = 10.0
+"""After that the process ends: it is in C code, which nothing interrupts."""
 MEMORY = 1 << 30
 """Bytes that one call may add to the process."""
 
@@ -135,8 +139,11 @@ def limits(hung: Path | None) -> Iterator[None]:
         yield
         return
 
+    ticks = itertools.count(1)
+
     def interrupt(_number: int, _frame: Any) -> None:
-        raise Hung(f"it took longer than {SOFT_SECONDS:g} s")
+        if next(ticks) >= TICKS:
+            raise Hung(f"it took longer than {SOFT_SECONDS:g} s")
 
     _busy = True
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -146,7 +153,7 @@ def limits(hung: Path | None) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (_room(soft, hard), hard))
         if file is not None:
             faulthandler.dump_traceback_later(HARD_SECONDS, exit=True, file=file)
-        signal.setitimer(signal.ITIMER_REAL, SOFT_SECONDS, SOFT_SECONDS / 4)
+        signal.setitimer(signal.ITIMER_REAL, SOFT_SECONDS / TICKS, SOFT_SECONDS / TICKS)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -171,8 +171,7 @@ class Cluster:
 
     def _supervise(self, plan: Plan, guard: socket.socket | None) -> None:
         """A supervisor that runs the plan. Certificates are made while it and its zygote start."""
-        if not self.running():
-            launch.supervisor(self.layout, guard)
+        mine = 0 if self.running() else launch.supervisor(self.layout, guard)  # 0: it is not of this process
         from workshop.cluster import kubeconfig, pki
 
         pki.issue(plan, self.layout.pki)
@@ -180,7 +179,13 @@ class Cluster:
         launch.write_cni(plan, self.layout)
         if plan.lab:
             write_private(self.layout.root / "audit-policy.yaml", planning.AUDIT_POLICY.encode())
-        started = self._call("POST", "/begin", patience=20.0, timeout=60.0 + 5.0 * len(plan.nodes))["started"]
+        started = self._call(
+            "POST",
+            "/begin",
+            patience=60.0 if mine else 5.0,
+            timeout=60.0 + 5.0 * len(plan.nodes),
+            born=lambda: launch.lives(mine),
+        )["started"]
         if started:
             self.say(f"started {', '.join(started)}")
 
@@ -354,14 +359,20 @@ class Cluster:
         return observer.condition(plan, self.layout)
 
     def running(self) -> bool:
-        """Whether a supervisor answers."""
+        """Whether there is a supervisor; one that takes its time to answer is there too, and a second would harm it."""
         try:
             machine_api.call(self.layout.socket, "GET", "/processes", timeout=10.0)
-        except (machine_api.Absent, TimeoutError):
+        except machine_api.Absent:
             return False
+        except TimeoutError:
+            return True
         return True
 
-    def _call(self, method: str, target: str, patience: float = 0.0, timeout: float = 60.0) -> Any:
+    def _call(
+        self, method: str, target: str, patience: float = 0.0, timeout: float = 60.0,
+        born: Callable[[], bool] = lambda: True,
+    ) -> Any:  # fmt: skip
+        """Ask the supervisor; one that does not listen yet is waited for `patience` seconds, while it is `born`."""
         deadline = SYSTEM.monotonic() + patience
         while True:
             try:
@@ -374,7 +385,7 @@ class Cluster:
             except machine_api.Refused as error:
                 raise ClusterError(str(error)) from error
             except machine_api.Absent:
-                if SYSTEM.monotonic() >= deadline:
+                if SYSTEM.monotonic() >= deadline or not born():
                     if not patience and self.state() == "down":
                         raise ClusterError(
                             f"cluster {self.name!r} is down: `workshop up --name {self.name}` brings it up"

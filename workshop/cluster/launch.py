@@ -48,8 +48,14 @@ def write_cni(plan: Plan, layout: Layout) -> None:
         write_private(folder / cni.FILE, json.dumps(found, indent=1).encode())
 
 
-def supervisor(layout: Layout, guard: socket.socket | None) -> None:
-    """Start one in a session of its own; `guard` is the lock on the block of addresses. Raises ClusterError."""
+def lives(pid: int) -> bool:
+    """Whether a supervisor that this process started goes on; 0 stands for one of somebody else's."""
+    reap()
+    return not pid or pid in _children
+
+
+def supervisor(layout: Layout, guard: socket.socket | None) -> int:
+    """Start one in a session of its own; its pid. `guard`: the lock on its block of addresses. Raises ClusterError."""
     from workshop.cluster import zygote
 
     inherited = [guard.fileno()] if guard is not None else []
@@ -73,3 +79,4 @@ def supervisor(layout: Layout, guard: socket.socket | None) -> None:
     except OSError as error:
         raise ClusterError(explain(error, layout.root)) from error
     _children.add(pid)
+    return pid

@@ -78,6 +78,9 @@ def _open(path: Path, method: str, target: str, timeout: float | None) -> socket
     try:
         _connect(sock, path)
         sock.sendall(f"{method} {target} HTTP/1.1\r\nHost: supervisor\r\n\r\n".encode())
+    except TimeoutError:
+        sock.close()
+        raise
     except OSError as error:
         sock.close()
         raise Absent(str(error)) from error

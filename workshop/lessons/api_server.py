@@ -138,7 +138,7 @@ def second_server(lab: Lab, port: int = 7443) -> Wire:
         except OSError:
             return False
 
-    if not lab.wait_for(ready, 20):
+    if not lab.wait_for(ready, 60):
         raise ClusterError(f"the second server did not become ready:\n{own.said(cluster, 'second')}")
     print(f"a second kube-apiserver answers at {wire.server}")
     return wire

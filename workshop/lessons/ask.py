@@ -17,11 +17,11 @@ from workshop.cluster.layout import ClusterError
 
 PROGRAM = """
 import sys, time, urllib.request
-patience = time.monotonic() + 3
+patience = time.monotonic() + 5
 for _ in range(int(sys.argv[2])):
     while True:
         try:
-            with urllib.request.urlopen(sys.argv[1], timeout=2) as answer:
+            with urllib.request.urlopen(sys.argv[1], timeout=5) as answer:
                 print(answer.read(200).decode(errors="replace").strip().splitlines()[0])
         except OSError as error:
             if time.monotonic() < patience:

@@ -15,7 +15,10 @@ from .exercise import Exercise, Finding, Sight
 from .show import Card, Indicator
 
 LIMIT = 15.0
-"""Seconds that a check watches for the state to become right."""
+"""Seconds that a check watches for the state to become right, from the last change of what it finds wrong: a slow
+machine comes nearer step by step."""
+LONGEST = 4
+"""And so many times that in all."""
 STABLE = 1.0
 """Seconds for which it has to stay right."""
 TICK = 1.0
@@ -28,10 +31,13 @@ def limit() -> float:
 
 def watch(exercise: Exercise, feed: Feed, sight: Callable[[], Sight], seconds: float, indicator: Indicator) -> Finding:
     """The last finding, right or wrong. Wakes by the board's watch, not by polling the API."""
-    end, right_since, begun = SYSTEM.monotonic() + seconds, 0.0, SYSTEM.monotonic()
+    right_since, begun, wrong = 0.0, SYSTEM.monotonic(), ""
+    end, last = begun + seconds, begun + LONGEST * seconds
     while True:
         seen, now = feed.sequence, SYSTEM.monotonic()
         finding = look(exercise, feed, sight)
+        if finding.wrong != wrong:
+            wrong, end = finding.wrong, min(now + seconds, last)
         right_since = (right_since or now) if finding.passed else 0.0
         if finding.passed and now - right_since >= STABLE:
             return finding

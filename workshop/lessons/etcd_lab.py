@@ -162,7 +162,7 @@ def _together(works: list[Callable[[], Any]]) -> list[str]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return sorted(set(problems))
 
 

@@ -40,7 +40,7 @@ class Verdict:
     traceback: str = ""
 
 
-def judge(program: str, hook: str, source: str, scenarios: str, patience: float = 30.0) -> Verdict:
+def judge(program: str, hook: str, source: str, scenarios: str, patience: float = 60.0) -> Verdict:
     """Run them in a child. Never raises for what the function does."""
     order = json.dumps({"program": program, "hook": hook, "source": source, "scenarios": scenarios})
     read, write = os.pipe()

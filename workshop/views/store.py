@@ -27,8 +27,10 @@ from workshop.http2.client import UNAVAILABLE, Channel, RpcError
 from workshop.wire import etcd_pb2 as pb
 
 T = TypeVar("T")
-TIMEOUT = 3.0
+TIMEOUT = 5.0
 """Seconds that an answer may take; without a quorum there is none."""
+STATUS_TIMEOUT = 3.0
+"""The same for a member's word about itself, which needs nobody else: then it is away."""
 RESULTS = {"=": pb.Compare.EQUAL, ">": pb.Compare.GREATER, "<": pb.Compare.LESS, "!=": pb.Compare.NOT_EQUAL}
 TARGETS = {
     "version": (pb.Compare.VERSION, "version"),
@@ -223,7 +225,7 @@ class Store:
 
     def _status(self, name: str) -> MemberStatus:
         try:
-            s = self._ask("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse, name, 1.5)
+            s = self._ask("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse, name, STATUS_TIMEOUT)
         except Refused:
             return MemberStatus(name, "away")
         me = int(s.header.member_id)

@@ -70,7 +70,7 @@ def get(cluster: Cluster, path: str) -> dict[str, Any]:
     from workshop.cluster.ready import Waiter
 
     cluster.kubeconfig()
-    waiter = Waiter(cluster.plan(), cluster.layout, 10.0, lambda: None)
+    waiter = Waiter(cluster.plan(), cluster.layout, 20.0, lambda: None)
     try:
         with waiter.get(path, "kube-apiserver did not answer") as response:
             body: dict[str, Any] = json.loads(response.read())

@@ -48,9 +48,14 @@ def verdict(mode: str) -> Verdict:
 def _trial(mode: str, ip: str) -> Verdict:
     argv = [sys.executable, "-S", "-m", "workshop.cluster.network.trial", mode, ip]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-    result = subprocess.run(
-        argv, input="\n".join(TRIAL), capture_output=True, text=True, timeout=20, check=False, env=environment
-    )
+    try:
+        result = subprocess.run(
+            argv, input="\n".join(TRIAL), capture_output=True, text=True, timeout=60, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired as late:
+        return Verdict(
+            mode, False, f"the trial did not end within {late.timeout:.0f} s: the machine has too much to do"
+        )
     if result.returncode == 0:
         good = "namespaces, bridges and veth pairs can be made"
         return Verdict(mode, True, good if mode == "root" else f"{good} inside an unprivileged user namespace")
