@@ -594,3 +594,27 @@ def test_an_owner_in_the_foreground_is_looked_at_when_a_dependent_blocks_it_no_l
     free["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = False
     assert "parent" in {n.ref.uid for n in graph.put(free)}
     assert graph.nodes["parent"].blocking_dependents() == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hints"),
+    [
+        (None, None),
+        ("PreferClose", {"forZones": [{"name": "a"}]}),
+        ("PreferSameZone", {"forZones": [{"name": "a"}]}),
+        ("PreferSameNode", {"forZones": [{"name": "a"}], "forNodes": [{"name": "n1"}]}),
+    ],
+)
+def test_for_whom_an_endpoint_is(wanted, hints):
+    spec = {"ipFamilies": ["IPv4"], **({"trafficDistribution": wanted} if wanted else {})}
+    service = {"metadata": {"name": "web", "namespace": "default"}, "spec": spec}
+    ready = [{"type": "Ready", "status": "True"}]
+    pod = {
+        "metadata": {"name": "p", "namespace": "default", "uid": "u"},
+        "spec": {"nodeName": "n1", "containers": []},
+        "status": {"podIP": "10.0.0.1", "conditions": ready},
+    }
+    made = endpointslice.endpoint(pod, service, "IPv4", "a")
+    assert made is not None and made.get("hints") == hints
+    unready = {**pod, "status": {"podIP": "10.0.0.1"}}
+    assert "hints" not in (endpointslice.endpoint(unready, service, "IPv4", "a") or {})

@@ -64,7 +64,7 @@ async def ask(at, data=b""):
 async def test_connections_are_spread_over_all_endpoints(forwarder):
     at = Listen("TCP", SERVICE, free_port(SERVICE))
     async with backend(5, say_name) as a, backend(6, say_name) as b, backend(7, say_name) as c:
-        assert await forwarder.apply({at: Target("web", (a, b, c), 0)}) == []
+        assert await forwarder.apply({at: Target("web", (a, b, c), 0)}) == {}
         answers = [await ask(at) for _ in range(9)]
     assert {answers.count(name) for name in (b"5", b"6", b"7")} == {3}
 
@@ -114,8 +114,8 @@ async def test_two_nodes_share_an_address(forwarder):
     second = Forwarder(SYSTEM, Random(8))
     async with backend(5, say_name) as a:
         rules = {at: Target("web", (a,), 0)}
-        assert await forwarder.apply(rules) == []
-        assert await second.apply(rules) == []
+        assert await forwarder.apply(rules) == {}
+        assert await second.apply(rules) == {}
         await forwarder.close()
         assert await ask(at) == b"5"
         await second.close()
@@ -126,10 +126,10 @@ async def test_a_port_in_use_is_told_and_tried_again(forwarder):
         at = Listen("TCP", SERVICE, stranger.getsockname()[1])
         async with backend(5, say_name) as a:
             rules = {at: Target("web", (a,), 0)}
-            (problem,) = await forwarder.apply(rules)
+            problem = (await forwarder.apply(rules))[at]
             assert problem == f"can't open port {at} for web: Address already in use"
             stranger.close()
-            assert await forwarder.apply(rules) == []
+            assert await forwarder.apply(rules) == {}
             assert await ask(at) == b"5"
 
 
@@ -154,10 +154,23 @@ async def test_udp_goes_there_and_back(forwarder):
     echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.89.0.5", 0))
     at = Listen("UDP", SERVICE, free_port(SERVICE, socket.SOCK_DGRAM))
     target = Target("dns", (Endpoint(*echo.get_extra_info("sockname")),), 0)
-    assert await forwarder.apply({at: target}) == []
+    assert await forwarder.apply({at: target}) == {}
     transport, client = await loop.create_datagram_endpoint(Client, remote_addr=(at.address, at.port))
     for word in (b"one", b"two"):
         transport.sendto(word)
         assert await asyncio.wait_for(client.received.get(), 60) == word.upper()
     transport.close()
     echo.close()
+
+
+def test_proxies_that_share_an_address_choose_alike_for_a_new_client():
+    """Mode plain: a client with affinity comes to any node's proxy, and finds the same endpoint behind each."""
+    at, ends = Listen("TCP", SERVICE, 80), tuple(Endpoint("127.0.0.1", port) for port in (1, 2, 3))
+    proxies = [Forwarder(SYSTEM, Random(seed), shared=True) for seed in (1, 2)]
+    for each in proxies:
+        each.rules = {at: Target("web", ends, 60)}
+    proxies[0].choose(at, "127.0.0.9")  # one of them has seen another client before
+    first, second = (each.choose(at, "127.0.0.1") for each in proxies)
+    assert first == second
+    proxies[0].refused(at, "127.0.0.1")
+    assert proxies[0].choose(at, "127.0.0.1") != first

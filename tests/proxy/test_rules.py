@@ -1,4 +1,6 @@
-from workshop.proxy.rules import Endpoint, Listen, NodeView, Target, changes, render
+from dataclasses import replace
+
+from workshop.proxy.rules import Endpoint, HealthCheck, Listen, NodeView, Target, changes, health_checks, render
 
 NODE = NodeView("node-1", "10.7.254.11")
 
@@ -131,3 +133,45 @@ def test_only_the_difference_is_applied():
     old, new = Target("x", (Endpoint("10.7.0.5", 80),), 0), Target("x", (Endpoint("10.7.0.6", 80),), 0)
     assert changes({a: old}, {a: new, b: new}) == ([], [b])
     assert changes({a: old, b: old}, {b: old}) == ([a], [])
+
+
+def hinted(address, node, zone, *, nodes=()):
+    hints = {"forZones": [{"name": zone}], **({"forNodes": [{"name": name} for name in nodes]} if nodes else {})}
+    return {**endpoint(address, node, ready=True), "hints": hints}
+
+
+def addresses(slices, node=NODE, **spec):
+    return [e.address for e in one([service(**spec)], slices, node)[1].endpoints]
+
+
+def test_hints_keep_traffic_in_its_zone_or_on_its_node():
+    """All hinted and one of them for us: those are taken. One without a hint, or none for us: all are."""
+    far, close = hinted("10.7.1.5", "node-2", "b"), hinted("10.7.0.5", "node-1", "a")
+    here = replace(NODE, zone="a")
+    assert addresses([endpoint_slice(far, close)], here) == ["10.7.0.5"]
+    assert addresses([endpoint_slice(far, close)]) == ["10.7.0.5", "10.7.1.5"]  # our node has no zone
+    assert addresses([endpoint_slice(far, endpoint("10.7.0.9", ready=True))], here) == ["10.7.0.9", "10.7.1.5"]
+    by_node = [hinted("10.7.0.5", "node-1", "a", nodes=["node-1"]), hinted("10.7.1.5", "node-2", "a", nodes=["node-2"])]
+    assert addresses([endpoint_slice(*by_node)], here) == ["10.7.0.5"]
+    assert addresses([endpoint_slice(*by_node)], replace(here, name="node-3")) == ["10.7.0.5", "10.7.1.5"]
+    assert addresses([endpoint_slice(*by_node)], here, internalTrafficPolicy="Local") == ["10.7.0.5"]
+
+
+def test_who_may_come_to_a_load_balancers_address():
+    status = {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}
+    web = service(loadBalancerSourceRanges=["198.51.100.0/24"], status=status)
+    rules = render([web], [endpoint_slice(endpoint("10.7.0.5"))], NODE)
+    outer = rules[Listen("TCP", "203.0.113.9", 80)]
+    assert outer.admits("198.51.100.7") and not outer.admits("10.7.0.9")
+    assert rules[Listen("TCP", "10.7.128.9", 80)].admits("10.7.0.9")
+
+
+def test_health_checks_count_what_is_ready_here():
+    local = {"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}
+    slices = [
+        endpoint_slice(
+            endpoint("10.7.0.5", ready=True), endpoint("10.7.1.5", "node-2"), endpoint("10.7.0.6", ready=False)
+        )
+    ]
+    assert health_checks([service(**local)], slices, NODE) == {("default", "web"): HealthCheck(31000, 1)}
+    assert health_checks([service(healthCheckNodePort=31000)], slices, NODE) == {}

@@ -26,6 +26,7 @@ SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
+CLOSE = ("PreferClose", "PreferSameZone", "PreferSameNode")
 
 
 def endpoint(pod: Obj, service: Obj, family: str, zone: str) -> dict[str, Any] | None:
@@ -48,7 +49,20 @@ def endpoint(pod: Obj, service: Obj, family: str, zone: str) -> dict[str, Any] |
         made["zone"] = zone
     if name := service_pods.hostname(pod, service):
         made["hostname"] = name
+    if ready and (said := hints(service, zone, pods.node_name(pod))):
+        made["hints"] = said
     return made
+
+
+def hints(service: Obj, zone: str, node: str) -> dict[str, Any]:
+    """For whom an endpoint is, as the Service's trafficDistribution wants it. Upstream: `endpointslice/trafficdist`."""
+    wanted = service["spec"].get("trafficDistribution")
+    found: dict[str, Any] = {}
+    if wanted in CLOSE and zone:
+        found["forZones"] = [{"name": zone}]
+    if wanted == "PreferSameNode" and node:
+        found["forNodes"] = [{"name": node}]
+    return found
 
 
 def family_of(address: str) -> str:

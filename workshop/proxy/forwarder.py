@@ -12,6 +12,7 @@ import contextlib
 import logging
 import socket
 from random import Random
+from zlib import crc32
 
 from workshop.clock import Clock
 from workshop.proxy.balance import Balance, failed, pick
@@ -26,17 +27,22 @@ CHUNK = 64 * 1024
 
 
 class Forwarder:
-    """Keeps the listening sockets that the rules ask for."""
+    """Keeps the listening sockets that the rules ask for.
 
-    def __init__(self, clock: Clock, random: Random) -> None:
-        self.clock, self.random = clock, random
+    `shared`: the proxies of all nodes listen on the same addresses (mode plain), and a client comes to any of them. So
+    that affinity holds, all choose alike for a client that is new.
+    """
+
+    def __init__(self, clock: Clock, random: Random, *, shared: bool = False) -> None:
+        self.clock, self.random, self.shared = clock, random, shared
+        self.refusals: set[tuple[str, str]] = set()
         self.rules: dict[Listen, Target] = {}
         self.balances: dict[str, Balance] = {}
         self.sockets: dict[Listen, asyncio.AbstractServer | asyncio.DatagramTransport] = {}
         self.connections: set[asyncio.Task[None]] = set()
 
-    async def apply(self, wanted: dict[Listen, Target]) -> list[str]:
-        """Listen on what `wanted` says, and no longer on what it does not; returns what failed, in words.
+    async def apply(self, wanted: dict[Listen, Target]) -> dict[Listen, str]:
+        """Listen on what `wanted` says, and no longer on what it does not; returns what failed: where, and in words.
 
         Connections under way go on when their Service changes or goes: as with a kernel's connection tracking.
         """
@@ -47,14 +53,15 @@ class Forwarder:
             if server is not None:
                 server.close()
         self.rules = dict(wanted)
+        self.refusals.clear()
         used = {target.port_name for target in wanted.values()}
         self.balances = {name: state for name, state in self.balances.items() if name in used}
-        problems = []
+        problems = {}
         for at in opened:
             try:
                 self.sockets[at] = await self._open(at)
             except OSError as error:
-                problems.append(f"can't open port {at} for {wanted[at].port_name}: {error.strerror or error}")
+                problems[at] = f"can't open port {at} for {wanted[at].port_name}: {error.strerror or error}"
         return problems
 
     async def close(self) -> None:
@@ -65,10 +72,17 @@ class Forwarder:
 
     def choose(self, at: Listen, client: str) -> Endpoint | None:
         target = self.rules.get(at)
-        return pick(self._balance(target), target, client, self.clock.monotonic()) if target else None
+        if target is None or not target.admits(client):
+            return None
+        state = self._balance(target)
+        known = client in state.sticky or (target.port_name, client) in self.refusals
+        if self.shared and target.affinity and not known:
+            state.turn = crc32(client.encode()) % max(1, len(target.endpoints))
+        return pick(state, target, client, self.clock.monotonic())
 
     def refused(self, at: Listen, client: str) -> None:
         if target := self.rules.get(at):
+            self.refusals.add((target.port_name, client))
             failed(self._balance(target), client)
 
     def _balance(self, target: Target) -> Balance:
