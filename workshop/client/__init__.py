@@ -3,13 +3,14 @@
 Upstream: `staging/src/k8s.io/client-go`. Read in this order:
 
 1. `kubeconfig`      where the server is and who we are: a file becomes an `Access` and a TLS context
-2. `rest`            `Client`: one method a verb, over a `Transport` (`transport`, or `asgi` in one process)
+2. `rest`            `Client`: one method a verb, over a `Transport` (`transport` with `http1` and `websocket`, or
+                     `asgi` in one process)
 3. `watch`           the stream of changes: one JSON document a line
 4. `informer`        a cache (`store`) that follows the server (list, then watch) and calls handlers
 5. `workqueue`       three sets and one invariant: no key is worked on twice at once, none is forgotten
 6. `controller`      workers that call `reconcile(key)`, and what becomes of the four outcomes
-7. `leaderelection`  one of several instances works: a Lease, 15 s long, renewed every 2 s
-8. `events`          "Scaled up replica set web-1 to 3": recorded in the background, repeated ones counted
+7. `leaderelection`  one of several instances works: a Lease, 15 s long, renewed every 2 s (`backoff`)
+8. `events`          "Scaled up replica set web-1 to 3": recorded in the background, repeated ones count (`event_series`)
 
 A controller in ten lines:
 

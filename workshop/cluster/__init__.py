@@ -10,11 +10,15 @@ flannel's set-up of the network. Read in this order:
 - `blocks`, `network/`  the address range and the namespaces: modes plain, userns and root
 - `zygote`      the process that has imported everything and forks each component (`rehearsal`: what it does before;
                 `zygote_handle`: the supervisor's end)
-- `supervisor`  starts, watches (`ends`), restarts, adopts (`process`); `machine_api` is its small HTTP on a Unix socket
+- `supervisor`  starts, watches (`ends`), restarts (`lifecycle`: PURE), adopts (`process`); `machine_api` is its
+                small HTTP on a Unix socket
 - `facade`      `Cluster`: what notebooks and the command line use (`launch`: it starts the supervisor)
-- `observer`    what the operating system shows, beside what the API says
+- `observer`    what the operating system shows, beside what the API says (`procfs`, `sockets`); `watcher` tells it
+                as it changes (`inotify`), `tracing` what components tell
 - `board`       PURE: desired, reported and observed side by side, and who acts next
-- `cli/`        the `workshop` command line
+- `ready`, `leaders`, `complaints`   waiting for a cluster, who leads, why it does not come up
+- `swapping`, `dial`, `sweep`   a learner's function, a way into the network, nothing left behind
+- `cli/`        the `workshop` command line, and `kubectl/` a small one
 
 Nobody here is asked by a component: components know only the API server.
 """

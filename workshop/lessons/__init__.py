@@ -14,7 +14,7 @@
 - `wire.py`      HTTP by hand
 - `tour.py`, `control_loop.py`, `etcd_lab.py` (`etcd_scenarios.py`), `api_server.py` (`api_server_judges.py`)  the labs
 - `instructor/`  the board of a room of learners; `cli.py` its commands
-- `warm.py`      what `make lab` does meanwhile
+- `warm.py`      what `make lab` does meanwhile; `home.py` a copy of the labs for who has no checkout
 - `runner.py`    runs a lab without a browser, unsolved or solved; builds `.ipynb` from `.md`
 """
 

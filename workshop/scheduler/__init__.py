@@ -12,7 +12,8 @@ Read in this order:
 - `queue.py`: who is next: ready, backing off, or waiting for something to change.
 - `cache.py`: the cluster as the scheduler believes it to be, its own unconfirmed decisions included; snapshots.
 - `preemption.py`: whom to evict so that a more important pod fits.
-- `scheduler.py`: informers in, bindings out. `run.py`, `options.py`, `__main__.py`: the process around it.
+- `scheduler.py`: informers in (`events.py`, `owners.py`), bindings out.
+- `run.py`, `options.py`, `health.py`, `__main__.py`: the process around it.
 
 Upstream: `pkg/scheduler`, `cmd/kube-scheduler`. Left out: choosing volumes for claims that wait for their first
 consumer, volume limits and zones, DynamicResources, gang scheduling, extenders. A configuration file gives

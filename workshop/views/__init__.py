@@ -14,7 +14,7 @@ With I/O:
 - `history.py`  back beyond the moment of attachment, by lists at exact resourceVersions
 - `desk.py`     what a front end may ask
 - `board.py`    `Board(cluster)`: the text form and the notebook's widget (`widget.py`)
-- `web.py`      the same as a web page (`cli.py`: `workshop board`)
+- `web.py`      the same as a web page (`cli.py`: `workshop board`); `blocking.py` for kernels, whose loop runs already
 - `front/`      the front end of both: plain ES modules
 
 Beside the board, the glass box: `pipeline.py` (pure) requests on their way through kube-apiserver; `glass.py` follows

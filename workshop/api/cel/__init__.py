@@ -5,7 +5,8 @@ else pays: 6 ms and 8 MB. What runs is our own, because every step has its price
 
 Read in this order:
 - `environment.py` names and types of variables; an expression, checked and ready to run; `complaints.py` the words
-- `policies.py`    the variables of policies and webhooks; `devices.py` those of who chooses devices
+- `policies.py`    the variables of policies and webhooks; `devices.py` those of who chooses devices;
+  `typecheck.py` what is wrong with a policy once the kinds that it is about are known
 - `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, said so that the checker knows them
 - `evaluate.py`    the tree as a function, made of `steps.py`, in a frame of `frames.py`; `costs.py` what a call costs
 - `values.py`      the kinds of values; `standard.py` CEL's own functions

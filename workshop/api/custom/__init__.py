@@ -12,7 +12,7 @@ Read in this order:
 - `naming.py`       which names a definition gets, and what its conditions say
 - `checks.py`       is the definition itself right? with `schema_checks.py` for its schemas
                     (`structural_checks.py`, `extension_checks.py`)
-- `rules.py`        `x-kubernetes-validations`, over `workshop.api.cel`
+- `rules.py`        `x-kubernetes-validations`, over `workshop.api.cel`; `rule_costs.py` which are too dear
 - `openapi.py`      the definition as an OpenAPI document shows it
 
 Upstream: `staging/src/k8s.io/apiextensions-apiserver/pkg/{apiserver/schema,apiserver/validation,apis/apiextensions}`.

@@ -5,7 +5,7 @@
 - `wire.encode` makes protobuf messages of both, which client-go asks for
 
 Read in this order: `schemas.py` (a kind as a schema), `paths.py` (a resource as operations), `version2.py` (what
-that version says otherwise), `wire.py`.
+that version says otherwise), `words.py` (what fields mean), `wire.py`.
 
 What clients take from them: kubectl sees that PATCH knows `fieldValidation` (so it leaves checking to the server),
 `kubectl explain` reads schemas and descriptions, apply and diff read list types and merge keys.

@@ -6,8 +6,9 @@ table.py       which rule holds for which kind, on creation, on update and at ea
 amounts.py addresses.py paths.py signers.py schedules.py    what many kinds have in them
 pods.py containers.py volumes.py projected.py probes.py security.py scheduling.py pod_*.py    a pod, part by part
 pod_updates.py job_updates.py    what may change of them
-webhooks.py    where a webhook is
-…              one file a family of kinds
+admission.py   what webhooks and policies of admission share; webhooks.py where a webhook is
+device_*.py    what `resource.k8s.io` says of devices
+ingresses.py workloads.py jobs.py …    one file a family of kinds
 
 Objects are expected to be decoded and defaulted. The rules are those of upstream's hand-written and declarative
 validation of 1.36.2; `python -m tests.differential` holds them against a real server. Custom resources and their

@@ -7,7 +7,7 @@ Read in this order:
 - `availability.py`  can the server behind a Service be asked? Pure
 - `backend.py`       the connection to it, with the front proxy's certificate
 - `controller.py`    follows APIServices, Services and EndpointSlices; asks; keeps what others serve
-- `proxy.py`         a request on its way there and back
+- `proxy.py`         a request on its way there and back; `strategy.py` writing an APIService
 
 Left out: OpenAPI v2 of other servers (v3 is passed on). Upstream: `staging/src/k8s.io/kube-aggregator`.
 """

@@ -6,7 +6,7 @@
 - `queues.py`    one priority level: seats, queues, shuffle sharding, whose turn it is (pure)
 - `limits.py`    how many seats each level has, and what levels lend each other (pure)
 - `estimate.py`  how many seats a request takes
-- `control.py`   the levels of a server, as its FlowSchemas and PriorityLevelConfigurations say now
+- `control.py`   the levels of a server, as its FlowSchemas and PriorityLevelConfigurations say (`follow.py`)
 - `report.py`    what operators see: metrics, and who waits where (`/debug/api_priority_and_fairness/…`)
 - `link.py`      the link of the chain: wait for a seat, or be told 429
 

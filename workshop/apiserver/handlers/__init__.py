@@ -5,7 +5,8 @@
 - `forms.py`         how objects are shown: whole, as a Table, as metadata only
 - `patches.py`       the four kinds of PATCH
 - `subresources.py`  status, binding, eviction, token, approval, finalize, ephemeralcontainers, resize; `scale.py`
-- `node_proxy.py`    log, exec, attach, portforward, proxy: passed on to a kubelet or a pod
+- `node_proxy.py`    log, exec, attach, portforward, proxy: passed on to a kubelet or a pod (`connect_options.py`: what
+                     is asked for; `rewriting.py`: links in pages)
 - `discovery.py`     which groups, versions and resources there are; OpenAPI
 - `health.py`        /healthz, /livez, /readyz, /version, /metrics
 

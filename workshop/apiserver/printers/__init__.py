@@ -4,7 +4,7 @@ columns.json  the columns of each resource, taken from a real server (tools/buil
 cells.py      formats that many rows share: ages, selectors, lists that are cut short
 pods.py       READY, STATUS and RESTARTS of a pod
 workloads.py  deployments, jobs, autoscalers
-kinds.py      the other kinds
+kinds.py      the other kinds; custom.py  those of custom resources
 table.py      the Table itself; NAME and CREATED AT for resources without columns of their own
 
 Upstream: pkg/printers/internalversion/printers.go, apiserver/pkg/registry/rest/table.go.

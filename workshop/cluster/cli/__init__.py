@@ -4,6 +4,7 @@
 - `processes`   ps, logs, stop, start, kill
 - `tools`       kubeconfig, url, shell, kubectl, etcdctl
 - `watch`       the live view in the terminal; `board`, the same as a web page, is `workshop.views.cli`
+- `output`      tables as kubectl prints them
 """
 
 from __future__ import annotations

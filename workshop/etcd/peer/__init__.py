@@ -15,7 +15,7 @@ do not mix in one cluster. `/members`, `/leases` and `/members/promote` answer a
 
 - `codec.py`: messages as bytes. `http.py`: the little of HTTP/1.1 that is needed.
 - `stream.py`: both ends of a stream. `transport.py`: those to and from every other member.
-- `doors.py`: what this member answers on its peer URLs.
+- `doors.py`: what this member answers on its peer URLs; `tls.py`: to whom.
 - `join.py`: what a member asks the others before it starts.
 
 Upstream: `server/etcdserver/api/rafthttp`, `server/etcdserver/api/etcdhttp/peer.go`.

@@ -11,7 +11,7 @@ A call is a stream of frames inside a connection that all calls of a client shar
 - `http2/frames.py`, `http2/hpack.py`: frames and headers in and out of bytes, which clients share. Pure.
 - `call.py`: one call: what it reads and writes; messages in and out of frames' payloads.
 - `connection.py`: one client's connection: streams, flow control, answers gathered into one write.
-- `door.py`: listening; TLS; who speaks HTTP/2 and who HTTP/1 on one port.
+- `door.py`: listening; TLS; who speaks HTTP/2 and who HTTP/1 (`http1.py`) on one port.
 
 gRPC's own Python server owns its port alone, hides clients' certificates and costs 150 µs a call; this costs a
 fifth of that. Left out: compression of messages, priorities, push.
