@@ -10,7 +10,7 @@ Upstream: `staging/src/k8s.io/client-go`. Read in this order:
 5. `workqueue`       three sets and one invariant: no key is worked on twice at once, none is forgotten
 6. `controller`      workers that call `reconcile(key)`, and what becomes of the four outcomes
 7. `leaderelection`  one of several instances works: a Lease, 15 s long, renewed every 2 s (`backoff`)
-8. `events`          "Scaled up replica set web-1 to 3": recorded in the background, repeated ones count (`event_series`)
+8. `events`          "Scaled up replica set web-1 to 3": written in the background; `event_series` counts repeated ones
 
 A controller in ten lines:
 
