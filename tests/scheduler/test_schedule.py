@@ -9,6 +9,7 @@ from workshop.api.meta import Key, Obj
 from workshop.scheduler.framework import Decision, fit_error, nodes_to_find, schedule
 from workshop.scheduler.node_info import PodInfo, Snapshot, snapshot_of
 from workshop.scheduler.plugins import default_framework
+from workshop.scheduler.plugins.dynamic_resources import DynamicResources
 from workshop.scheduler.plugins.volume_binding import VolumeBinding
 from workshop.scheduler.preemption import Victims, preempt, violating
 
@@ -330,3 +331,62 @@ def test_claims(name: str, outcome: str) -> None:
     else:
         message = decision.message(preempt(framework, info, decision, SNAPSHOT).message)
         assert message == f"0/4 nodes are available: {outcome}. not found"
+
+
+# --- devices. The sentences are those of kube-scheduler 1.36.2.
+
+
+def device_claim(name: str, on_node: str = "", of_class: str = "known", **metadata: Any) -> tuple[Key, Obj]:
+    fields = [{"key": "metadata.name", "operator": "In", "values": [on_node]}]
+    allocation = {"devices": {}, "nodeSelector": {"nodeSelectorTerms": [{"matchFields": fields}]}}
+    spec = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": of_class}}]}}
+    status = {"allocation": allocation} if on_node else {}
+    return Key("default", name), {"metadata": {"name": name, **metadata}, "spec": spec, "status": status}
+
+
+DEVICES = DynamicResources(
+    Shelf(
+        [
+            device_claim("here", "node-2"),
+            device_claim("free"),
+            device_claim("strange", of_class="other"),
+            device_claim("ending", "node-2", deletionTimestamp="2026-01-01T00:00:00Z"),
+        ]
+    ),
+    Shelf({Key("", "known"): {}}),
+)
+NO_HELP = "preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling."
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [
+        ({"resourceClaimName": "here"}, "node-2"),
+        (
+            {"resourceClaimName": "free"},
+            f"1 node(s) had untolerated taint(s), 3 cannot allocate all claims. still not schedulable, {NO_HELP}",
+        ),
+        (
+            {"resourceClaimName": "strange"},
+            f"request r: device class other does not exist. no new claims to deallocate, {NO_HELP}",
+        ),
+        (
+            {"resourceClaimName": "ending"},
+            f'resourceclaim "ending" is being deleted. no new claims to deallocate, {NO_HELP}',
+        ),
+        (
+            {"resourceClaimTemplateName": "t"},
+            f'pod "default/new": ResourceClaim not created yet. no new claims to deallocate, {NO_HELP}',
+        ),
+    ],
+)
+def test_devices(asked: dict[str, str], outcome: str) -> None:
+    spec = {"resourceClaims": [{"name": "gpu", **asked}]}
+    framework = default_framework(dynamic_resources=DEVICES)
+    info = PodInfo(pod("new", {**asks("100m"), **spec}))
+    decision = schedule(framework, info, SNAPSHOT, Random(0))
+    if decision.node:
+        assert decision.node == outcome
+    else:
+        message = decision.message(preempt(framework, info, decision, SNAPSHOT).message)
+        assert message == f"0/4 nodes are available: {outcome}"

@@ -6,6 +6,7 @@ controller takes the kind out; `workshop/controllers/manager.py` has the control
 
 from __future__ import annotations
 
+from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 
 KINDS: dict[tuple[str, str], str] = {
@@ -17,6 +18,16 @@ KINDS: dict[tuple[str, str], str] = {
     ("storagemigration.k8s.io", "StorageVersionMigration"): "storage-version-migrator-controller",
     ("networking.k8s.io", "ServiceCIDR"): "service-cidr-controller",
 }
+
+
+UNALLOCATED = (
+    "spec.resourceClaims: kube-scheduler chooses no devices here yet; the pod waits until its claims are allocated"
+)
+
+
+def of_pod(pod: Obj) -> str | None:
+    """The same of a pod that asks for devices."""
+    return UNALLOCATED if (pod.get("spec") or {}).get("resourceClaims") else None
 
 
 def warning(resource: Resource) -> str | None:

@@ -16,6 +16,6 @@ Read in this order:
 - `run.py`, `options.py`, `health.py`, `__main__.py`: the process around it.
 
 Upstream: `pkg/scheduler`, `cmd/kube-scheduler`. Left out: choosing volumes for claims that wait for their first
-consumer, volume limits and zones, DynamicResources, gang scheduling, extenders. A configuration file gives
-profiles, weights and leader election.
+consumer, volume limits and zones, choosing devices for ResourceClaims (pods wait for them), gang scheduling, extenders.
+A configuration file gives profiles, weights and leader election.
 """

@@ -39,6 +39,8 @@ def pod_changed(old: Obj, new: Obj) -> list[Event]:
         found.append("Pod/Tolerations")
     if _at(old, "spec", "schedulingGates") != _at(new, "spec", "schedulingGates"):
         found.append("Pod/Gates")
+    if _at(old, "status", "resourceClaimStatuses") != _at(new, "status", "resourceClaimStatuses"):
+        found.append("Pod/GeneratedClaim")
     before, after = pod_requests(old, reported=True), pod_requests(new, reported=True)
     if any(amount < before.get(name, 0) for name, amount in after.items()):
         found.append("Pod/ScaleDown")

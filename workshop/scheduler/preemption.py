@@ -19,6 +19,8 @@ from workshop.scheduler.node_info import NodeInfo, PodInfo, Snapshot
 
 NO_CLAIMS = "no new claims to deallocate"
 """What upstream's DynamicResources, which comes before preemption, says of a pod without resource claims."""
+STILL = "still not schedulable"
+"""And of one that has some."""
 NOT_FOUND = "not found"
 """What it says, and with that ends the matter, where PreFilter refused the pod before it came to its own notes."""
 NO_VICTIMS = "No preemption victims found for incoming pod"
@@ -58,10 +60,11 @@ def preempt(
     framework: Framework, pod: PodInfo, decision: Decision, snapshot: Snapshot, budgets: Sequence[Obj] = ()
 ) -> Preemption:
     """For a pod that `decision` found no node for."""
-    if decision.pre_filter:
+    if decision.pre_filter and "DynamicResources" not in decision.plugins:
         return Preemption(None, NOT_FOUND)
+    claims = STILL if pod.spec.get("resourceClaims") and not decision.pre_filter else NO_CLAIMS
     if wrong := _not_eligible(pod, decision, snapshot):
-        return Preemption(None, f"{NO_CLAIMS}, preemption: {wrong}")
+        return Preemption(None, f"{claims}, preemption: {wrong}")
     found: list[Victims] = []
     refusals: dict[str, Status] = {}
     for name, status in decision.diagnosis.items():
@@ -76,7 +79,7 @@ def preempt(
         return Preemption(min(found, key=Victims.loss))
     others = len(snapshot.nodes) - len(refusals)
     told = [*refusals.values(), *[unresolvable(NOT_HELPFUL)] * others]
-    return Preemption(None, f"{NO_CLAIMS}, preemption: {fit_error(len(snapshot.nodes), told)}")
+    return Preemption(None, f"{claims}, preemption: {fit_error(len(snapshot.nodes), told)}")
 
 
 def _not_eligible(pod: PodInfo, decision: Decision, snapshot: Snapshot) -> str:

@@ -22,10 +22,12 @@ from workshop.scheduler.health import Health, exposition
 from workshop.scheduler.options import Options
 from workshop.scheduler.owners import default_selector
 from workshop.scheduler.plugins import DefaultSelector, default_framework
+from workshop.scheduler.plugins.dynamic_resources import DynamicResources
 from workshop.scheduler.plugins.volume_binding import VolumeBinding
 from workshop.scheduler.scheduler import Scheduler, only_selector, without_bulk
 
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
+DEVICES = ("resourceclaims.resource.k8s.io", "deviceclasses.resource.k8s.io")
 VOLUMES = ("persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io")
 CONTROLLERS = ("replicationcontrollers", "replicasets.apps", "statefulsets.apps")
 
@@ -44,10 +46,15 @@ class Program:
         }
         self.informers = InformerFactory(client, clock=clock, random=self.random)
         self.synced = False
-        selector_of, binding = self._selectors(), self._volumes()
+        selector_of, binding, devices = self._selectors(), self._volumes(), self._devices()
         frameworks = {
             profile.name: default_framework(
-                selector_of, binding, name=profile.name, disabled=profile.disabled, weights=dict(profile.weights)
+                selector_of,
+                binding,
+                devices,
+                name=profile.name,
+                disabled=profile.disabled,
+                weights=dict(profile.weights),
             )
             for profile in options.profiles
         }
@@ -68,10 +75,15 @@ class Program:
         stores = [self.informers.informer(resource(name), transform=without_bulk).store for name in VOLUMES]
         return VolumeBinding(*stores)
 
+    def _devices(self) -> DynamicResources:
+        stores = [self.informers.informer(resource(name), transform=without_bulk).store for name in DEVICES]
+        return DynamicResources(*stores)
+
     def _connect(self) -> None:
         s = self.scheduler
-        for name, what in zip(VOLUMES, ("Claim/Change", "Volume/Change", "Claim/Change"), strict=True):
-            changed = partial(s.volumes_changed, what)
+        waited_for = {**dict.fromkeys(VOLUMES, "Claim/Change"), "persistentvolumes": "Volume/Change"}
+        for name, what in {**waited_for, **dict.fromkeys(DEVICES, "ResourceClaim/Change")}.items():
+            changed = partial(s.objects_changed, what)
             informer = self.informers.informer(resource(name))
             informer.add_handler(partial(changed, None), changed, lambda old: None)
         namespaces = self.informers.informer(resource("namespaces"), transform=without_bulk)

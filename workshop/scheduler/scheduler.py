@@ -125,8 +125,8 @@ class Scheduler:
         if placed is not None or (obj.get("spec") or {}).get("nodeName"):
             self._happened([Event("Pod/Delete", obj, None)])
 
-    def volumes_changed(self, what: str, old: Obj | None, new: Obj) -> None:
-        """`what` is Claim/Change (also of classes) or Volume/Change."""
+    def objects_changed(self, what: str, old: Obj | None, new: Obj) -> None:
+        """`what` is Claim/Change (also of classes), Volume/Change or ResourceClaim/Change."""
         self._happened([Event(what, old, new)])
 
     def namespace_changed(self, namespace: Obj) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workshop.api import no_controller
 from workshop.api.meta import Obj
 from workshop.api.quantity import parse
 from workshop.api.resources import Resource
@@ -56,6 +57,10 @@ class Pods(Strategy):
 
     def returns_deleted_object(self) -> bool:
         return True
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        unattended = no_controller.of_pod(new) if old is None else None
+        return [*([unattended] if unattended is not None else []), *super().warnings(new, old)]
 
 
 def _part(pod: Obj, name: str) -> Obj:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from workshop.api.labels import Selector
 from workshop.scheduler.framework import Framework, Plugin
 from workshop.scheduler.node_info import PodInfo
+from workshop.scheduler.plugins.dynamic_resources import DynamicResources
 from workshop.scheduler.plugins.image_locality import ImageLocality
 from workshop.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from workshop.scheduler.plugins.node_affinity import NodeAffinity
@@ -28,7 +29,9 @@ DefaultSelector = Callable[[PodInfo], Selector | None]
 
 
 def default_plugins(
-    default_selector: DefaultSelector = lambda pod: None, volume_binding: VolumeBinding | None = None
+    default_selector: DefaultSelector = lambda pod: None,
+    volume_binding: VolumeBinding | None = None,
+    dynamic_resources: DynamicResources | None = None,
 ) -> list[tuple[Plugin, int]]:
     return [
         (SchedulingGates(), 0),
@@ -41,6 +44,7 @@ def default_plugins(
         (volume_binding or VolumeBinding(), 0),
         (PodTopologySpread(default_selector), 2),
         (InterPodAffinity(), 2),
+        (dynamic_resources or DynamicResources(), 0),
         (NodeResourcesBalancedAllocation(), 1),
         (ImageLocality(), 1),
     ]
@@ -49,6 +53,7 @@ def default_plugins(
 def default_framework(
     default_selector: DefaultSelector = lambda pod: None,
     volume_binding: VolumeBinding | None = None,
+    dynamic_resources: DynamicResources | None = None,
     *,
     name: str = "default-scheduler",
     disabled: frozenset[str] = frozenset(),
@@ -57,7 +62,7 @@ def default_framework(
     """`disabled` names plugins that are left out (`*` all); `weights` replaces those of scores."""
     chosen = [
         (plugin, (weights or {}).get(plugin.name, weight))
-        for plugin, weight in default_plugins(default_selector, volume_binding)
+        for plugin, weight in default_plugins(default_selector, volume_binding, dynamic_resources)
         if plugin.name not in disabled and "*" not in disabled
     ]
     return Framework(chosen, name)
