@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from workshop.component import many_files, run_until_signal, setup_logging
 
 from . import options
+from .handlers.health import VERSION
 from .run import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM; the exit status."""
-    parsed = options.parse(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if "--version" in given or "--version=true" in given:
+        sys.stdout.write(f"Kubernetes {VERSION}\n")
+        return 0
+    parsed = options.parse(given)
     setup_logging(parsed.flags.v)
     many_files()
     try:

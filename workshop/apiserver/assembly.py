@@ -6,12 +6,12 @@ Upstream: cmd/kube-apiserver/app/server.go (CreateServerChain), pkg/controlplane
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from workshop.api import zpages
-from workshop.api.resources import Registry
+from workshop.api.resources import Registry, all_resources
 from workshop.clock import Clock
 
 from . import chain, security
@@ -45,7 +45,9 @@ from .registry.services import Services
 from .registry.strategies import CUSTOM, Strategies
 from .registry.writer import Writer
 from .security import Security
+from .served import served
 from .server.app import Application
+from .server.cors import allowing
 from .server.http import Request, Response, text_response
 from .storage.interface import Storage, StorageError
 from .webhooks import addresses
@@ -65,6 +67,10 @@ class Settings:
     front_proxy: FrontProxy = field(default_factory=FrontProxy)
     aggregator_routing: bool = False
     """Servers behind APIServices are asked at their endpoints, not at their Service's ClusterIP."""
+    runtime_config: Sequence[str] = ()
+    """Which versions and resources are served, as the flag says."""
+    allowed_origins: Sequence[str] = ()
+    strict_transport_security: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     """All flags with their values, for `/flagz`."""
 
@@ -81,12 +87,12 @@ class ApiServer:
         random: Random,
         audit: tuple[Policy, Sink] | None = None,
     ) -> None:
-        """`audit`: which requests are recorded, and where the records go."""
+        """`audit`: which requests are recorded, and where the records go. Raises OSError, ValueError."""
         self._storage, self._settings, self._clock = storage, settings, clock
         self._begun = clock.now()
         self._flows = Control(settings.seats, clock) if settings.seats else None
         self.cacher = Cacher(storage, clock)
-        self.served = Registry()
+        self.served = Registry(served(all_resources(), settings.runtime_config))
         self.security = Security(options, storage, self.cacher, self.served, clock, random)
         self.started = asyncio.Event()
         admission = self.security.admission
@@ -133,6 +139,7 @@ class ApiServer:
         )
         recorder = Audit(*audit, clock, chain.attributes_of) if audit else None
         self.chain = [
+            *([allowing(settings.allowed_origins)] if settings.allowed_origins else []),
             chain.counted(self.health.metrics, clock),
             chain.authenticated(self.security.authentication, recorder),
             chain.held_until(self.started),
@@ -141,7 +148,7 @@ class ApiServer:
             *self._flow_control(clock),
             chain.authorized(self.security.authorizer),
         ]
-        self.app = Application(chain.build(dispatch, self.chain))
+        self.app = Application(chain.build(dispatch, self.chain), settings.strict_transport_security)
 
     def _flow_control(self, clock: Clock) -> list[chain.Link]:
         """The link of priority and fairness, if it is on."""

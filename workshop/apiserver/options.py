@@ -11,22 +11,39 @@ import argparse
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workshop.apiserver import security
+from workshop.apiserver.authentication import oidc_flags
 from workshop.component import FlagParser
 
-# Accepted, so that a real server's command line runs here.
+# Accepted, so that a real server's command line runs here: their effect belongs to what is not built, or is always so.
+# fmt: off
 WITHOUT_EFFECT = (
-    "storage-media-type", "kubelet-preferred-address-types",
-    "feature-gates", "runtime-config", "profiling", "storage-backend", "logging-format",
-    "watch-cache", "default-watch-cache-size",
-    "service-account-lookup", "kubelet-timeout",
-    "goaway-chance", "tls-min-version",
-    "tls-cipher-suites", "cors-allowed-origins", "contention-profiling", "delete-collection-workers",
-    "http2-max-streams-per-connection", "shutdown-delay-duration", "permit-port-sharing",
-    "apiserver-count", "emulated-version", "kubernetes-service-node-port", "external-hostname", "cert-dir",
-)  # fmt: skip
+    "admission-control", "aggregator-reject-forwarding-redirect", "allow-metric-labels", "allow-metric-labels-manifest",
+    "apiserver-count", "cert-dir", "contention-profiling", "coordinated-leadership-lease-duration",
+    "coordinated-leadership-renew-deadline", "coordinated-leadership-retry-period", "debug-socket-path",
+    "default-watch-cache-size", "delete-collection-workers", "disable-http2-serving", "disabled-metrics",
+    "emulated-version", "emulation-forward-compatible", "enable-garbage-collector", "enable-logs-handler",
+    "etcd-count-metric-poll-period", "etcd-db-metric-poll-interval", "etcd-healthcheck-timeout",
+    "etcd-readycheck-timeout", "external-hostname", "feature-gates", "goaway-chance",
+    "http2-max-streams-per-connection", "kubelet-port", "kubelet-preferred-address-types", "kubelet-read-only-port",
+    "kubelet-timeout", "kubernetes-service-node-port", "lease-reuse-duration-seconds", "livez-grace-period",
+    "log-flush-frequency", "log-json-info-buffer-size", "log-json-split-stream", "log-text-info-buffer-size",
+    "log-text-split-stream", "logging-format", "max-connection-bytes-per-sec", "min-compatibility-version",
+    "peer-advertise-ip", "peer-advertise-port", "peer-ca-file", "permit-address-sharing", "permit-port-sharing",
+    "profiling", "runtime-config-emulation-forward-compatible", "send-retry-after-while-not-ready-once",
+    "service-account-lookup", "show-hidden-metrics-for-version", "shutdown-send-retry-after",
+    "shutdown-watch-termination-grace-period", "storage-backend", "storage-initialization-timeout",
+    "storage-media-type", "tls-curve-preferences", "tracing-config-file", "vmodule", "watch-cache", "watch-cache-sizes",
+)
+# What would be another server, or a less safe one, if it were taken and had no effect.
+REFUSED = (
+    "authorization-policy-file", "egress-selector-config-file", "etcd-servers-overrides",
+    "service-account-signing-endpoint",
+)
+# fmt: on
 
 
 AUDIT_MODES = ("batch", "blocking", "blocking-strict")
@@ -62,9 +79,28 @@ def parser() -> FlagParser:
     p.add_argument("--secure-port", type=int, default=6443, help="port to serve HTTPS on")
     p.add_argument("--tls-cert-file", default="", help="certificate for HTTPS")
     p.add_argument("--tls-private-key-file", default="", help="its key")
+    p.add_argument("--tls-sni-cert-key", action="append", default=[], help="cert,key[:name,…] for other names")
+    p.add_argument("--tls-min-version", default="", help="VersionTLS12 or VersionTLS13")
+    p.strings("--tls-cipher-suites", "cipher suites of TLS 1.2, by their names of IANA")
+    p.strings("--strict-transport-security-directives", "what the header Strict-Transport-Security says")
+    p.strings("--cors-allowed-origins", "regular expressions of origins whose pages may ask from a browser")
+    p.strings("--runtime-config", "which versions and resources are served: apps/v1=false, api/beta=false")
+    p.duration("--shutdown-delay-duration", 0.0, "serve on for so long after the signal, no longer ready")
     p.add_argument("--client-ca-file", default="", help="authority of client certificates")
     p.boolean("--anonymous-auth", True, "allow requests without credentials as system:anonymous")
     p.add_argument("--authentication-config", default="", help="issuers of JSON Web Tokens; where anonymous is allowed")
+    p.add_argument("--oidc-issuer-url", default="", help="issuer of JSON Web Tokens that is trusted")
+    p.add_argument("--oidc-client-id", default="", help="audience that its tokens must be for")
+    p.add_argument("--oidc-ca-file", default="", help="authority of its certificate")
+    p.add_argument("--oidc-username-claim", default="sub", help="claim that names the user")
+    p.add_argument("--oidc-username-prefix", default="", help="what is put before it; - for nothing")
+    p.add_argument("--oidc-groups-claim", default="", help="claim that names the groups")
+    p.add_argument("--oidc-groups-prefix", default="", help="what is put before each")
+    p.strings("--oidc-signing-algs", "accepted algorithms; what a key is made for counts here", ["RS256"])
+    p.add_argument("--oidc-required-claim", action="append", default=[], help="key=value that a token must have")
+    p.add_argument("--authentication-token-webhook-config-file", default="", help="kubeconfig of who knows tokens")
+    p.add_argument("--authentication-token-webhook-version", default="v1beta1", help="version of its reviews")
+    p.duration("--authentication-token-webhook-cache-ttl", 120.0, "how long its answers are kept")
     p.add_argument("--token-auth-file", default="", help="file of static bearer tokens")
     p.boolean("--enable-bootstrap-token-auth", False, "accept tokens of Secrets bootstrap.kubernetes.io/token")
     p.strings("--service-account-issuer", "issuer of service account tokens; the first one signs")
@@ -91,6 +127,9 @@ def parser() -> FlagParser:
     p.duration("--authorization-webhook-cache-unauthorized-ttl", 30.0, "how long its other answers are kept")
     p.strings("--enable-admission-plugins", "plugins beside the default ones")
     p.strings("--disable-admission-plugins", "plugins to leave out")
+    p.add_argument("--admission-control-config-file", default="", help="settings of plugins (PodSecurity)")
+    p.add_argument("--default-not-ready-toleration-seconds", type=int, default=300, help="of pods that say nothing")
+    p.add_argument("--default-unreachable-toleration-seconds", type=int, default=300, help="the same")
     p.strings("--service-cluster-ip-range", "ranges of Service addresses", ["10.0.0.0/24"])
     p.add_argument("--service-node-port-range", default="30000-32767", help="ports for NodePort Services")
     p.add_argument("--kubelet-client-certificate", default="", help="certificate shown to kubelets")
@@ -133,6 +172,9 @@ def parser() -> FlagParser:
     )
     p.boolean("--allow-loopback-endpoints", False, "ours: endpoints may lie in 127/8 (a cluster in mode plain)")
     p.add_argument("-v", "--v", type=int, default=0, help="log verbosity")
+    p.add_argument("--version", nargs="?", const="true", default="false", help="print the version and exit")
+    for name in REFUSED:
+        p.add_argument(f"--{name}", default="", help=argparse.SUPPRESS)
     for name in WITHOUT_EFFECT:
         p.add_argument(f"--{name}", nargs="?", default=None, help="accepted, without effect here")
     return p
@@ -164,10 +206,28 @@ def _audit_problem(flags: argparse.Namespace, name: str) -> str:
     return ""
 
 
+def _text(p: FlagParser, path: str) -> str:
+    try:
+        return Path(path).read_text() if path else ""
+    except OSError as error:
+        p.error(f"open {path}: {str(error.strerror).lower()}")
+        raise AssertionError from None
+
+
+def _authentication_webhook(flags: argparse.Namespace) -> tuple[str, str, float] | None:
+    file, ttl = flags.authentication_token_webhook_config_file, flags.authentication_token_webhook_cache_ttl
+    return (file, flags.authentication_token_webhook_version, ttl) if file else None
+
+
 def parse(argv: Sequence[str]) -> Options:
     """Raises SystemExit(1) after one sentence for flags that cannot be."""
     p = parser()
     flags = p.parse_args(list(argv))
+    for name in REFUSED:
+        if getattr(flags, name.replace("-", "_")):
+            p.error(f"--{name} has no effect here, and is not passed over in silence")
+    if problem := oidc_flags.problem(flags):
+        p.error(problem)
     if not flags.etcd_servers:
         p.error("--etcd-servers must be specified")
     if not flags.tls_cert_file or not flags.tls_private_key_file:
@@ -224,6 +284,13 @@ def parse(argv: Sequence[str]) -> Options:
                 flags.authorization_webhook_cache_unauthorized_ttl,
                 False,
                 flags.authorization_webhook_version,
+            ),
+            oidc=oidc_flags.entry(flags, _text(p, flags.oidc_ca_file)),
+            authentication_webhook=_authentication_webhook(flags),
+            admission_control_config_file=flags.admission_control_config_file,
+            default_toleration_seconds=(
+                flags.default_not_ready_toleration_seconds,
+                flags.default_unreachable_toleration_seconds,
             ),
             enable_admission_plugins=flags.enable_admission_plugins,
             disable_admission_plugins=flags.disable_admission_plugins,

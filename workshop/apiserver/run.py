@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
+from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from fnmatch import fnmatchcase
 from pathlib import Path
 from random import SystemRandom
 
@@ -13,6 +17,7 @@ from workshop.api.errors import ApiError
 from workshop.clock import SYSTEM
 from workshop.component import inherited_sockets
 from workshop.serving import listen, serve, server_tls
+from workshop.serving.tls_options import TlsOptions, server_names
 
 from .aggregator.backend import FrontProxy
 from .assembly import ApiServer, Settings
@@ -33,9 +38,7 @@ RETRY_FIRST, RETRY_MOST = 0.02, 1.0
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises OSError, ssl.SSLError and ValueError for flags that cannot work."""
     flags = options.flags
-    tls = server_tls(flags.tls_cert_file, flags.tls_private_key_file, flags.client_ca_file or None, any_client=True)
-    if flags.requestheader_client_ca_file:
-        tls.load_verify_locations(flags.requestheader_client_ca_file)
+    tls = _tls(flags)
     sockets = [listen(flags.bind_address, flags.secure_port)]
     sockets += [socket.socket(fileno=number) for number in inherited_sockets()]
     etcd = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
@@ -54,6 +57,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         ),
         front_proxy=FrontProxy(flags.proxy_client_cert_file, flags.proxy_client_key_file),
         aggregator_routing=flags.enable_aggregator_routing,
+        runtime_config=flags.runtime_config,
+        allowed_origins=flags.cors_allowed_origins,
+        strict_transport_security="; ".join(flags.strict_transport_security_directives),
         flags=options.shown,
     )
     records = Backends(flags, SYSTEM)
@@ -80,6 +86,8 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             await stack.enter_async_context(serve(server.app, sockets, tls))
             logger.info("Serving securely on %s:%d", flags.bind_address, flags.secure_port)
             await stop.wait()
+            server.health.ready["shutdown"] = _shuts_down
+            await SYSTEM.sleep(flags.shutdown_delay_duration)
             await _withdraw(server)
     finally:
         for task in background:
@@ -88,6 +96,42 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         await server.close()
         await storage.close()
         await records.close()
+
+
+async def _shuts_down() -> str:
+    """Load balancers send no more requests while those that come are still answered."""
+    return "process is shutting down"
+
+
+def _tls(flags: Namespace) -> ssl.SSLContext:
+    """The certificate that is shown, and others for other names. Raises OSError, ssl.SSLError, ValueError."""
+    wanted = TlsOptions(flags.tls_min_version, ciphers=flags.tls_cipher_suites)
+
+    def context(certificate: str, key: str) -> ssl.SSLContext:
+        made = server_tls(certificate, key, flags.client_ca_file or None, any_client=True)
+        if flags.requestheader_client_ca_file:
+            made.load_verify_locations(flags.requestheader_client_ca_file)
+        wanted.apply(made)
+        return made
+
+    usual = context(flags.tls_cert_file, flags.tls_private_key_file)
+    others: list[tuple[Sequence[str], ssl.SSLContext]] = []
+    for one in flags.tls_sni_cert_key:
+        files, _, names = one.partition(":")
+        certificate, comma, key = files.partition(",")
+        if not comma:
+            raise ValueError(f'invalid argument "{one}" for "--tls-sni-cert-key" flag: expected comma separated paths')
+        others.append((names.split(",") if names else server_names(Path(certificate)), context(certificate, key)))
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        for names, other in others:
+            if name and any(fnmatchcase(name.lower(), each) for each in names):
+                connection.context = other
+                return
+
+    if others:
+        usual.sni_callback = choose
+    return usual
 
 
 async def _until_started(server: ApiServer) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,6 +19,9 @@ from typing import Any
 
 from workshop.api.resources import Registry, Resource, resource
 from workshop.apiserver.admission import plugins
+from workshop.apiserver.admission.configuration import load as load_admission
+from workshop.apiserver.admission.default_toleration_seconds import KEYS, DefaultTolerationSeconds
+from workshop.apiserver.admission.pod_security import PodSecurity
 from workshop.apiserver.admission.rbac_escalation import RbacEscalation
 from workshop.apiserver.allocators.services import ServiceAllocator
 from workshop.apiserver.authentication import issuer as issuing
@@ -28,9 +31,11 @@ from workshop.apiserver.authentication.configuration import load as load_authent
 from workshop.apiserver.authentication.files import load_certificates, load_private_key, load_public_keys
 from workshop.apiserver.authentication.issuer import TokenIssuer
 from workshop.apiserver.authentication.jwt import Key, Signer, key_of
+from workshop.apiserver.authentication.oidc import Issuer
 from workshop.apiserver.authentication.reviews import IdentityReviews
 from workshop.apiserver.authentication.serviceaccount import ServiceAccountTokens
 from workshop.apiserver.authentication.tokens import BootstrapTokens, parse_token_file
+from workshop.apiserver.authentication.webhook import WebhookTokens
 from workshop.apiserver.authentication.x509 import ClientCertificates
 from workshop.apiserver.authorization import graph, rbac
 from workshop.apiserver.authorization.configuration import Mode, Webhook
@@ -83,6 +88,13 @@ class Options:
     authorization_webhook_config_file: str = ""
     authorization_webhook: tuple[float, float, float, bool, str] = (10.0, 300.0, 30.0, False, "v1beta1")
     """Of the webhook of that file: `Webhook`'s fields from its timeout on."""
+    oidc: Mapping[str, Any] | None = None
+    """An issuer, as an AuthenticationConfiguration names it."""
+    authentication_webhook: tuple[str, str, float] | None = None
+    """Kubeconfig, version of the reviews, seconds that an answer is kept."""
+    admission_control_config_file: str = ""
+    default_toleration_seconds: tuple[int, int] = (300, 300)
+    """Of nodes that are not ready, and of those that are unreachable."""
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     hostname: str = "localhost"
@@ -113,6 +125,12 @@ class Security:
         self.admission = plugins.chain(
             self.context, options.enable_admission_plugins, options.disable_admission_plugins
         )
+        for plugin in self.admission.plugins:
+            if isinstance(plugin, DefaultTolerationSeconds):
+                plugin.seconds = dict(zip(KEYS, options.default_toleration_seconds, strict=True))
+            elif isinstance(plugin, PodSecurity) and options.admission_control_config_file:
+                text = Path(options.admission_control_config_file).read_bytes()
+                plugin.settings = load_admission(text, lambda path: Path(path).read_bytes())
         if has_rbac:
             self.admission.plugins.append(RbacEscalation(self.context, self.rbac))
         ranges = [str(ipaddress.ip_network(r)) for r in options.service_cluster_ip_range]
@@ -178,6 +196,8 @@ class Security:
         if self.keys and options.service_account_issuer:
             accounts = ServiceAccountTokens(options.service_account_issuer, self.keys, self.audiences, get, clock)
         configured = self._configured() if options.authentication_config else Configuration(None, ())
+        issuers = [*configured.issuers, *([Issuer(options.oidc)] if options.oidc else [])]
+        webhook = options.authentication_webhook
         return Authentication(
             certificates=ClientCertificates(certificates, clock) if certificates else None,
             front_proxy=front_proxy,
@@ -186,7 +206,8 @@ class Security:
             service_accounts=accounts,
             audiences=self.audiences,
             anonymous=configured.anonymous or Anonymous(options.anonymous_auth),
-            issuers=configured.issuers,
+            issuers=issuers,
+            webhook=WebhookTokens(*webhook, self.audiences, clock) if webhook else None,
             clock=clock,
         )
 

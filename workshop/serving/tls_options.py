@@ -84,3 +84,17 @@ def _load_revoked(context: ssl.SSLContext, path: Path) -> None:
         file.write(load_der_x509_crl(text).public_bytes(Encoding.PEM))
         file.flush()
         context.load_verify_locations(file.name)
+
+
+def server_names(certificate: Path) -> list[str]:
+    """The names that a certificate is for, in lower case; a star stands for one label, as `fnmatch` takes it nearly.
+
+    Raises OSError, ValueError."""
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    try:
+        alternative = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [name.lower() for name in alternative.get_values_for_type(x509.DNSName)]

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from workshop.api.errors import ApiError
+from workshop.apiserver.admission.configuration import load
 from workshop.apiserver.admission.pod_security import PREFIX, PodSecurity
 from workshop.apiserver.admission.pod_security_checks import violations
+from workshop.apiserver.interfaces import UserInfo
 
 GOOD = {
     "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -174,3 +176,45 @@ async def test_only_a_new_image_has_a_living_pod_judged_again(context: Any, requ
     await plugin.validate(request_for("pods", old, "UPDATE", old=old))
     with pytest.raises(ApiError, match="violates PodSecurity"):
         await plugin.validate(request_for("pods", new, "UPDATE", old=old))
+
+
+CONFIGURATION = b"""
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    defaults: {enforce: restricted, enforce-version: v1.30}
+    exemptions: {usernames: [boss], runtimeClasses: [sandbox]}
+"""
+
+
+async def test_a_clusters_defaults_and_who_is_exempt(context: Any, request_for: Any) -> None:
+    context.add("namespaces", "default")
+    plugin = PodSecurity(context)
+    plugin.settings = load(CONFIGURATION, lambda path: b"")
+    with pytest.raises(ApiError, match=r'violates PodSecurity "restricted:v1\.30"'):
+        await plugin.validate(request_for("pods", pod(PLAIN)))
+    boss = request_for("pods", pod(PLAIN), user=UserInfo("boss"))
+    await plugin.validate(boss)
+    assert boss.annotations[PREFIX + "exempt"] == "user"
+    await plugin.validate(request_for("pods", pod({**PLAIN, "runtimeClassName": "sandbox"})))
+    context.add("namespaces", "default", metadata={"labels": {PREFIX + "enforce": "privileged"}})
+    await plugin.validate(request_for("pods", pod(PLAIN)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"enforce: restricted", b"enforce: strict", "must be one of privileged, baseline, restricted"),
+        (b"v1.30", b"1.30", 'must be "latest" or "v1.x"'),
+        (b"enforce-version", b"enforced", 'unknown field "defaults.enforced"'),
+        (b"name: PodSecurity", b"name: EventRateLimit", "'EventRateLimit' takes no configuration here"),
+        (b"kind: AdmissionConfiguration", b"kind: Other", "not an AdmissionConfiguration"),
+    ],
+)
+def test_configurations_that_cannot_be(old: bytes, new: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load(CONFIGURATION.replace(old, new), lambda path: b"")

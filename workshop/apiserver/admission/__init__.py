@@ -7,7 +7,7 @@ Read in this order:
 - `namespace_lifecycle.py`, `service_account.py`, `priority.py`: short ones that each write meets
 - `node_restriction.py`  what a kubelet may write
 - `limit_ranger.py`      over `pod_resources.py`: amounts per container and per pod
-- `pod_security.py`      levels by namespace labels, over `pod_security_checks.py`
+- `pod_security.py`      levels by namespace labels, over `pod_security_checks.py`; `configuration.py`: their defaults
 - `resource_quota.py`    charging a write, over `quota_usage.py`: what an object uses
 - `webhooks.py`, `policies.py`  what the cluster itself wants asked, over `selecting.py` (which requests), `asked.py`
   and `expressions.py` (what CEL sees of a request)

@@ -15,6 +15,7 @@ import re
 from workshop.api import errors
 from workshop.api.meta import Obj, labels, name
 from workshop.api.resources import resource
+from workshop.apiserver.admission.configuration import PodSecuritySettings
 from workshop.apiserver.admission.plugin import Plugin, forbidden
 from workshop.apiserver.admission.pod_security_checks import violations
 from workshop.apiserver.interfaces import AdmissionRequest
@@ -39,13 +40,31 @@ class PodSecurity(Plugin):
     name = "PodSecurity"
     resources = ("namespaces", "pods", *TEMPLATES)
     subresources = ("", "ephemeralcontainers")
+    settings = PodSecuritySettings()
+
+    def _said(self, said: dict[str, str]) -> dict[str, str]:
+        """A namespace's labels, and where it has none the cluster's defaults."""
+        return {PREFIX + key: value for key, value in self.settings.defaults.items()} | said
+
+    def _is_exempt(self, request: AdmissionRequest, pod: Obj) -> bool:
+        """Audited as upstream does: who is exempt by his name, his namespace or the pod's runtime class."""
+        settings, runtime = self.settings, (pod.get("spec") or {}).get("runtimeClassName")
+        why = {
+            "user": request.user.name in settings.usernames,
+            "namespace": request.namespace in settings.namespaces,
+            "runtimeClass": runtime in settings.runtime_classes,
+        }
+        exempt = next((word for word, holds in why.items() if holds), "")
+        if exempt:
+            request.annotations[PREFIX + "exempt"] = exempt
+        return bool(exempt)
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.resource.group_resource == "namespaces":
             await self._namespace(request)
             return
         namespace = await self.context.get(resource("namespaces"), request.namespace)
-        said = labels(namespace) if namespace else {}
+        said = self._said(labels(namespace) if namespace else {})
         is_pod = request.resource.plural == "pods"
         if is_pod:
             request.annotations[PREFIX + "enforce-policy"] = f"{_level(said)}:{_version(said)}"
@@ -54,7 +73,7 @@ class PodSecurity(Plugin):
         if is_pod and request.old_object is not None and images(request.object) == images(request.old_object):
             return  # nothing else that can be changed of a living pod matters here
         pod = request.object if is_pod else template_of(request.resource.group_resource, request.object)
-        if pod is None:
+        if pod is None or self._is_exempt(request, pod):
             return
         if is_pod:
             broken = judge(said, "enforce", pod)
@@ -73,9 +92,11 @@ class PodSecurity(Plugin):
         problems = label_problems(new)
         if problems and problems != label_problems(old):
             raise errors.invalid("Namespace", request.name, problems)
+        new, old = self._said(new), self._said(old)
         stricter = LEVELS.index(_level(new)) > LEVELS.index(_level(old))
         moved = _version(new) != _version(old) and _level(new) != "privileged"
-        if request.operation == "UPDATE" and (stricter or moved):
+        exempt = request.name in self.settings.namespaces
+        if request.operation == "UPDATE" and (stricter or moved) and not exempt:
             pods = await self.context.list(resource("pods"), request.name)
             request.warnings += existing_pods(request.name, _level(new), _version(new), pods)
 

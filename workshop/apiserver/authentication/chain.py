@@ -1,6 +1,6 @@
 """Who sends this request? The authenticators in order; the first that knows the caller decides.
 
-    front proxy → client certificate → bearer token (file, bootstrap, service account, others' issuers) → anonymous
+    front proxy → client certificate → bearer token (file, bootstrap, account, others' issuers, webhook) → anonymous
 
 Nobody's credentials are good for more than they say: a caller with wrong credentials is refused (401) and does not
 fall back to being anonymous. Whoever is known also belongs to `system:authenticated`.
@@ -23,6 +23,7 @@ from workshop.apiserver.authentication.jwt import InvalidToken, decode64
 from workshop.apiserver.authentication.oidc import Issuer
 from workshop.apiserver.authentication.serviceaccount import ServiceAccountTokens
 from workshop.apiserver.authentication.tokens import BootstrapTokens
+from workshop.apiserver.authentication.webhook import WebhookTokens
 from workshop.apiserver.authentication.x509 import ClientCertificates, InvalidCertificate, common_name
 from workshop.apiserver.interfaces import UserInfo
 from workshop.clock import SYSTEM, Clock
@@ -80,6 +81,7 @@ class Authentication:
     audiences: Sequence[str] = ()
     anonymous: Anonymous = field(default_factory=Anonymous)
     issuers: Sequence[Issuer] = ()
+    webhook: WebhookTokens | None = None
     clock: Clock = SYSTEM
 
     async def authenticate(self, certificate: bytes | None, headers: Headers, path: str = "") -> UserInfo:
@@ -138,7 +140,7 @@ class Authentication:
         for issuer in self.issuers:
             if (user := await issuer.authenticate(token, self.clock)) is not None:
                 return user, list(self.audiences if audiences is None else audiences)
-        return None
+        return await self.webhook.authenticate(token, audiences) if self.webhook is not None else None
 
 
 def bearer_token(headers: Headers) -> str | None:

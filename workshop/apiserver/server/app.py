@@ -32,8 +32,9 @@ TURN = 4
 class Application:
     """`chain` is the outermost link: it takes a Request and gives a Response or raises ApiError."""
 
-    def __init__(self, chain: Handler) -> None:
+    def __init__(self, chain: Handler, strict_transport_security: str = "") -> None:
         self._chain = chain
+        self._always = [("Strict-Transport-Security", strict_transport_security)] if strict_transport_security else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -50,7 +51,7 @@ class Application:
                 told["message"] = response.body.decode("utf-8", "replace")[:2000]
         if isinstance(response, Served):
             return
-        response.headers += [("Audit-Id", request.id), *request.response_headers]
+        response.headers += [("Audit-Id", request.id), *self._always, *request.response_headers]
         response.headers += [
             ("Warning", value.encode().decode("latin-1")) for value in warned.headers(request.warnings)
         ]
