@@ -66,7 +66,7 @@ class Engine:
         env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
         self.process = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
         log.close()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError, docker.errors.DockerException), socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(f"{self.root}/d.sock")
@@ -115,7 +115,7 @@ class Engine:
             if self.process is not None:
                 handle = os.pidfd_open(self.process.pid)
                 self.process.terminate()
-                select.select([handle], [], [], 20)
+                select.select([handle], [], [], 60)
                 os.close(handle)
                 self.process.kill()
                 self.process.wait()

@@ -33,7 +33,7 @@ async def test_an_answer_in_two_pieces_waits_for_nobody(listen: Callable[[str, i
 @contextlib.asynccontextmanager
 async def asked(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     sock = serving.listen("127.0.0.1", 0)
-    async with serving.serve(app, [sock]), asyncio.timeout(20):
+    async with serving.serve(app, [sock]), asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(*sock.getsockname())
         try:
             yield reader, writer

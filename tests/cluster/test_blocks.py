@@ -32,9 +32,10 @@ def test_a_lock_is_held_until_it_is_closed():
 
 def test_a_port_in_use_makes_a_block_unfit():
     block, guard = blocks.take(12346, "test-blocks", "plain")
-    with guard, socket.create_server((f"127.{block}.254.1", 10257)):
-        assert not blocks.free(block)
-    assert blocks.free(block)
+    with guard:
+        with socket.create_server((f"127.{block}.254.1", 10257)):
+            assert not blocks.free(block)
+        assert blocks.free(block)
 
 
 def test_routes_into_the_range_are_seen():

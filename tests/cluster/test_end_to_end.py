@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import seats
+from workshop.cluster import procfs
 
 pytestmark = pytest.mark.cluster
 
@@ -134,7 +135,7 @@ import sys, time, urllib.error, urllib.request
 end = time.monotonic() + 60
 while True:  # the Service's endpoints reach each kube-proxy a moment after the API server
     try:
-        print(urllib.request.urlopen(sys.argv[1], timeout=20).status)
+        print(urllib.request.urlopen(sys.argv[1], timeout=60).status)
         break
     except urllib.error.URLError:
         if time.monotonic() > end:
@@ -186,9 +187,7 @@ def test_down_leaves_nothing(seat, web):
     pids += [json.loads(path.read_text())["pid"] for path in inside]
     assert len(pids) > 11, "containers among them"
     seat.workshop("down")
-    assert not [
-        pid for pid in pids if os.path.exists(f"/proc/{pid}") and "Z" not in Path(f"/proc/{pid}/stat").read_text()
-    ]
+    assert not [pid for pid in pids if (found := procfs.stat(pid)) is not None and found.state not in "ZX"]
     listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert [line for line in listing.splitlines() if directory in line and "ps -ww" not in line] == []
     mounts = Path("/proc/self/mountinfo").read_text()

@@ -156,7 +156,7 @@ class Follower:
                         async with self._moved:
                             self._moved.notify_all()
             except errors.ApiError as error:
-                assert error.code >= 500, error
+                assert error.code >= 500 or error.code == 429, error
             except OSError:
                 pass
             self.broken += 1

@@ -89,7 +89,7 @@ class Project:
 
 def get(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as problem:
         with problem:
@@ -203,5 +203,5 @@ def test_profile_real_has_a_real_etcd_beside_ours(project, engine):
     for _ in engine.client.build(path=str(context), tag="etcd:debian", rm=True):
         pass
     project("--profile", "real", "up", "-d", "lab", "etcd")
-    ask = "import time, urllib.request as u\nfor _ in range(100):\n    try: print(u.urlopen('http://etcd:2379/health').read().decode()); break\n    except OSError: time.sleep(0.1)"
+    ask = "import time, urllib.request as u\nfor _ in range(600):\n    try: print(u.urlopen('http://etcd:2379/health').read().decode()); break\n    except OSError: time.sleep(0.1)"
     assert '"health":"true"' in project.inside("lab", "python", "-c", ask)

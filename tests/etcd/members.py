@@ -18,7 +18,7 @@ from workshop.wire import etcd_pb2 as pb
 OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]
 
 
-async def call(endpoint: str, method: str, request: Any, timeout: float = 40) -> Any:
+async def call(endpoint: str, method: str, request: Any, timeout: float = 90) -> Any:
     """One gRPC call on a connection of its own; waits for the server to be there."""
     answer = getattr(pb, type(request).__name__.replace("Request", "Response"))
     async with grpc.aio.insecure_channel(endpoint, options=OPTIONS) as channel:
@@ -27,7 +27,15 @@ async def call(endpoint: str, method: str, request: Any, timeout: float = 40) ->
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        return await one(request, timeout=timeout, wait_for_ready=True)
+        end = asyncio.get_running_loop().time() + timeout
+        while True:
+            left = end - asyncio.get_running_loop().time()
+            try:
+                return await one(request, timeout=left, wait_for_ready=True)
+            except grpc.RpcError as error:
+                # on a busy machine followers lose patience; what was proposed meanwhile is asked for again, as a client does
+                if error.details() != "etcdserver: leader changed" or left <= 0:
+                    raise
 
 
 class MemberProcess:
@@ -74,7 +82,7 @@ class MemberProcess:
             self.process.kill()
             self.process.wait()
 
-    async def call(self, method: str, request: Any, timeout: float = 40) -> Any:
+    async def call(self, method: str, request: Any, timeout: float = 90) -> Any:
         return await call(self.endpoint, method, request, timeout)
 
     async def status(self) -> Any:
@@ -96,14 +104,16 @@ class Members:
         await asyncio.gather(*(member.status() for member in self.all))
 
     async def leader(self, among: list[MemberProcess] | None = None) -> MemberProcess:
-        """The leader, as one of the members names it."""
-        ids = {}
-        for member in among or self.all:
-            status = await member.status()
-            ids[status.header.member_id] = member
-            if status.leader in ids:
-                return ids[status.leader]
-        raise AssertionError("no leader among them")
+        """The leader, as one of the members names it, once there is one among them."""
+        async with asyncio.timeout(60):
+            while True:
+                ids = {}
+                for member in among or self.all:
+                    status = await member.status()
+                    ids[status.header.member_id] = member
+                    if status.leader in ids:
+                        return ids[status.leader]
+                await asyncio.sleep(0.05)
 
     def joining(self, name: str) -> MemberProcess:
         """A member that was added; it is to be started."""

@@ -68,7 +68,7 @@ async def test_the_last_one_goes_on_alone(kind: str, tmp_path: Path) -> None:
 def ask(url: str, context: ssl.SSLContext) -> bytes:
     """What is answered there, b"" where nothing is."""
     try:
-        with urllib.request.urlopen(url, timeout=20, context=context) as answer:
+        with urllib.request.urlopen(url, timeout=60, context=context) as answer:
             return bytes(answer.read())
     except (urllib.error.URLError, ConnectionError, http.client.HTTPException):
         return b""

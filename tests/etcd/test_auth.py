@@ -327,7 +327,7 @@ async def test_a_certificates_name_is_the_users(kind: str, tmp_path: Path) -> No
 
     try:
         async with channel("root") as roots, channel("ann") as anns:
-            await asyncio.wait_for(roots.channel_ready(), 30)
+            await asyncio.wait_for(roots.channel_ready(), 60)
             root, ann = User(roots), User(anns)
             await root("Auth/UserAdd", pb.AuthUserAddRequest(name="root", password="x"))
             await root("Auth/UserGrantRole", pb.AuthUserGrantRoleRequest(user="root", role="root"))

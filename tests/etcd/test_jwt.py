@@ -125,7 +125,7 @@ async def put(etcd: EtcdProcess, token: str) -> str:
     async with grpc.aio.insecure_channel(etcd.endpoint) as channel:
         request = pb.PutRequest(key=b"k", value=b"v").SerializeToString()
         try:
-            await channel.unary_unary("/etcdserverpb.KV/Put")(request, timeout=30, metadata=[("token", token)])
+            await channel.unary_unary("/etcdserverpb.KV/Put")(request, timeout=60, metadata=[("token", token)])
         except grpc.aio.AioRpcError as refused:
             return str(refused.details())
         return "done"
@@ -155,4 +155,4 @@ async def call_as_root(etcd: EtcdProcess, token: str) -> None:
     """Change the users, so that what was made before is outdated."""
     async with grpc.aio.insecure_channel(etcd.endpoint) as channel:
         request = pb.AuthRoleAddRequest(name="more").SerializeToString()
-        await channel.unary_unary("/etcdserverpb.Auth/RoleAdd")(request, timeout=30, metadata=[("token", token)])
+        await channel.unary_unary("/etcdserverpb.Auth/RoleAdd")(request, timeout=60, metadata=[("token", token)])

@@ -131,7 +131,7 @@ async def test_a_member_in_a_namespace_is_cut_off_and_comes_back(tmp_path: Path)
 
         async def leader(member: Member) -> int:
             async with grpc.aio.insecure_channel(member.client) as channel:
-                answer = await channel.unary_unary("/etcdserverpb.Maintenance/Status")(b"", timeout=30)
+                answer = await channel.unary_unary("/etcdserverpb.Maintenance/Status")(b"", timeout=60)
                 return int(pb.StatusResponse.FromString(answer).leader)
 
         async def until(member: Member, led: bool) -> None:

@@ -24,7 +24,7 @@ async def call(endpoint: str, method: str, request: Any) -> Any:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        return await one(request, timeout=10)
+        return await one(request, timeout=60)
 
 
 @pytest.mark.parametrize("count", [5, 10_000])

@@ -104,7 +104,7 @@ class Statuses:
         return None
 
     async def until(self, uid: str, true: Any) -> dict[str, Any]:
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(lambda: uid in self.found and true(self.found[uid]))
         return self.found[uid]
 

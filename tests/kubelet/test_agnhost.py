@@ -74,7 +74,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 def secure(port: int, certificate: tuple[str, str]) -> HTTPSConnection:
-    return HTTPSConnection("127.0.0.1", port, timeout=20, context=ssl.create_default_context(cafile=certificate[0]))
+    return HTTPSConnection("127.0.0.1", port, timeout=60, context=ssl.create_default_context(cafile=certificate[0]))
 
 
 def test_webhooks_review(start: Start, certificate: tuple[str, str]) -> None:
@@ -142,18 +142,18 @@ def test_conversion_there_and_back(start: Start, certificate: tuple[str, str]) -
 async def test_grpc_health_goes_ill_when_told(start: Start) -> None:
     port, switch = free_port(), free_port()
     start("grpc-health-checking", f"--port={port}", f"--http-port={switch}", "--service=s")
-    assert (await grpc("127.0.0.1", port, "s", 10)).ok
-    assert "unknown service" in (await grpc("127.0.0.1", port, "", 10)).output
-    with closing(HTTPConnection("127.0.0.1", switch, timeout=20)) as connection:
+    assert (await grpc("127.0.0.1", port, "s", 60)).ok
+    assert "unknown service" in (await grpc("127.0.0.1", port, "", 60)).output
+    with closing(HTTPConnection("127.0.0.1", switch, timeout=60)) as connection:
         connection.request("GET", "/make-not-serving")
         assert connection.getresponse().status == 200
-    assert "NOT_SERVING" in (await grpc("127.0.0.1", port, "s", 10)).output
+    assert "NOT_SERVING" in (await grpc("127.0.0.1", port, "s", 60)).output
 
 
 def test_nettest_counts_who_wrote(start: Start) -> None:
     port = free_port()
     start("nettest", f"--port={port}", KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT="1")
-    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         assert post(connection, "/write", {"Source": "prestop"})[0] == 200
         connection.request("GET", "/read")
         assert json.load(connection.getresponse())["Received"] == {"prestop": 1}

@@ -158,6 +158,16 @@ async def node(engine):
         shutil.rmtree(root)
 
 
+async def listening(node, port):
+    """A connection to a port of the pod, once its program listens: an engine tells only that it was started."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await node.runtime.port_forward(node.sandbox, port)
+            except cri.CriError:
+                await asyncio.sleep(0.05)
+
+
 @pytest.mark.root
 async def test_docker_ps_shows_the_pod_and_its_containers_share_one_network(node, engine):
     web = await node.run("web", "httpd", "-f", "-p", "8080", "-h", "/etc")
@@ -166,15 +176,15 @@ async def test_docker_ps_shows_the_pod_and_its_containers_share_one_network(node
     assert names == {f"/k8s_POD_web_default_{uid}_0", f"/k8s_web_web_default_{uid}_0"}
     [sandbox] = await node.runtime.list_pod_sandbox(uid)
     assert sandbox.ip.startswith(engine.subnet) and sandbox.state == cri.READY
-    reader, writer = await node.runtime.port_forward(node.sandbox, 8080)
+    reader, writer = await listening(node, 8080)
     writer.write(b"GET /passwd HTTP/1.0\r\n\r\n")
     assert b"root:x:0:0" in await reader.read()
     writer.close()
     with pytest.raises(cri.CriError, match="failed to connect to localhost:9"):
         await node.runtime.port_forward(node.sandbox, 9)
-    done = await node.runtime.exec_sync(web, ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/resolv.conf"], 10)
+    done = await node.runtime.exec_sync(web, ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/resolv.conf"], 60)
     assert b"nameserver 10.9.0.10" in done.stdout and b"svc.x" in done.stdout and done.exit_code == 0
-    assert (await node.runtime.exec_sync(web, ["hostname"], 10)).stdout == b"web\n"
+    assert (await node.runtime.exec_sync(web, ["hostname"], 60)).stdout == b"web\n"
     stats = await node.runtime.container_stats(web)
     assert stats["memory_bytes"] > 0 and stats["cpu_seconds"] > 0
     status = await node.runtime.container_status(web)
@@ -204,7 +214,7 @@ async def test_stop_waits_for_the_grace_and_then_kills(node):
     deaf = await node.run("deaf", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
     await node.said("kind")
     await node.said("deaf")
-    await node.runtime.stop_container(kind, 20)
+    await node.runtime.stop_container(kind, 60)
     assert (await node.ended(kind)).exit_code == 3
     assert b"bye" in (await node.said("kind", 2))
     begun = SYSTEM.monotonic()

@@ -81,7 +81,7 @@ def test_flunders(port: int, certificate: tuple[str, str]) -> None:
     proxy.load_cert_chain(*certificate)
 
     def ask(method: str, path: str, body: object = None, user: str = "ann", context: ssl.SSLContext = proxy) -> Any:
-        with closing(HTTPSConnection("127.0.0.1", port, timeout=20, context=context)) as connection:
+        with closing(HTTPSConnection("127.0.0.1", port, timeout=60, context=context)) as connection:
             headers = {"X-Remote-User": user, "Content-Type": "application/merge-patch+json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
@@ -103,7 +103,7 @@ def test_flunders(port: int, certificate: tuple[str, str]) -> None:
     assert ask("POST", "/apis/wardle.example.com/v1alpha1/fischers", fischer)[0] == 201
     assert ask("POST", FLUNDERS, {"metadata": {"name": "banned"}})[1]["reason"] == "Forbidden"
     assert [item["metadata"]["name"] for item in ask("GET", f"{FLUNDERS}?labelSelector=y%3D2")[1]["items"]] == ["a"]
-    with closing(HTTPSConnection("127.0.0.1", port, timeout=20, context=proxy)) as watch:
+    with closing(HTTPSConnection("127.0.0.1", port, timeout=60, context=proxy)) as watch:
         watch.request("GET", f"{FLUNDERS}?watch=true&resourceVersion=0", headers={"X-Remote-User": "ann"})
         events = watch.getresponse()
         assert json.loads(events.readline())["type"] == "ADDED"

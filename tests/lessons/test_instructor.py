@@ -83,7 +83,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 def fetch(url, token="", data=None, cookie=""):
     request = urllib.request.Request(url, data, {"Authorization": f"Bearer {token}", "Cookie": cookie})
     try:
-        with urllib.request.build_opener(NoRedirect).open(request, timeout=10) as answer:
+        with urllib.request.build_opener(NoRedirect).open(request, timeout=60) as answer:
             return answer.status, dict(answer.headers), answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

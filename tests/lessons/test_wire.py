@@ -38,7 +38,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Wire]:
         port = listening.getsockname()[1]
 
         def connect(self: Wire, anonymous: bool, timeout: float | None = 10.0) -> Any:
-            return http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
         monkeypatch.setattr(Wire, "_connect", connect)
         return Wire.__new__(Wire)

@@ -86,6 +86,13 @@ class Ear:
         return [step["put"][key]["phase"] for step in steps if key in step["put"]]
 
 
+def synced(board):
+    """It, once it has the whole picture: `attach` itself waits for a few seconds only."""
+    with board.feed._changed:
+        assert board.feed._changed.wait_for(lambda: board.feed.synced, WAIT)
+    return board
+
+
 @pytest.fixture
 def served(tmp_path):
     made = Served(tmp_path)
@@ -95,8 +102,7 @@ def served(tmp_path):
 
 @pytest.fixture
 def board(served):
-    made = Board.attach(served.kubeconfig)
-    assert made.feed.synced
+    made = synced(Board.attach(served.kubeconfig))
     yield made
     made.close()
 
@@ -195,8 +201,7 @@ def test_it_waits_for_a_server_that_comes_later(tmp_path, monkeypatch):
         assert "API server has not answered" in board.text()
         served = Served(tmp_path, port)
         try:
-            with board.feed._changed:
-                assert board.feed._changed.wait_for(lambda: board.feed.synced, WAIT)
+            synced(board)
             assert "API server has not answered" not in board.text()
         finally:
             served.close()
@@ -210,7 +215,7 @@ def test_kinds_that_may_not_be_read_are_left_out_and_said(tmp_path, served):
     )
     board = Board.attach(served.kubeconfig)
     try:
-        assert board.feed.synced and "deployments.apps" in board.note
+        assert "deployments.apps" in synced(board).note
         assert board.feed.blind["deployments.apps"] == "deployments.apps is forbidden"
     finally:
         board.close()

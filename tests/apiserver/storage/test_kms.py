@@ -81,7 +81,7 @@ async def test_a_plugin_that_is_away_costs_its_objects_until_it_comes_back(tmp_p
         async with plugin.serving(tmp_path / "s"):
             assert await kms.check() == ""
             await storage.recovered()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await api("GET", f"{SECRETS}/s")).status != 200:  # noqa: ASYNC110  each look is a step
                     await asyncio.sleep(0)
             assert (await api("POST", SECRETS, {**SECRET, "metadata": {"name": "t"}})).status == 201

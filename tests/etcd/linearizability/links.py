@@ -25,7 +25,7 @@ from tests.ports import free_port
 NAMES = Path("/run/netns")
 PREFIX = "wl"
 #: Seconds for one command of `ip`.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Place(Protocol):

@@ -85,8 +85,8 @@ class Members:
             await members.links.close()
 
     async def patiently(self, ask: Callable[[], Awaitable[Operation | None]]) -> Operation:
-        """Ask until there is an answer, for half a minute."""
-        for _ in range(150):
+        """Ask until there is an answer, for a minute."""
+        for _ in range(300):
             answer = await ask()
             if answer is not None and answer.returned != inf:
                 return answer

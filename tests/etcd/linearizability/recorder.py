@@ -162,8 +162,11 @@ async def run(campaign: Campaign, folder: Path) -> list[Operation]:
     async with Members.running(campaign.kind, campaign.members, folder, campaign.network) as members:
         begun = time.monotonic()
 
+        def answered() -> int:
+            return sum(op.returned != inf for op in history)
+
         def goes_on() -> bool:
-            return time.monotonic() < begun + campaign.seconds or len(history) < campaign.operations
+            return time.monotonic() < begun + campaign.seconds or answered() < campaign.operations
 
         clients = [
             Client(number, members.all[number % campaign.members].client, campaign.keys, campaign.seed)
