@@ -207,7 +207,13 @@ def with_condition(listed: list[dict[str, Any]], new: dict[str, Any], now: float
     old = conditions.find(listed, new["type"])
     if old is not None and (old.get("status"), old.get("reason")) == (new["status"], new["reason"]):
         return listed
-    return conditions.set(conditions.remove(listed, new["type"]) if old is None else listed, new, now)
+    return last(listed, new, now)
+
+
+def last(listed: list[dict[str, Any]], new: dict[str, Any], now: float) -> list[dict[str, Any]]:
+    """With `new` behind the others: what changed last stands last, as upstream lists them."""
+    merged = conditions.set(listed, new, now)
+    return [*conditions.remove(merged, new["type"]), *(c for c in merged if c.get("type") == new["type"])]
 
 
 def compute_status(d: Obj, sets: list[Obj], new: Obj | None, now: float) -> dict[str, Any]:
@@ -289,7 +295,7 @@ def with_progress(d: Obj, status: dict[str, Any], sets: list[Obj], new: Obj | No
             made = condition("Progressing", "True", "ReplicaSetUpdated", f"{what} is progressing.", now)
             if current is not None and current["status"] == "True":
                 made["lastTransitionTime"] = current["lastTransitionTime"]
-            listed = conditions.set(listed, made, now)
+            listed = last(listed, made, now)
         elif (left := seconds_to_deadline(d, status, now)) is not None and left <= 0:
             text = f"{what} has timed out progressing."
             made = condition("Progressing", "False", "ProgressDeadlineExceeded", text, now)

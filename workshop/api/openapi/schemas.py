@@ -40,6 +40,7 @@ NAMED: dict[str, tuple[str, dict[str, Any]]] = {
         {},
     ),
 }
+FIELDS: tuple[str, dict[str, Any]] = ("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", {"type": "object"})
 REFERENCE = "#/components/schemas/"
 
 
@@ -90,7 +91,7 @@ def _property(field: Field, components: dict[str, dict[str, Any]]) -> dict[str, 
 
 def _of_type(kind: Type, components: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if kind.kind in NAMED:
-        name, about = NAMED[kind.kind]
+        name, about = FIELDS if kind.go == "v1.FieldsV1" else NAMED[kind.kind]
         told = words.of_struct(name)
         components.setdefault(name, {"description": told, **about} if told else dict(about))
         return {"$ref": REFERENCE + name}
