@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from workshop.api.cel.syntax import Uint
 from workshop.api.cel.values import (
     NONE,
     TYPES,
@@ -21,6 +20,7 @@ from workshop.api.cel.values import (
     NoOverload,
     Optional,
     TypeName,
+    Uint,
     compare,
     equal,
     is_number,

@@ -11,8 +11,7 @@ from typing import Any
 
 from workshop.api.cel import costs, standard
 from workshop.api.cel.frames import EXCEEDED, MISSING, Frame, Later, looked_up, pairs, restore
-from workshop.api.cel.syntax import Uint
-from workshop.api.cel.values import NONE, EvaluationError, NoOverload, Optional, OverBudget
+from workshop.api.cel.values import NONE, EvaluationError, NoOverload, Optional, OverBudget, Uint
 
 Step = Callable[[Frame], Any]
 Function = Callable[..., Any]

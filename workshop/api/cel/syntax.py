@@ -16,12 +16,10 @@ from itertools import count
 from struct import unpack
 from typing import Any
 
+from workshop.api.cel.values import Uint
+
 RESULT = "@result"
 SORTED = "@__sortBy_input__"
-
-
-class Uint(int):
-    """An unsigned integer, which CEL does not mix with others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from workshop.api.cel.syntax import Uint
+
+class Uint(int):
+    """An unsigned integer, which CEL does not mix with others."""
 
 
 class EvaluationError(ValueError):

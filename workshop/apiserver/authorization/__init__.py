@@ -8,7 +8,7 @@ Read in this order:
 - `escalation.py` nobody hands out rights that he does not hold
 - `graph.py`      which node may see which object, as a graph of references
 - `node.py`       the Node authorizer
-- `configuration.py` the file of --authorization-config; `webhook.py` somebody else is asked
+- `configuration.py` the file of --authorization-config; `webhook.py` somebody else is asked (`conditions.py`: when)
 - `reviews.py`    SubjectAccessReview and its like: the same questions as an API
 
 Left out: ABAC.

@@ -30,6 +30,7 @@ from typing import Any
 from workshop.api import codec, names
 from workshop.api.cel.types import duration
 from workshop.api.validation.field import ErrorList
+from workshop.apiserver.authorization.conditions import environment
 
 VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 TYPES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
@@ -181,7 +182,6 @@ def _connection(errors: ErrorList, at: str, given: Mapping[str, Any]) -> None:
 
 def _condition(errors: ErrorList, at: str, text: str, seen: set[str]) -> None:
     from workshop.api.cel.environment import CompileError  # loaded by who has expressions
-    from workshop.apiserver.authorization.webhook import environment
 
     if not text:
         errors.required(at, "")

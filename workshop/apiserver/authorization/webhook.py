@@ -11,10 +11,9 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from functools import cache
-from typing import Any
 
 from workshop.api.meta import Obj
+from workshop.apiserver.authorization.conditions import environment
 from workshop.apiserver.authorization.configuration import Webhook
 from workshop.apiserver.interfaces import Attributes, Decision
 from workshop.apiserver.webhooks.remote import NoAnswer, Remote
@@ -25,32 +24,6 @@ KEPT, LONGEST_KEY = 8192, 10_000
 TRIES, FIRST_PAUSE, FACTOR = 5, 0.5, 1.5
 Answer = tuple[Decision, str]
 Post = Callable[[Obj], Awaitable[Obj]]
-_TEXT = {"type": "string"}
-_TEXTS = {"type": "array", "items": _TEXT}
-
-
-@cache
-def environment() -> Any:
-    """`request` is the review's spec."""
-    from workshop.api.cel.environment import Environment
-    from workshop.api.cel.types import Declared
-
-    def requirements() -> dict[str, Any]:
-        fields = {"key": _TEXT, "operator": _TEXT, "values": _TEXTS}
-        each = {"type": "object", "properties": fields}
-        return {
-            "type": "object",
-            "properties": {"rawSelector": _TEXT, "requirements": {"type": "array", "items": each}},
-        }
-
-    resource = dict.fromkeys(("namespace", "verb", "group", "version", "resource", "subresource", "name"), _TEXT)
-    resource_fields = {**resource, "fieldSelector": requirements(), "labelSelector": requirements()}
-    fields = {
-        "resourceAttributes": {"type": "object", "properties": resource_fields},
-        "nonResourceAttributes": {"type": "object", "properties": {"path": _TEXT, "verb": _TEXT}},
-        "user": _TEXT, "uid": _TEXT, "groups": _TEXTS, "extra": {"type": "object", "additionalProperties": _TEXTS},
-    }  # fmt: skip
-    return Environment({"request": Declared({"type": "object", "properties": fields})})
 
 
 class WebhookAuthorizer:
