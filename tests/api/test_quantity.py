@@ -64,7 +64,7 @@ def test_a_sum_takes_the_format_of_the_first_that_is_not_zero() -> None:
     assert str(parse("0") + parse("1Gi")) == "1Gi"
     assert str(parse("1Gi") + parse("1G")) == "2073741824"
     assert str(parse("1Gi") - parse("1Gi")) == "0"
-    assert str(quantity.of(2**30, quantity.BINARY_SI)) == "1Gi" and str(quantity.of_milli(1500)) == "1500m"
+    assert str(quantity.of(2**30, quantity.BINARY_SI)) == "1Gi"
 
 
 suffixes = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "m": Fraction(1, 1000), "u": Fraction(1, 10**6), "Ki": 2**10,

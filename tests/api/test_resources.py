@@ -7,7 +7,6 @@ from workshop.api.resources import (
     Resource,
     all_resources,
     for_kind,
-    for_path,
     group_versions,
     resource,
     storage_version_hash,
@@ -15,8 +14,10 @@ from workshop.api.resources import (
 
 
 def test_lookups_agree() -> None:
-    for r in all_resources(every_version=True):
-        assert for_path(r.group, r.version, r.plural) is r
+    known = all_resources(every_version=True)
+    served = Registry(known)
+    for r in known:
+        assert served.find(r.group, r.version, r.plural) is r
         if r.plural not in ("bindings",):
             assert for_kind(r.api_version, r.kind) is r
 

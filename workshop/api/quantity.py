@@ -87,10 +87,6 @@ def of(value: int, format: str = DECIMAL_SI) -> Quantity:
     return Quantity(value * NANO, format)
 
 
-def of_milli(value: int, format: str = DECIMAL_SI) -> Quantity:
-    return Quantity(value * 10**6, format)
-
-
 @remembered(4096)
 def parse(text: str | int | float) -> Quantity:
     """From the wire, where plain numbers are allowed too. Raises ValueError in upstream's words."""

@@ -153,11 +153,6 @@ def _table() -> tuple[Resource, ...]:
 
 
 @cache
-def _by_path() -> dict[tuple[str, str, str], Resource]:
-    return {(r.group, r.version, r.plural): r for r in _table()}
-
-
-@cache
 def _by_kind() -> dict[tuple[str, str], Resource]:
     return {(r.api_version, r.kind): r for r in _table()}
 
@@ -188,10 +183,6 @@ def resource(name: str) -> Resource:
 
 def for_kind(api_version: str, kind: str) -> Resource | None:
     return _by_kind().get((api_version, kind))
-
-
-def for_path(group: str, version: str, plural: str) -> Resource | None:
-    return _by_path().get((group, version, plural))
 
 
 class Registry:
