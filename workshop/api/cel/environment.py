@@ -18,6 +18,7 @@ from workshop.api.cel import complaints, library, literals, twofold
 from workshop.api.cel.costs import PER_CALL
 from workshop.api.cel.evaluate import Planner
 from workshop.api.cel.frames import EXCEEDED, Frame
+from workshop.api.cel.quick import MOMENT, NotQuick
 from workshop.api.cel.steps import Step
 from workshop.api.cel.syntax import Tree, parsed, read
 from workshop.api.cel.types import Declared
@@ -48,16 +49,23 @@ class Program:
         return self.spend(values, Budget(PER_CALL))
 
     def spend(self, values: Mapping[str, Any], budget: Budget) -> Any:
-        """The same; what it cost is taken off the budget. Raises EvaluationError."""
-        frame = Frame(values, PER_CALL)
+        """The same; what it cost is taken off the budget. Raises EvaluationError, and NotQuick where it must be."""
+        moment = MOMENT.get()
+        frame = Frame(values, PER_CALL if moment is None else min(PER_CALL, moment.left))
         try:
             found = self._step(frame)
+            if frame.cost > frame.limit:
+                raise OverBudget(EXCEEDED)
+        except OverBudget:
+            if frame.limit < PER_CALL:
+                raise NotQuick from None
+            raise
         except RecursionError:
             raise EvaluationError("the expression is too deep") from None
         finally:
             budget.spent(frame.cost)
-        if frame.cost > frame.limit:
-            raise OverBudget(EXCEEDED)
+            if moment is not None:
+                moment.left -= frame.cost
         return found
 
 

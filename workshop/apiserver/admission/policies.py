@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workshop.api import errors, labels
@@ -20,6 +21,7 @@ from workshop.apiserver.admission import selecting
 from workshop.apiserver.admission.asked import Asked, Configured
 from workshop.apiserver.admission.plugin import forbidden
 from workshop.apiserver.interfaces import AdmissionRequest, Context
+from workshop.apiserver.patience import unhurried
 
 if TYPE_CHECKING:
     from workshop.apiserver.admission.expressions import Evaluation
@@ -169,7 +171,7 @@ class ValidatingAdmissionPolicy(Policies):
         refused: list[Verdict] = []
         for param in params:
             evaluation = await self._evaluation(policy, request, as_, param)
-            verdicts = _verdicts(policy, names, evaluation)
+            verdicts = await unhurried(partial(_verdicts, policy, names, evaluation), policy)
             for action in binding["spec"].get("validationActions") or ():
                 if action == "Deny":
                     refused += verdicts
@@ -179,7 +181,7 @@ class ValidatingAdmissionPolicy(Policies):
                         request.warnings.append(f"{lead}: {verdict.message}")
                     elif action == "Audit":
                         request.annotations[FAILURE_KEY] = _failure(verdict, binding)
-            refused += _annotations(policy, names, evaluation, notes)
+            refused += await unhurried(partial(_annotations, policy, names, evaluation, notes), policy)
         return refused
 
     def _refusal(self, request: AdmissionRequest, verdict: Verdict) -> errors.ApiError:
@@ -301,13 +303,15 @@ class MutatingAdmissionPolicy(Policies):
     async def _mutate(self, policy: Obj, request: AdmissionRequest, as_: Resource, param: Obj | None) -> bool:
         changed = False
         evaluation = await self._evaluation(policy, request, as_, param)
-        if not evaluation.conditions_hold(policy["spec"].get("matchConditions") or ()):
+        conditions = policy["spec"].get("matchConditions") or ()
+        if not await unhurried(partial(evaluation.conditions_hold, conditions), conditions):
             return False
         for mutation in policy["spec"].get("mutations") or ():
             evaluation = await self._evaluation(policy, request, as_, param)  # of the object as it is by now
             new, _ = await self.shown(request, as_)
             assert new is not None
-            changed |= await self.put(request, as_, mutated(mutation, new, as_, evaluation))
+            made = await unhurried(partial(mutated, mutation, new, as_, evaluation), policy)
+            changed |= await self.put(request, as_, made)
         return changed
 
 
@@ -316,6 +320,7 @@ def mutated(mutation: Obj, obj: Obj, kind: Resource, evaluation: Evaluation) -> 
     from workshop.api.cel.literals import as_maps
     from workshop.apiserver.admission.expressions import Unjudged
 
+    evaluation.refill()
     if mutation["patchType"] == "JSONPatch":
         text = mutation["jsonPatch"]["expression"]
         operations = evaluation.run(as_maps(text), told=text)

@@ -14,6 +14,7 @@ import base64
 import json
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from workshop.api.resources import Resource
 from workshop.apiserver.admission import selecting
 from workshop.apiserver.admission.asked import Asked, Configured
 from workshop.apiserver.interfaces import AdmissionRequest, Context
+from workshop.apiserver.patience import unhurried
 from workshop.apiserver.webhooks.client import CallFailed
 
 logger = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class Webhooks(Asked):
         values = values_of(request, as_, new, old)
         try:
             evaluation = Evaluation(values, self.context.authorizer, request.user, conditions_only=True)
-            return evaluation.conditions_hold(conditions)
+            return await unhurried(partial(evaluation.conditions_hold, conditions), conditions)
         except Unjudged as error:
             if not hook.fails:
                 return False

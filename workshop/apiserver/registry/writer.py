@@ -23,6 +23,7 @@ from workshop.api.validation.field import ErrorList
 from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.glass import changed
 from workshop.apiserver.interfaces import AdmissionChain, AdmissionRequest
+from workshop.apiserver.patience import unhurried
 from workshop.apiserver.shelf import Stored
 from workshop.apiserver.storage.interface import Conflict, KeyExists, Storage
 from workshop.clock import Clock
@@ -120,6 +121,13 @@ class Writer:
             error.status["message"] = f"object is being deleted: {error.message}"
         return error
 
+    @staticmethod
+    async def _judged(resource: Resource, judge: Callable[[], ErrorList]) -> ErrorList:
+        """A definition's rules may be dear."""
+        if resource.definition is None or not resource.definition.has_rules:
+            return judge()
+        return await unhurried(judge)
+
     async def _create(
         self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions, applying: bool = False
     ) -> Written:
@@ -140,10 +148,11 @@ class Writer:
         dropped.drop(resource, obj, None)
         strategy.prepare_for_create(obj, write)
         pool = await strategy.allocate(obj, None, write)
+        loopback = self._allow_loopback
         try:
             with trace.step("apiserver.link", link="validation"):
                 problems = await strategy.problems(obj, None, write)
-                problems += validation.validate(resource, obj, self._allow_loopback)
+                problems += await self._judged(resource, lambda: validation.validate(resource, obj, loopback))
                 _refuse(resource, obj, problems)
             strategy.settle(obj)
             options.warnings.extend(strategy.warnings(obj, None))
@@ -253,10 +262,13 @@ class Writer:
         dropped.drop(resource, new, old)
         strategy.prepare_for_update(new, old, write)
         pool = await strategy.allocate(new, old, write) if not subresource else None
+        loopback = self._allow_loopback
         try:
             with trace.step("apiserver.link", link="validation"):
                 problems = await strategy.problems(new, old, write)
-                problems += validation.validate_update(resource, new, old, subresource, self._allow_loopback)
+                problems += await self._judged(
+                    resource, lambda: validation.validate_update(resource, new, old, subresource, loopback)
+                )
                 _refuse(resource, new, problems)
             strategy.settle(new)
             if not subresource:
