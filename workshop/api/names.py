@@ -57,7 +57,10 @@ def dns1123_label(value: str) -> list[str]:
         if _matches(_SUBDOMAIN, value):
             found.append("must not contain dots")
         else:
-            text = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character"  # noqa: E501
+            text = (
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start"
+                " and end with an alphanumeric character"
+            )
             found.append(regex_sentence(text, _LABEL, "my-name", "123-abc"))
     return found
 
@@ -66,7 +69,10 @@ def dns1123_subdomain(value: str) -> list[str]:
     """Names of most objects."""
     found = [max_length(253)] if _length(value) > 253 else []
     if not _matches(_SUBDOMAIN, value):
-        text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"  # noqa: E501
+        text = (
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+            "start and end with an alphanumeric character"
+        )
         found.append(regex_sentence(text, _SUBDOMAIN, "example.com"))
     return found
 
@@ -74,7 +80,10 @@ def dns1123_subdomain(value: str) -> list[str]:
 def wildcard_dns1123_subdomain(value: str) -> list[str]:
     found = [max_length(253)] if _length(value) > 253 else []
     if not _matches(_WILDCARD, value):
-        text = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"  # noqa: E501
+        text = (
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+            "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+        )
         found.append(regex_sentence(text, _WILDCARD, "*.example.com"))
     return found
 
@@ -83,7 +92,10 @@ def dns1035_label(value: str) -> list[str]:
     """Services (before relaxed names) and much of what becomes a DNS name."""
     found = [max_length(63)] if _length(value) > 63 else []
     if not _matches(_DNS1035, value):
-        text = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character"  # noqa: E501
+        text = (
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+            "character, and end with an alphanumeric character"
+        )
         found.append(regex_sentence(text, _DNS1035, "my-name", "abc-123"))
     return found
 
@@ -120,7 +132,10 @@ def _prefix(value: str) -> list[str]:
 def label_value(value: str) -> list[str]:
     found = [max_length(63, "bytes")] if _length(value) > 63 else []
     if not _matches(_VALUE, value):
-        text = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"  # noqa: E501
+        text = (
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+            "start and end with an alphanumeric character"
+        )
         found.append(regex_sentence(text, _VALUE, "MyValue", "my_value", "12345"))
     return found
 
@@ -128,7 +143,10 @@ def label_value(value: str) -> list[str]:
 def c_identifier(value: str) -> list[str]:
     if _matches(_C_IDENTIFIER, value):
         return []
-    text = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'"  # noqa: E501
+    text = (
+        "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric "
+        "characters or '_'"
+    )
     return [regex_sentence(text, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
 
 
@@ -211,6 +229,9 @@ def dns1123_subdomain_with_underscore(value: str) -> list[str]:
     pattern = rf"{_UNDERSCORED}(\.{_UNDERSCORED})*"
     found = [max_length(253)] if _length(value) > 253 else []
     if not _matches(pattern, value):
-        text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character"  # noqa: E501
+        text = (
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and "
+            "must start and end with an alphanumeric character"
+        )
         found.append(regex_sentence(text, pattern, "example.com"))
     return found

@@ -241,7 +241,10 @@ def _selectable(errors: ErrorList, path: str, fields: list[Obj], schema: Obj, ol
             errors.invalid(at, value, f"is an invalid path: {wrong}")
             continue
         if found.get("type") not in ("string", "boolean", "integer"):
-            text = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."  # noqa: E501
+            text = (
+                "must point to a field of type string, boolean or integer. Enum string fields and strings with "
+                "formats are allowed."
+            )
             errors.invalid(at, value, text)
         if value in seen:
             errors.duplicate(at, value)

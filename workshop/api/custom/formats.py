@@ -15,7 +15,10 @@ from workshop.api import names
 _HEX = "[0-9a-f]"
 _UUID = f"(?i){_HEX}{{8}}-?{_HEX}{{4}}-?%s{_HEX}{{3}}-?%s-?{_HEX}{{12}}"
 _ANY = f"{_HEX}{{4}}"
-_WORDS = r"(?:nanos|nanoseconds?|nano|micros|microseconds?|micro|millis|milliseconds?|milli|seconds?|minutes?|hours?|days?|weeks?|ns|us|ms|s|m|h|d|w)"  # noqa: E501
+_WORDS = (
+    r"(?:nanos|nanoseconds?|nano|micros|microseconds?|micro|millis|milliseconds?|milli|seconds?|minutes?|hours?|days?"
+    r"|weeks?|ns|us|ms|s|m|h|d|w)"
+)
 
 
 def _pattern(text: str) -> Callable[[str], bool]:

@@ -83,7 +83,10 @@ def approval_state(annotations: Obj) -> tuple[str, str]:
         return "bypassed", f"not approved: {quote(given)}"
     if "://" in given and given.partition("://")[2]:
         return "approved", f"approved in {given}"
-    why = f'protected groups must have approval annotation {quote(APPROVED)} with either a URL or a reason starting with "unapproved"'  # noqa: E501
+    why = (
+        f"protected groups must have approval annotation {quote(APPROVED)} with either a URL or a reason starting "
+        'with "unapproved"'
+    )
     return "invalid", f"{why}, see https://github.com/kubernetes/enhancements/pull/1111"
 
 

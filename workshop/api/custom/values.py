@@ -26,7 +26,11 @@ from workshop.api.validation.field import ErrorList, shown
 MISSING: Any = object()
 NOWHERE = "<nil>"
 """Where Go prints a path that is nil."""
-_RANGES = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "float": (-3.4028234663852886e38, 3.4028234663852886e38)}  # fmt: skip  # noqa: E501
+_RANGES = {
+    "int32": (-(1 << 31), (1 << 31) - 1),
+    "int64": (-(1 << 63), (1 << 63) - 1),
+    "float": (-3.4028234663852886e38, 3.4028234663852886e38),
+}
 
 
 def check(value: Any, schema: Schema, path: str = "", old: Any = MISSING) -> ErrorList:

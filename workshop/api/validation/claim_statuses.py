@@ -74,7 +74,10 @@ def _one(errors: ErrorList, at: str, found: Obj) -> None:
     devices.label(errors, f"{at}.device", found.get("device", ""))
 
 
-NORMALIZED = "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters"  # noqa: E501
+NORMALIZED = (
+    "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal "
+    "characters"
+)
 
 
 def share_id(errors: ErrorList, path: str, text: str | None) -> None:

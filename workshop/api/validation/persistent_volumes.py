@@ -149,7 +149,10 @@ def _iscsi(errors: ErrorList, at: str, found: Obj, name: str) -> None:
     portal, initiator = found.get("targetPortal", ""), found.get("initiatorName")
     errors.needed(found, at, "targetPortal")
     if initiator is not None and len(f"{name}:{portal}") > 64:
-        said = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified."  # noqa: E501
+        said = (
+            "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is"
+            " specified."
+        )
         errors.invalid(f"{at}.targetportal", portal, said)
     errors.needed(found, at, "iqn")
     if found.get("iqn"):
