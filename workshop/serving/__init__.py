@@ -1,8 +1,13 @@
 """HTTPS and WebSocket for every component that serves.
 
 `serve` runs an ASGI app on sockets or an address. ASGI servers do not hand client certificates to the app; here
-the peer's certificate (DER bytes) stands in `scope["extensions"]["tls"]["client_cert"]`, or None. `http1.py` is the
-protocol, WebSockets are uvicorn's. Upstream: `staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`.
+the peer's certificate (DER bytes) stands in `scope["extensions"]["tls"]["client_cert"]`, or None.
+
+    head.py      what a request is, and what is refused: pure     secured.py   TLS, a transport of asyncio
+    chunks.py    bodies in chunks: pure                           http1.py     a connection: one request after another
+    asgi.py      the seam to an app                               exchange.py  a request and its answer
+
+WebSockets are uvicorn's. Upstream: `staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`, Go's `net/http`.
 """
 
 from __future__ import annotations
@@ -24,7 +29,9 @@ from workshop import component
 from workshop.component import CannotListen
 
 from .asgi import App, Message, Receive, Scope, Send
+from .exchange import PIECE
 from .http1 import Connection, Open
+from .secured import Secured
 
 __all__ = ["App", "Message", "Receive", "Scope", "Send", "listen", "serve", "server_tls"]
 
@@ -140,10 +147,13 @@ async def serve(
         web.data_received(head)
         connection.transport.set_protocol(web)
 
-    servers = [
-        await loop.create_server(lambda: Connection(app, opened, upgrade), sock=sock, ssl=tls, backlog=1024)
-        for sock in sockets
-    ]
+    buffer = memoryview(bytearray(PIECE))
+
+    def accept() -> asyncio.BaseProtocol:
+        plain = Connection(app, opened, upgrade)
+        return Secured(tls, plain, buffer) if tls is not None else plain
+
+    servers = [await loop.create_server(accept, sock=sock, backlog=1024) for sock in sockets]
     try:
         yield
     finally:

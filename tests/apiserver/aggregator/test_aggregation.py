@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.api_server import answers, assembled, caller, running, until
-from tests.apiserver.test_client_certificates import self_signed
+from tests.certificates import self_signed
 from workshop.apiserver.aggregator import availability, local
 from workshop.apiserver.aggregator.backend import FrontProxy
 from workshop.apiserver.assembly import ApiServer, Settings

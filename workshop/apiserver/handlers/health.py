@@ -40,7 +40,7 @@ class Health:
         """The answer; None if the path is not one of these."""
         match request.path.strip("/").split("/"):
             case ["version"]:
-                if request.method not in ("GET", "HEAD"):
+                if request.method != "GET":
                     raise errors.not_allowed()
                 return json_response(version())
             case ["metrics"]:

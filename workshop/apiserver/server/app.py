@@ -79,8 +79,8 @@ class Application:
             return await self._chain(request)
         except errors.ApiError as error:
             return error_response(error)
-        except TooLarge:
-            return error_response(errors.request_entity_too_large("etcdserver: request is too large"))
+        except TooLarge as error:  # for the store; a body that is too large is told so by 413
+            return error_response(errors.failure(500, "", str(error)))
         except Unavailable as error:
             logger.warning("%s %s: the store does not answer: %s", request.method, request.path, error)
             return error_response(errors.internal(str(error) or "etcdserver: request timed out"))
@@ -185,6 +185,7 @@ async def _while_there(request: Request, receive: Receive) -> AsyncIterator[None
 
 async def _refuse(response: Response, send: Send) -> None:
     """Answer a WebSocket handshake with an ordinary HTTP error."""
-    head = _head(response, (b"content-length", str(len(response.body)).encode()))
+    body = response.whole()
+    head = _head(response, (b"content-length", str(len(body)).encode()))
     await send({"type": "websocket.http.response.start", "status": response.status, "headers": head})
-    await send({"type": "websocket.http.response.body", "body": response.body})
+    await send({"type": "websocket.http.response.body", "body": body})

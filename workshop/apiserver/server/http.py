@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 63
 MAX_BODY = 3 * 1024 * 1024
+BODY_PATIENCE = 60.0
+"""Seconds that a body may take to come."""
+_PASSED_OVER = re.compile("%(?![0-9A-Fa-f]{2})|;")
+"""What Go's parser of queries takes no parameter for."""
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 encode = msgspec.json.encode
 
@@ -73,7 +78,7 @@ class Request:
     def query(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         text = self.scope["query_string"].decode("latin-1")
-        pairs = "&".join(each for each in text.split("&") if ";" not in each)  # Go's parser passes such a one over
+        pairs = "&".join(each for each in text.split("&") if not _PASSED_OVER.search(each))
         for key, value in parse_qsl(pairs, keep_blank_values=True):
             found.setdefault(key, []).append(value)
         return found
@@ -111,13 +116,25 @@ class Request:
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
         """The whole body, as it was sent: nobody unpacks what a client packed. Raises ApiError 413 over `limit` bytes,
-        400 if it breaks off."""
+        500 if it breaks off, 504 if it does not come: who sends slowly would keep his seat for ever."""
+        if self.connection is None or self.connection.complete:
+            return await self._body(limit)
+        try:
+            async with asyncio.timeout(BODY_PATIENCE):
+                return await self._body(limit)
+        except TimeoutError:
+            self.connection.keep_alive = False
+            why = "Timeout: request did not complete within the allotted timeout"
+            raise errors.failure(504, "Timeout", why, {}) from None
+
+    async def _body(self, limit: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise errors.bad_request("unexpected EOF")
+                why = self.connection.broken if self.connection is not None else ""
+                raise errors.failure(500, "", why or "unexpected EOF")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
@@ -163,7 +180,8 @@ def json_response(value: Any, status: int = 200, content_type: str = "applicatio
 
 
 def text_response(text: str, status: int = 200) -> Response:
-    return Response(status, text.encode(), "text/plain; charset=utf-8")
+    headers = [("X-Content-Type-Options", "nosniff")] if status >= 400 else []
+    return Response(status, text.encode(), "text/plain; charset=utf-8", headers)
 
 
 def error_response(error: errors.ApiError) -> Response:

@@ -32,6 +32,7 @@ from workshop.apiserver.storage.interface import (
     Timeout,
     TooLarge,
     Unavailable,
+    check_message,
 )
 from workshop.apiserver.storage.leases import LeaseReuse, granted_ttl
 from workshop.apiserver.storage.watch_stream import WatchStream
@@ -136,6 +137,7 @@ class Etcd3Storage:
             success=[then],
             failure=[otherwise] if otherwise is not None else [],
         )
+        check_message(request.ByteSize())
         return await self._call("KV/Txn", request, pb.TxnResponse, retry=False)
 
     # Storage

@@ -104,6 +104,17 @@ class TooLarge(StorageError):
     """The store refuses a request of this size."""
 
 
+MAX_MESSAGE = 2 << 20
+"""Bytes of a request that upstream's etcd client sends at all; etcd itself takes 1.5 MiB."""
+
+
+def check_message(size: int) -> None:
+    """Raises TooLarge in the words of upstream's client."""
+    if size > MAX_MESSAGE:
+        sent = f"trying to send message larger than max ({size} vs. {MAX_MESSAGE})"
+        raise TooLarge(f"rpc error: code = ResourceExhausted desc = {sent}")
+
+
 class Unavailable(StorageError):
     """No endpoint answers, or the store cannot serve. A write may or may not have happened."""
 

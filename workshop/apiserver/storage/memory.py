@@ -24,6 +24,7 @@ from workshop.apiserver.storage.interface import (
     StorageStatus,
     TooLarge,
     Unavailable,
+    check_message,
 )
 from workshop.clock import SYSTEM, Clock
 
@@ -58,6 +59,8 @@ class MemoryStorage:
         return KeyValue(key, value, mod_revision) if value is not None else None
 
     def _write(self, key: str, value: bytes | None, lease_ttl: int = 0) -> int:
+        if value is not None:
+            check_message(len(value) + len(key))
         if value is not None and len(value) + len(key) > MAX_REQUEST:
             raise TooLarge("etcdserver: request is too large")
         old = self._current(key)
