@@ -107,22 +107,9 @@ class Recorder:
         await self._idle.wait()
 
     async def _write(self, ref: dict[str, str], written: Written, now: float, related: dict[str, str] | None) -> None:
-        res = EVENTS_V1 if self._new_api else EVENTS
-        namespace = ref.get("namespace") or "default"
         for _ in range(RETRIES):
             try:
-                if written.count > 1 and written.name:
-                    try:
-                        await self._client.patch(
-                            res, written.name, self._again(written, now), namespace, STRATEGIC_PATCH
-                        )
-                        return
-                    except ApiError as error:
-                        if error.code != 404:  # expired on the server after an hour: make it anew
-                            raise
-                event = self._new(ref, written, now, related, namespace)
-                await self._client.create(res, event, namespace)
-                written.name = event["metadata"]["name"]
+                await self._put(ref, written, now, related)
                 return
             except ApiError as error:
                 # A namespace that is being deleted takes no events; a rejected one will be rejected again.
@@ -132,6 +119,21 @@ class Recorder:
                 log.debug("unable to write event (may retry after sleeping): %s", error)
                 await self._clock.sleep(RETRY_SECONDS)
         log.warning("unable to write event %s (retry limit exceeded)", written.occurrence.reason)
+
+    async def _put(self, ref: dict[str, str], written: Written, now: float, related: dict[str, str] | None) -> None:
+        """Count up the event that was written before, or make it anew. Raises ApiError, Unreachable."""
+        res = EVENTS_V1 if self._new_api else EVENTS
+        namespace = ref.get("namespace") or "default"
+        if written.count > 1 and written.name:
+            try:
+                await self._client.patch(res, written.name, self._again(written, now), namespace, STRATEGIC_PATCH)
+                return
+            except ApiError as error:
+                if error.code != 404:  # expired on the server after an hour
+                    raise
+        event = self._new(ref, written, now, related, namespace)
+        await self._client.create(res, event, namespace)
+        written.name = event["metadata"]["name"]
 
     def _new(
         self, ref: dict[str, str], written: Written, now: float, related: dict[str, str] | None, namespace: str
