@@ -63,8 +63,10 @@ async def running(server: ApiServer | None = None) -> AsyncIterator[ApiServer]:
         await server.close()
 
 
-def caller(server: ApiServer) -> Api:
-    """`await api("GET", "/version")`; a body that is no text or bytes is sent as JSON; `more` are headers."""
+def caller(server: ApiServer, certificate: bytes | None = None) -> Api:
+    """`await api("GET", "/version")`; a body that is no text or bytes is sent as JSON; `more` are headers. The client
+    shows `certificate` (DER), if one is given."""
+    tls = {"tls": {"client_cert": certificate}} if certificate is not None else {}
 
     async def call(
         method: str, target: str, body: Any = None, content_type: str = "application/json", **more: str
@@ -78,7 +80,7 @@ def caller(server: ApiServer) -> Api:
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
         scope = {
             "type": "http", "method": method, "path": unquote(path), "raw_path": path.encode(), "headers": headers,
-            "query_string": query.encode(), "extensions": {},
+            "query_string": query.encode(), "extensions": tls,
         }  # fmt: skip
         requests = [{"type": "http.request", "body": raw, "more_body": False}]
         sent: list[Any] = []

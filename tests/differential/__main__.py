@@ -24,8 +24,11 @@ PATIENCE = 30
 """Seconds for one answer."""
 
 
-async def compare(sheet: Sheet, real: Server, ours: Server, remembered: Remembered) -> dict[str, list[str]]:
-    """What differs, and in which cases. `"": […]` are all cases; what is explained stands under "explained"."""
+async def compare(
+    sheet: Sheet, real: Server, ours: Server, remembered: Remembered, everything: bool
+) -> dict[str, list[str]]:
+    """What differs, and in which cases. `"": […]` are all cases; what is explained stands under "explained", or with
+    the others if `everything` is wanted."""
     found: dict[str, list[str]] = defaultdict(list)
     made = list(sheet.cases)
     found[""] = [case.name for case in made]
@@ -33,6 +36,8 @@ async def compare(sheet: Sheet, real: Server, ours: Server, remembered: Remember
     try:
         if any(case not in remembered for case in made):
             await theirs.build()
+            if sheet.in_order:
+                remembered.forget()
         await mine.build()
     except ValueError as error:
         found[f"SETUP {error}"] = found[""]
@@ -46,7 +51,8 @@ async def compare(sheet: Sheet, real: Server, ours: Server, remembered: Remember
             found[f"CRASH {error!r}"].append(case.name)
             continue
         for line in difference(comparable(remembered[case]), comparable(said)):
-            found["explained" if explained.why(sheet.name, case.name) else line].append(case.name)
+            known = not everything and explained.why(sheet.name, case.name, line)
+            found["explained" if known else line].append(case.name)
     await mine.clear()
     await theirs.clear()
     return found
@@ -63,6 +69,7 @@ async def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--show", type=int, default=3)
     parser.add_argument("--cache", default="/tmp/differential")
+    parser.add_argument("--everything", action="store_true", help="tell what is explained too")
     parser.add_argument("-o", "--output", help="all differences as JSON")
     options = parser.parse_args()
     real, ours = Real(options.kubeconfig), Ours()
@@ -75,7 +82,7 @@ async def main() -> None:
         if options.only and not any(each in sheet.name for each in options.only):
             continue
         remembered = Remembered(Path(options.cache), sheet)
-        found = await compare(sheet, real, ours, remembered)
+        found = await compare(sheet, real, ours, remembered, options.everything)
         remembered.save()
         count, excused = len(found.pop("")), len(set(found.pop("explained", [])))
         wrong = len({case for each in found.values() for case in each})

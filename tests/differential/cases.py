@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ FOLDER = Path(__file__).parent
 DRY = "?dryRun=All"
 VERSION = "@RV@"
 """Stands where the caller fills in the stored object's resourceVersion."""
+UID = "@UID@"
+"""Stands for its uid."""
 
 NEVER_STORED = ("PriorityLevelConfiguration/free",)
 """Refused whatever is done to it: only its creation is looked at."""
@@ -32,6 +34,7 @@ class Case:
     path: str
     body: bytes = b""
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Sheet:
     cases: Iterator[Case]
     before: tuple[Case, ...] = ()
     """Makes the state: the object is created, perhaps its status written. Nothing for creations."""
+    others: tuple[Obj, ...] = ()
+    """What else it creates, to be taken away again."""
+    in_order: bool = False
+    """Each case leaves its trace for the next one: they are asked all, or none."""
 
 
 def _load(name: str) -> list[Obj]:
@@ -73,6 +80,7 @@ def sheets() -> Iterator[Sheet]:
             whole = Case("status", "PUT", path_of(base, at), body)
             yield Sheet(f"{at} again {door['of']}", base, through(base, door), (setup(base), whole))
     yield from _crafted(known)
+    yield from others(known)
     yield from requests()
 
 
@@ -80,6 +88,20 @@ def _crafted(known: dict[str, Obj]) -> Iterator[Sheet]:
     from . import devices  # it makes cases, too
 
     yield from devices.sheets(known)
+
+
+def others(known: dict[str, Obj]) -> Iterator[Sheet]:
+    """`verbs X`, `patches X`: each kind through its other verbs; and the stories of scenarios.yaml. They import this
+    module, so they are imported here."""
+    from . import patches, scenarios, verbs
+
+    stored = {name: base for name, base in known.items() if _is_stored(base) and name not in NEVER_STORED}
+    one_each = {(base["apiVersion"], base["kind"]): base for base in reversed(stored.values())}
+    for base in one_each.values():
+        yield Sheet(f"verbs {name_of(base)}", base, verbs.all_of(base), (setup(base),))
+    for name, base in stored.items():
+        yield Sheet(f"patches {name}", base, patches.all_of(base), (setup(base),))
+    yield from scenarios.sheets(known)
 
 
 def requests() -> Iterator[Sheet]:
@@ -160,7 +182,13 @@ def _parts(body: Obj) -> list[str]:
     return [k if k == "status" or not isinstance(v, dict) else f"{k}.{inner}" for k, v in body.items() for inner in v]
 
 
-def teardown(base: Obj) -> tuple[Case, ...]:
+def teardown(sheet: Sheet) -> Iterator[Case]:
+    """Away with all that it makes, the latest first."""
+    for base in (*reversed(sheet.others), sheet.base):
+        yield from _gone(base)
+
+
+def _gone(base: Obj) -> tuple[Case, ...]:
     """Away with it, whatever holds it: finalizers first."""
     if not _is_stored(base):
         return ()

@@ -14,6 +14,8 @@ def difference(real: Any, ours: Any) -> list[str]:
     if real["code"] != ours["code"]:
         return [f"code {real['code']} != {ours['code']}: real {_said(real)} | ours {_said(ours)}"]
     found = []
+    if real["headers"] and real["headers"] != ours["headers"]:
+        found.append(f"headers: real {real['headers']} | ours {ours['headers']}")
     if real["warnings"] != ours["warnings"]:
         found.append(f"warnings: real {real['warnings']} | ours {ours['warnings']}")
     return [*found, *_walk(real["body"], ours["body"], "")]

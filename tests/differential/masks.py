@@ -5,14 +5,16 @@ Every mask is named here with its reason; all else is compared to the letter.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
 
 from .servers import Answer
 
+UIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""The first that an answer names is UID1, the next other one UID2."""
 MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),
     # What a server writes is of now; what a case writes is of 2026-01-01 at midnight, and stays.
     (re.compile(r"20[2-9]\d-(?!01-01T00)\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z)"), "TIME"),
     (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-x"),
@@ -27,6 +29,8 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r'(resourceVersion\\*": ?\\*")\d+'), r"\1VERSION"),
     (re.compile(r"(Too large resource version: \d+, current: )\d+"), r"\1VERSION"),
     (re.compile(r"(ResourceVersion in (?:record \(|object meta: ))\d+"), r"\1VERSION"),
+    # Which certificate the client showed.
+    (re.compile(r"X509SHA256=[0-9a-f]{64}"), "X509SHA256=x"),
     # The server's own address.
     (re.compile(r"192\.0\.2\.1:\d+"), "ADDRESS"),
 )
@@ -34,21 +38,36 @@ DISTRIBUTION = ', {"configMap": {"name": "openshift-service-ca.crt", "items": [{
 """What a build of a distribution adds to each pod."""
 OWN_WARNING = re.compile("is stored, but|chooses no devices here yet")
 """What only ours says: nobody looks after this kind."""
-MADE_UP = ("managedFields", "resourceVersion")
+MADE_UP = "resourceVersion"
+TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+"""A service account's token: what it claims is compared, who signed it is not."""
+AGE = re.compile(r"\d+m?s")
 
 
 def comparable(answer: Answer) -> Any:
     """Without uids, times and versions; causes in the order of their texts (Go walks its maps in any order)."""
-    text = json.dumps(answer.body).replace(DISTRIBUTION, "")
+    text = TOKEN.sub(_claims, json.dumps(answer.body).replace(DISTRIBUTION, ""))
+    known: dict[str, str] = {}
+    text = UIDS.sub(lambda found: known.setdefault(found[0], f"UID{len(known) + 1}"), text)
     for pattern, instead in MASKS:
         text = pattern.sub(instead, text)
     body = json.loads(text)
     if isinstance(body, dict) and body.get("kind") == "Status":
         _status(body)
+    elif isinstance(body, dict) and body.get("kind") == "Table":
+        _table(body)
     elif isinstance(body, dict) and isinstance(body.get("metadata"), dict):
         body = _object(body)
     told = sorted(each for each in answer.warnings if not OWN_WARNING.search(each))
-    return {"code": answer.code, "body": body, "warnings": told}
+    return {"code": answer.code, "body": body, "warnings": told, "headers": dict(answer.headers)}
+
+
+def _claims(token: re.Match[str]) -> str:
+    claims = json.loads(base64.urlsafe_b64decode(token[1] + "=" * (-len(token[1]) % 4)))
+    begins = claims.pop("nbf", 0)
+    for name in ("iat", "exp"):
+        claims[name] = claims.get(name, 0) - begins
+    return json.dumps(json.dumps(claims, sort_keys=True))[1:-1]
 
 
 VALUE = re.compile(r"^([A-Z][a-z]+ value: )(?=[{[])")
@@ -94,17 +113,20 @@ def _status(body: dict[str, Any]) -> None:
             each["message"] = _message(each.get("message", ""))
         causes.sort(key=lambda c: (c.get("field", ""), c.get("reason", ""), c.get("message", "")))
         if body.get("reason") == "Invalid":  # the same texts again, in their accidental order
-            body.pop("message", None)
+            body["message"] = body.get("message", "").partition(" is invalid")[0]
 
 
 def _object(body: dict[str, Any]) -> dict[str, Any]:
-    for name in MADE_UP:
-        body["metadata"].pop(name, None)
-    if str(body.get("kind")).endswith(("AccessReview", "RulesReview")):  # who may what is no matter of validation
-        body.pop("status", None)
-    if body.get("kind") == "TokenRequest" and isinstance(body.get("status"), dict):
-        body["status"].pop("token", None)
-    if body.get("kind") == "CertificateSigningRequest":  # who asks
-        for name in ("username", "groups", "extra"):
-            body["spec"].pop(name, None)
+    body["metadata"].pop(MADE_UP, None)
+    entries = body["metadata"].get("managedFields")
+    for each in entries if isinstance(entries, list) else []:
+        each.pop("time", None)
     return body
+
+
+def _table(body: dict[str, Any]) -> None:
+    body["metadata"].pop(MADE_UP, None)
+    for row in body.get("rows") or []:
+        row["cells"] = ["AGE" if isinstance(each, str) and AGE.fullmatch(each) else each for each in row["cells"]]
+        if isinstance(row.get("object"), dict):
+            row["object"] = _object(row["object"])

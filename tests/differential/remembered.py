@@ -28,6 +28,9 @@ class Remembered:
     def __setitem__(self, case: Case, answer: Answer) -> None:
         self._known[case], self._new = answer, True
 
+    def forget(self) -> None:
+        self._known, self._new = {}, True
+
     def save(self) -> None:
         if self._new:
             self._file.write_bytes(pickle.dumps(self._known))

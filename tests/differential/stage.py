@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import cases
 from .cases import Case, Sheet
 from .servers import Answer, Server
@@ -15,13 +17,13 @@ class Stage:
 
     def __init__(self, server: Server, sheet: Sheet) -> None:
         self._server, self._sheet = server, sheet
-        self._version = ""
+        self._version = self._uid = ""
 
     async def _send(self, case: Case) -> Answer:
-        return await self._server.call(case.method, case.path, case.body, case.content_type)
+        return await self._server.call(case.method, case.path, case.body, case.content_type, case.headers)
 
     async def clear(self) -> None:
-        for case in cases.teardown(self._sheet.base):
+        for case in cases.teardown(self._sheet):
             await self._send(case)
 
     async def build(self) -> None:
@@ -34,13 +36,19 @@ class Stage:
 
     async def _look(self) -> None:
         found = await self._send(Case("", "GET", cases.path_of(self._sheet.base, "")))
-        self._version = found.body["metadata"]["resourceVersion"]
+        self._version, self._uid = (found.body["metadata"][name] for name in ("resourceVersion", "uid"))
+
+    def _filled(self, text: str) -> str:
+        return text.replace(cases.VERSION, self._version).replace(cases.UID, self._uid)
 
     async def ask(self, case: Case) -> Answer:
         """A controller inside the server may have touched the object: then once more."""
         for _ in range(2):
-            body = case.body.replace(cases.VERSION.encode(), self._version.encode())
-            answer = await self._server.call(case.method, case.path, body, case.content_type)
+            answer = await self._send(
+                replace(
+                    case, path=self._filled(case.path), body=self._filled(case.body.decode("latin-1")).encode("latin-1")
+                )
+            )
             if answer.code != 409 or cases.VERSION.encode() not in case.body:
                 break
             await self._look()

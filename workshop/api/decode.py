@@ -30,6 +30,8 @@ from workshop.api.self_reading import word as word
 
 MOST_ERRORS = 100
 """Strict errors beyond these are not collected (sigs.k8s.io/json)."""
+STILL_TAKEN = {("policy/v1beta1", "Eviction"): "policy/v1"}
+"""Versions of old that are read as those of today."""
 LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
 
 
@@ -128,6 +130,7 @@ def decode_value(
     value = {} if value is None else value
     _check_head(kind, value, body)
     given_kind, given_version = value.get("kind") or kind, value.get("apiVersion") or api_version
+    given_version = STILL_TAKEN.get((given_version, given_kind), given_version)
     if (given_kind, given_version) != (kind, api_version):
         internal = f"{_package(api_version)}.{kind}"
         raise errors.bad_request(

@@ -98,12 +98,21 @@ def _out_of_range(whole: str) -> str:
     return "day"
 
 
+def time(text: str) -> str:
+    """A time as the server writes it, without its fraction of a second. Raises DecodeError."""
+    return _shown(_moment(text, micro=False), "")
+
+
+def _shown(moment: datetime, fraction: str) -> str:
+    return f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}{fraction}Z"
+
+
 def _time(reader: Reader, kind: Type, value: Any, path: str, where: Where) -> Any:
     if not isinstance(value, str):
         raise DecodeError(reader.wrong_type or where.wrong(word(value), "string"))
     moment = _moment(value, kind.kind == "microtime")
     fraction = f".{moment.microsecond:06d}" if kind.kind == "microtime" else ""
-    return f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}{fraction}Z"
+    return _shown(moment, fraction)
 
 
 def _bytes(reader: Reader, kind: Type, value: Any, path: str, where: Where) -> Any:

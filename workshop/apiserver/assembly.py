@@ -36,7 +36,9 @@ from .handlers.health import VERSION, Health
 from .handlers.metrics import Metrics
 from .handlers.node_proxy import KubeletAccess, NodeProxy
 from .handlers.resources import Resources
+from .handlers.reviews import Reviews
 from .handlers.subresources import Subresources
+from .handlers.tokens import Tokens
 from .handlers.watch import Watches
 from .registry.deletion import Deleter
 from .registry.devices import ResourceClaims, ResourceClaimTemplates
@@ -119,7 +121,7 @@ class ApiServer:
         services = addresses.Services(context.get, context.list, random, settings.aggregator_routing)
         self.aggregator = Aggregator(self.cacher, self.served, writer, deleter, services, settings.front_proxy, clock)
         resources = Resources(reader, writer, deleter, watches, clock)
-        self._node_proxy = NodeProxy(reader, writer, settings.kubelets)
+        self._node_proxy = NodeProxy(reader, writer, settings.kubelets, chain.also_allowed(self.security.authorizer))
         self.health = self._health()
         dispatch = Dispatch(
             served=self.served,
@@ -128,10 +130,9 @@ class ApiServer:
             node_proxy=self._node_proxy,
             discovery=Discovery(self.served, f"{options.advertise_address}:{options.secure_port}", self.aggregator),
             health=self.health,
-            reviews=self.security.reviews(),
-            issuer=self.security.issuer,
+            reviews=Reviews(self.security.reviews(), clock),
+            tokens=Tokens(self.security.issuer, admission, clock) if self.security.issuer is not None else None,
             documents=self.security.documents(),
-            writer=writer,
             definitions=self.definitions,
             aggregator=self.aggregator,
             components=ComponentStatuses(options.advertise_address, self._etcd_answers).list,

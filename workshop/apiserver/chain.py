@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import reduce
 
 from workshop import trace
+from workshop.api import errors
 from workshop.api.errors import ApiError
 from workshop.apiserver.audit.link import Audit
 from workshop.apiserver.authentication.impersonation import Impersonation
@@ -149,6 +151,18 @@ def authorized(authorizer: Authorizer) -> Link:
         return handle
 
     return link
+
+
+def also_allowed(authorizer: Authorizer) -> Callable[[Request, str], Awaitable[None]]:
+    """For what needs another verb besides the request's own."""
+
+    async def check(request: Request, verb: str) -> None:
+        info = request.info
+        decision, reason = await authorizer.authorize(replace(attributes_of(request), verb=verb))
+        if decision is not Decision.ALLOW:
+            raise errors.forbidden(f"{info.resource}.{info.group}".rstrip("."), info.name, reason)
+
+    return check
 
 
 def attributes_of(request: Request) -> Attributes:

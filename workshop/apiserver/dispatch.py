@@ -14,22 +14,18 @@ from workshop.clock import Clock
 
 from .aggregator.controller import Aggregator
 from .aggregator.proxy import passed_on, remote_of
-from .authentication.issuer import TokenIssuer
 from .extensions.controller import DefinitionController
 from .handlers import forms
 from .handlers.discovery import Discovery
 from .handlers.health import Health
 from .handlers.node_proxy import STREAMS, NodeProxy
-from .handlers.resources import Resources, read_body
+from .handlers.resources import Resources
+from .handlers.reviews import Reviews
 from .handlers.subresources import Subresources
-from .interfaces import AdmissionRequest, UserInfo
-from .registry.options import write_options
-from .registry.writer import Writer
+from .handlers.tokens import Tokens
 from .server.http import Request, Response, json_response, text_response
 from .server.negotiate import accepted
 from .storage.interface import StorageError
-
-Review = Callable[[Obj, UserInfo, str], Awaitable[Obj]]
 
 # group-resource → what every request for it is told (upstream: k8s.io/api/core/v1/lifecycle.go)
 DEPRECATED = {
@@ -47,20 +43,20 @@ class Dispatch:
         node_proxy: NodeProxy,
         discovery: Discovery,
         health: Health,
-        reviews: Mapping[str, Review],
-        issuer: TokenIssuer | None,
+        reviews: Reviews,
+        tokens: Tokens | None,
         documents: Mapping[str, tuple[bytes, str]],
-        writer: Writer,
         definitions: DefinitionController,
         aggregator: Aggregator,
         components: Callable[[], Awaitable[list[Obj]]],
         clock: Clock,
     ) -> None:
-        """`reviews` answers the kinds that are only posted; `documents` are fixed answers by path."""
+        """`reviews` answers the kinds that are only posted; `tokens` is None where nobody signs any; `documents` are
+        fixed answers by path."""
         self._served, self._resources, self._subresources = served, resources, subresources
         self._node_proxy, self._discovery, self._health = node_proxy, discovery, health
-        self._reviews, self._issuer, self._documents = reviews, issuer, documents
-        self._writer, self._components, self._clock = writer, components, clock
+        self._reviews, self._tokens, self._documents = reviews, tokens, documents
+        self._components, self._clock = components, clock
         self._definitions, self._aggregator = definitions, aggregator
 
     async def __call__(self, request: Request) -> Response:
@@ -137,31 +133,23 @@ class Dispatch:
             if res.subresource(sub) is None:
                 raise errors.no_such_path()
             return await self._node_proxy.handle(request, res)
-        if res.plural == "serviceaccounts" and sub == "token" and self._issuer is not None:
-            return await self._token(request, res)
+        if res.plural == "serviceaccounts" and sub == "token" and self._tokens is not None:
+            return await self._tokens.create(request, res)
         return await self._subresources.handle(request, res)
 
     async def _answered(self, request: Request, res: Resource) -> Response:
         """Kinds that are posted and answered, never stored: reviews, bindings; and the old component statuses."""
         info = request.info
+        if res.namespaced and not info.namespace:
+            raise errors.no_such_path()
         if info.verb not in res.verbs:
             there = not info.name and (bool(info.namespace) == res.namespaced)
             raise errors.not_allowed() if there or res.plural == "componentstatuses" else errors.no_such_path()
         if res.plural == "bindings":
-            return await self._subresources.bind(request, res)
+            return await self._subresources.bindings.create(request)
         if res.plural == "componentstatuses":
             return await self._component_statuses(request, res)
-        review = self._reviews.get(res.plural)
-        if review is None:
-            raise errors.method_not_supported(res, info.verb)
-        form, options = accepted(request.header("accept"), table=False), write_options(request)
-        obj, warnings = read_body(
-            await request.body(), request.header("content-type"), res.api_version, res.kind, options.field_validation
-        )
-        request.warnings.extend(warnings)
-        request.sent(obj)
-        answer = await review(obj, request.user, info.namespace)
-        return forms.one(request, res, {"metadata": {}, **answer}, form, self._clock.now(), 201)
+        return await self._reviews.create(request, res)
 
     async def _component_statuses(self, request: Request, res: Resource) -> Response:
         form, now = accepted(request.header("accept")), self._clock.now()
@@ -178,34 +166,6 @@ class Dispatch:
         if form.form == "Table":
             listed = forms.table(request, res, items, now, "")
         return json_response(listed)
-
-    async def _token(self, request: Request, res: Resource) -> Response:
-        info, options = request.info, write_options(request)
-        assert self._issuer is not None
-        obj, warnings = read_body(
-            await request.body(), request.header("content-type"), "authentication.k8s.io/v1", "TokenRequest",
-            options.field_validation,
-        )  # fmt: skip
-        request.warnings.extend(warnings)
-        request.sent(obj)
-        # The plugins that change see the request as it was sent: NodeRestriction compares its audience with the pod's.
-        admission = AdmissionRequest(
-            "CREATE",
-            res,
-            "token",
-            info.namespace,
-            info.name,
-            obj,
-            None,
-            request.user,
-            options.dry_run,
-            annotations=request.annotations,
-        )
-        await self._writer.admission.admit(admission)
-        admission.object = await self._issuer.prepare(admission.object, info.namespace, info.name)
-        await self._writer.admission.validate(admission)
-        answer = await self._issuer.create(admission.object, info.namespace, info.name, request.warnings)
-        return forms.one(request, res, answer, accepted(request.header("accept"), table=False), self._clock.now(), 201)
 
 
 def _check_path(request: Request, res: Resource) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from workshop.api import errors, meta
 from workshop.api.meta import Obj
 from workshop.api.patch import apply as ssa
-from workshop.api.patch import fieldset, typed
+from workshop.api.patch import fieldset, resets, typed
 from workshop.api.patch import managed_fields as mf
 from workshop.api.schema import for_kind
 
@@ -45,7 +45,9 @@ def config(**more: object) -> Obj:
 
 
 def track(old: Obj | None, new: Obj, manager: str, subresource: str = "", now: float = NOW) -> Obj:
-    fields = mf.track_update(old, new, manager, DEPLOYMENT, now, subresource, mf.reset_fields(subresource))
+    fields = mf.track_update(
+        old, new, manager, DEPLOYMENT, now, subresource, resets.door("deployments.apps", subresource)
+    )
     return mf.with_entries(new, fields)
 
 

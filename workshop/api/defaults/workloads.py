@@ -18,6 +18,9 @@ def _rolling(spec: dict[str, Any], name: str, **values: Any) -> None:
         fill_unset(strategy["rollingUpdate"], **values)
 
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
 @defaults_of("apps.v1.Deployment")
 def deployment(obj: dict[str, Any]) -> None:
     spec = obj.setdefault("spec", {})
@@ -30,6 +33,9 @@ def daemon_set(obj: dict[str, Any]) -> None:
     spec = obj.setdefault("spec", {})
     _rolling(spec, "updateStrategy", maxUnavailable=1, maxSurge=0)
     fill_unset(spec, revisionHistoryLimit=10)
+    # A field of old, which every version since shows as an annotation; the server counts it.
+    metadata = obj.setdefault("metadata", {})
+    metadata["annotations"] = {TEMPLATE_GENERATION: "0", **(metadata.get("annotations") or {})}
 
 
 @defaults_of("apps.v1.StatefulSet")

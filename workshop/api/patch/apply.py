@@ -17,6 +17,7 @@ from workshop.api.patch import fieldset, walk
 from workshop.api.patch import managed_fields as mf
 from workshop.api.patch.fieldset import EMPTY, Trie
 from workshop.api.patch.managed_fields import Entry, Managed, Manager, Types
+from workshop.api.patch.resets import Filter, nothing
 from workshop.api.patch.typed import Node
 from workshop.clock import rfc3339
 
@@ -32,7 +33,7 @@ def apply(
     schema: Types,
     now: float,
     subresource: str = "",
-    reset: Trie = EMPTY,
+    reset: Filter = nothing,
 ) -> Obj:
     """Server-side apply. The object to store, managedFields included; equal to `live` where the apply changes nothing.
 
@@ -76,11 +77,11 @@ def _named(applied: Obj) -> Obj:
 
 
 def _apply(
-    live: Obj, config: Obj, managed: Managed, me: Manager, version: str, node: Node, reset: Trie
+    live: Obj, config: Obj, managed: Managed, me: Manager, version: str, node: Node, reset: Filter
 ) -> tuple[Obj, Managed, list[Conflict]]:
     """(object, managers after it, conflicts with other managers)."""
     merged = walk.merge(live, config, node)
-    mine = fieldset.recursive_difference(walk.to_set(config, node), reset)
+    mine = reset(walk.to_set(config, node))
     last = managed[me].fields if me in managed else EMPTY
     after = {**managed, me: Entry(mine, version)}
     if last:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from workshop.api import meta
 from workshop.api.meta import Obj
 from workshop.api.patch import fieldset, typed, walk
-from workshop.api.patch.fieldset import EMPTY, Trie
+from workshop.api.patch.fieldset import Trie
+from workshop.api.patch.resets import Filter, nothing
 from workshop.api.patch.typed import ANY, Node
 from workshop.api.schema import Schema
 from workshop.clock import parse_rfc3339, rfc3339
@@ -68,19 +69,6 @@ def root_of(types: Types) -> Node:
 
 def blank_of(types: Types) -> dict[str, Any]:
     return typed.blank(types) if isinstance(types, Schema) else {}
-
-
-def reset_fields(subresource: str, has_status: bool = True, custom: bool = False) -> Trie:
-    """What a request cannot set, and so does not come to manage: the status in the main resource, the spec in the
-    status subresource, and there of a custom resource the metadata too (upstream: GetResetFields of each strategy)."""
-    if subresource == "status":
-        return _CUSTOM if custom else _SPEC
-    return _STATUS if has_status and not subresource else EMPTY
-
-
-_SPEC = fieldset.of(("spec",))
-_CUSTOM = fieldset.of(("spec",), ("metadata",))
-_STATUS = fieldset.of(("status",))
 
 
 # --- on the wire -----------------------------------------------------------------------------------------------------
@@ -180,7 +168,7 @@ def track_update(
     schema: Types,
     now: float,
     subresource: str = "",
-    reset: Trie = EMPTY,
+    reset: Filter = nothing,
 ) -> list[dict[str, Any]]:
     """The managedFields that `new` is to be stored with. `old` is None at its creation; the objects are not changed.
 
@@ -200,7 +188,14 @@ def track_update(
 
 
 def update(
-    old: Obj, new: Obj, managed: Managed, manager: Manager, version: str, node: Node, now: float, reset: Trie = EMPTY
+    old: Obj,
+    new: Obj,
+    managed: Managed,
+    manager: Manager,
+    version: str,
+    node: Node,
+    now: float,
+    reset: Filter = nothing,
 ) -> Managed:
     """The decision behind `track_update`."""
     try:

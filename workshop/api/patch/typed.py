@@ -79,6 +79,7 @@ class Node:
 
 
 ANY = Node("any")
+WHOLE = Node("any", atomic=True)
 SCALAR = Node("scalar")
 
 
@@ -113,6 +114,8 @@ def _of_field(field: Field) -> Node:
         if element.schema is not None:
             facts = {key: element.schema.fields.get(key) for key in field.map_keys}
             defaults = {key: _key_default(fact) for key, fact in facts.items() if fact is not None}
+            if element.schema.name == "LocalObjectReference":
+                defaults = {"name": ""}  # told by a comment of upstream's type
         return Node("list", keys=field.map_keys, defaults=defaults, element=_of_type(element))
     if field.map_type == "atomic":
         return Node("map", atomic=True)
@@ -134,7 +137,9 @@ def _of_type(type: Type) -> Node:
         return Node("map", element=_of_type(type.element))
     if type.kind == "list":
         return Node("list", atomic=True)
-    return ANY if type.kind in ("raw", "any", "struct") or type.kind.startswith("schema-or") else SCALAR
+    if type.kind == "raw":
+        return WHOLE
+    return ANY if type.kind in ("any", "struct") or type.kind.startswith("schema-or") else SCALAR
 
 
 @cache

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from workshop.api.patch.fieldset import EMPTY, Trie, children_of, is_member, path_text, recursive_difference
+from workshop.api.patch.fieldset import EMPTY, Trie, children_of, is_member, path_text
+from workshop.api.patch.resets import Filter
 from workshop.api.patch.typed import ANY, Node
 
 MISSING: Any = object()
@@ -58,15 +59,9 @@ class Comparison:
     modified: Trie
     removed: Trie
 
-    def without(self, fields: Trie) -> Comparison:
-        """Less `fields` and all below them: those that the request could not set anyway."""
-        if not fields:
-            return self
-        return Comparison(
-            recursive_difference(self.added, fields),
-            recursive_difference(self.modified, fields),
-            recursive_difference(self.removed, fields),
-        )
+    def without(self, reset: Filter) -> Comparison:
+        """Less what the request could not set anyway."""
+        return Comparison(reset(self.added), reset(self.modified), reset(self.removed))
 
 
 def compare(old: dict[str, Any], new: dict[str, Any], node: Node) -> Comparison:

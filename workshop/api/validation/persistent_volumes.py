@@ -54,6 +54,23 @@ def persistent_volume(errors: ErrorList, obj: Obj) -> None:
     _attributes_class(errors, spec)
 
 
+WITH_MOUNT_OPTIONS = (
+    "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "nfs", "rbd", "quobyte", "iscsi", "cinder", "cephfs",
+    "azureFile", "vsphereVolume", "azureDisk", "photonPersistentDisk",
+)  # fmt: skip
+MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+
+
+def with_mount_options(errors: ErrorList, obj: Obj) -> None:
+    """By the annotation of old only some kinds of volumes take options. Upstream: pkg/volume/validation."""
+    persistent_volume(errors, obj)
+    if MOUNT_OPTIONS not in (obj["metadata"].get("annotations") or {}):
+        return
+    if all(obj["spec"].get(source) is None for source in WITH_MOUNT_OPTIONS):
+        said = "may not specify mount options for this volume type"
+        errors.forbidden(f"metadata.annotations.{MOUNT_OPTIONS}", said)
+
+
 INLINE = "in the context of inline volumes"
 
 

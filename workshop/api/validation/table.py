@@ -64,7 +64,7 @@ RULES: dict[str, Rule] = {
     "nodes": nodes.node,
     "limitranges": limits.limit_range,
     "resourcequotas": limits.quota,
-    "persistentvolumes": persistent_volumes.persistent_volume,
+    "persistentvolumes": persistent_volumes.with_mount_options,
     "persistentvolumeclaims": claims.claim,
     "controllerrevisions.apps": configuration.controller_revision,
     "deployments.apps": workloads.deployment,
@@ -188,7 +188,7 @@ OTHER_DOORS: dict[tuple[str, str], UpdateRule] = {
 
 OWN_METADATA = {"events", "events.events.k8s.io", "poddisruptionbudgets.policy"}
 """Kinds that look at their metadata themselves, or leave it to what is asked of every object."""
-AGAIN = {"persistentvolumes"}
+AGAIN: dict[str, Rule] = {"persistentvolumes": persistent_volumes.persistent_volume}
 """Kinds of which upstream's update asks everything twice, and says it twice."""
 WHOLE_ON_UPDATE = {
     "pods", "nodes", "namespaces", "limitranges", "jobs.batch", "deviceclasses.resource.k8s.io",
@@ -235,7 +235,7 @@ def on_update(errors: ErrorList, resource: Resource, new: Obj, old: Obj) -> None
         metadata.metadata(errors, resource, new)
     if kind in AGAIN:
         metadata.metadata(errors, resource, new)
-        RULES[kind](errors, new)
+        AGAIN[kind](errors, new)
     if kind not in UNCOMPARED:
         metadata.metadata_update(errors, new, old)
         metadata.kinds_finalizers(errors, resource, new)

@@ -50,6 +50,10 @@ class TokenIssuer:
 
     async def prepare(self, request: Obj, namespace: str, name: str) -> Obj:
         """The TokenRequest with its defaults, before admission. Raises ApiError (404, 409, 422)."""
+        given = (request.get("metadata") or {}).get("name")
+        if given and given != name:
+            why = f"Invalid value: {errors.quote(given)}: must match the service account name if specified"
+            raise errors.invalid(_KIND, name, [errors.cause("FieldValueInvalid", why, "metadata.name")])
         account = await self._account(namespace, name)
         uid = account["metadata"]["uid"]
         metadata = dict(request.get("metadata") or {})
@@ -67,7 +71,7 @@ class TokenIssuer:
         if problem:
             shown = f"Invalid value: {spec['expirationSeconds']}: {problem}"
             raise errors.invalid(_KIND, "", [errors.cause("FieldValueInvalid", shown, "spec.expirationSeconds")])
-        return {**request, "metadata": metadata, "spec": spec}
+        return {**{k: v for k, v in request.items() if k != "status"}, "metadata": metadata, "spec": spec}
 
     async def create(self, request: Obj, namespace: str, name: str, warnings: list[str]) -> Obj:
         """The TokenRequest (prepared and admitted) with a token in its status. Raises ApiError (400, 404, 409)."""
@@ -100,13 +104,15 @@ class TokenIssuer:
 
     async def _bound(self, reference: Obj | None, namespace: str, account: str) -> dict[str, Obj]:
         """The object that the token is to be bound to (and a pod's node), by the name of its claim."""
-        if not reference:
+        if reference is None:
             return {}
         kind, name = reference.get("kind", ""), reference.get("name", "")
         plural = {"Pod": "pods", "Node": "nodes", "Secret": "secrets"}.get(kind)
         group, _, version = reference.get("apiVersion", "").rpartition("/")
         if plural is None or group:
             raise errors.bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
+        if not name:
+            raise errors.bad_request("Name parameter required.")
         obj = await self._get(plural, "" if kind == "Node" else namespace, name)
         if obj is None:
             raise errors.not_found(plural, name)

@@ -11,6 +11,7 @@ from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.validation import small_kinds
 from workshop.api.validation.field import ErrorList
+from workshop.apiserver.authorization import selectors
 from workshop.apiserver.authorization.node import node_name
 from workshop.apiserver.authorization.rbac import RbacIndex, aggregate
 from workshop.apiserver.interfaces import Attributes, Authorizer, Decision, UserInfo
@@ -35,11 +36,6 @@ class AccessReviews:
     async def local_subject_access_review(self, obj: Obj, user: UserInfo, namespace: str = "") -> Obj:
         """The same for one namespace, that of the address."""
         spec = obj.get("spec") or {}
-        home = (obj.get("metadata") or {}).get("namespace", "") or namespace
-        if home != namespace:
-            why = "the namespace of the provided object does not match the namespace sent on the request"
-            raise errors.bad_request(why)
-        obj = {**obj, "metadata": {**(obj.get("metadata") or {}), "namespace": home}}
         _check("LocalSubjectAccessReview", obj)
         return {**obj, "status": await self._answer(spec, named_user(spec))}
 
@@ -72,14 +68,19 @@ class AccessReviews:
         }
         if problems:
             status["evaluationError"] = aggregate(problems)
-        return {**obj, "spec": {}, "status": status}
+        head = {"kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1"}
+        return {**head, "metadata": {}, "spec": {}, "status": status}
 
     async def _answer(self, spec: Obj, user: UserInfo) -> Obj:
         decision, reason = await self._authorizer.authorize(attributes_of(spec, user))
         status: Obj = {"allowed": decision is Decision.ALLOW}
         if decision is Decision.DENY:
             status["denied"] = True
-        return {**status, "reason": reason} if reason else status
+        if reason:
+            status["reason"] = reason
+        if ignored := selectors.ignored(spec.get("resourceAttributes") or {}):
+            status["evaluationError"] = ignored
+        return status
 
 
 def _fields(rule: Obj, *names: str) -> Obj:
@@ -106,19 +107,9 @@ def attributes_of(spec: Obj, user: UserInfo) -> Attributes:
         subresource=wanted.get("subresource", ""),
         namespace=wanted.get("namespace", ""),
         name=wanted.get("name", ""),
-        field_selector=_field_selector(wanted.get("fieldSelector") or {}),
-        label_selector=(wanted.get("labelSelector") or {}).get("rawSelector", ""),
+        field_selector=selectors.of_fields(wanted.get("fieldSelector") or {})[0],
+        label_selector=selectors.of_labels(wanted.get("labelSelector") or {})[0],
     )
-
-
-def _field_selector(selector: Obj) -> str:
-    """Raw, or the requirements that name one value, as text."""
-    if selector.get("rawSelector"):
-        return str(selector["rawSelector"])
-    terms = (
-        r for r in selector.get("requirements") or () if r.get("operator") == "In" and len(r.get("values") or ()) == 1
-    )
-    return ",".join(f"{r['key']}={r['values'][0]}" for r in terms)
 
 
 def _check(kind: str, obj: Obj) -> None:

@@ -39,7 +39,9 @@ class CustomResources(Strategy):
         if has:
             new["status"] = status
 
-    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+    def warnings(self, new: Obj, old: Obj | None, subresource: str = "") -> list[str]:
+        if subresource:
+            return []
         assert self.resource.definition is not None
         return self.resource.definition.finalizer_warnings(new, old)
 
@@ -78,7 +80,9 @@ class Definitions(Strategy):
         status = obj.setdefault("status", {})
         status["conditions"] = conditions.set(list(status.get("conditions") or ()), terminating, now)
 
-    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+    def warnings(self, new: Obj, old: Obj | None, subresource: str = "") -> list[str]:
+        if subresource:
+            return []
         before = {*_unknown_formats(old)} if old is not None else set()
         return [f'unrecognized format "{each}"' for each in _unknown_formats(new) if each not in before]
 

@@ -5,6 +5,7 @@ Upstream: pkg/registry/core/{pod,node,service}/rest (NewConnectOptions), apiserv
 
 from __future__ import annotations
 
+from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.server.http import Request
@@ -22,7 +23,7 @@ def connect_options(request: Request, resource: Resource) -> Obj:
         slash = "/" if request.path.endswith("/") and not path.endswith("/") else ""
         return {**options, "path": path + slash}
     if subresource == "portforward":
-        ports = [int(port) for text in request.query.get("ports", ()) for port in text.split(",") if port.isdigit()]
+        ports = [_number(port) for text in request.query.get("ports", ()) for port in text.split(",")]
         return {**options, "ports": ports} if ports else options
     options |= {name: True for name in _FLAGS if request.flag(name)}
     if request.option("container"):
@@ -30,3 +31,11 @@ def connect_options(request: Request, resource: Resource) -> Obj:
     if subresource == "exec" and "command" in request.query:
         options["command"] = request.query["command"]
     return options
+
+
+def _number(text: str) -> int:
+    """Raises ApiError 400."""
+    if not (text.isascii() and text.isdigit()):
+        why = f"strconv.ParseUint: parsing {errors.quote(text)}: invalid syntax"
+        raise errors.bad_request(f"cannot convert to []int32: {why}")
+    return int(text)

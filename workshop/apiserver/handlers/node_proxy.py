@@ -12,7 +12,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -20,20 +20,21 @@ from urllib.parse import quote, urlencode
 from workshop.api import errors
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource, resource
-from workshop.apiserver.handlers.connect_options import connect_options
-from workshop.apiserver.handlers.rewriting import rewrite_html, rewrite_url
 from workshop.apiserver.interfaces import AdmissionRequest
-from workshop.apiserver.registry.reader import ListOptions, Reader, Selection
+from workshop.apiserver.registry.reader import Reader
 from workshop.apiserver.registry.writer import Writer
 from workshop.apiserver.server.http import Request, Response, Served
 from workshop.serving import Send
 
+from . import locations
+from .connect_options import connect_options
+from .log_options import log_options
+from .rewriting import rewrite_html, rewrite_url
+
 if TYPE_CHECKING:
     import aiohttp  # a fifth of the start: imported by the first who speaks to a kubelet
 
-NODES, PODS, ENDPOINTSLICES, SERVICES = (
-    resource(name) for name in ("nodes", "pods", "endpointslices.discovery.k8s.io", "services")
-)
+NODES, PODS, ENDPOINTS, SERVICES = (resource(name) for name in ("nodes", "pods", "endpoints", "services"))
 STREAMS = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
 V5, ERROR_CHANNEL = "v5.channel.k8s.io", b"\3"
 _DROPPED = frozenset({
@@ -60,9 +61,13 @@ class KubeletAccess:
         return context
 
 
+May = Callable[[Request, str], Awaitable[None]]
+"""Raises ApiError 403 where the client may not do this verb too."""
+
+
 class NodeProxy:
-    def __init__(self, reader: Reader, writer: Writer, access: KubeletAccess) -> None:
-        self._reader, self._writer, self._access = reader, writer, access
+    def __init__(self, reader: Reader, writer: Writer, access: KubeletAccess, may: May) -> None:
+        self._reader, self._writer, self._access, self._may = reader, writer, access, may
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
 
@@ -85,25 +90,29 @@ class NodeProxy:
     async def handle(self, request: Request, res: Resource) -> Response:
         """pods/{log,exec,attach,portforward,proxy}, nodes/proxy, services/proxy."""
         sub, info = request.info.subresource, request.info
-        if sub != "log":
-            options = connect_options(request, res)
-            await self._writer.admit(
-                AdmissionRequest("CONNECT", res, sub, info.namespace, info.name, options, None, request.user)
-            )
+        known = res.subresource(sub)
+        if known is None or info.verb not in known.verbs:
+            raise errors.not_allowed()
+        if sub == "log":
+            return await self._log(request)
+        options = connect_options(request, res)
+        await self._writer.admit(
+            AdmissionRequest("CONNECT", res, sub, info.namespace, info.name, options, None, request.user)
+        )
         if sub == "proxy":
             return await self._proxy(request, res)
+        if info.verb != "create":  # a WebSocket begins with a GET, and is no less than the POST of old
+            await self._may(request, "create")
         pod = (await self._reader.get(PODS, info.namespace, info.name)).obj
-        if sub == "log":
-            return await self._log(request, pod)
-        base = await self._kubelet(pod)
         path = f"/{STREAMS[sub]}/{info.namespace}/{info.name}"
         query = {key: values for key, values in request.query.items() if key not in ("container", "command", *_RENAMED)}
         if sub != "portforward":
-            path += f"/{quote(_container(pod, request.option('container'), sub))}"
+            path += f"/{quote(locations.container(pod, request.option('container')))}"
             query = {
                 **{_RENAMED[k]: ["1"] for k in _RENAMED if request.flag(k)},
                 "command": request.query.get("command", []),
             }
+        base = await self._kubelet(pod)
         if not request.is_websocket:
             raise errors.bad_request("Upgrade request required: this server speaks WebSocket, not SPDY")
         target = f"{base}{path}?{urlencode(query, doseq=True)}"
@@ -111,18 +120,12 @@ class NodeProxy:
             return await self._translated(request, target)
         return await self._websocket(request, target, self._kubelet_tls())
 
-    async def _log(self, request: Request, pod: Obj) -> Response:
-        container = _container(pod, request.option("container"), "log")
+    async def _log(self, request: Request) -> Response:
+        query = log_options(request, request.info.name)
+        pod = (await self._reader.get(PODS, request.info.namespace, request.info.name)).obj
+        container = locations.container(pod, request.option("container"))
         if not pod["spec"].get("nodeName"):
-            return Response(200, b"", "text/plain")
-        for name in ("tailLines", "limitBytes"):
-            value = request.number(name)
-            if value is not None and value < (0 if name == "tailLines" else 1):
-                least = "must be greater than or equal to 0" if name == "tailLines" else "must be greater than 0"
-                cause = errors.cause("FieldValueInvalid", f"Invalid value: {value}: {least}", name)
-                raise errors.invalid("PodLogOptions", pod["metadata"]["name"], [cause])
-        kept = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
-        query = {key: request.option(key) for key in kept if key in request.query}
+            return Response(204, b"", "text/plain")
         metadata = pod["metadata"]
         base = await self._kubelet(pod)
         target = (
@@ -163,7 +166,7 @@ class NodeProxy:
 
     async def _proxy(self, request: Request, res: Resource) -> Response:
         info = request.info
-        scheme, name, port = _split(info.name)
+        scheme, name, port = locations.split(info.name, res.singular)
         if res.plural == "nodes":
             base = await self._node_address(name)
             tls: ssl.SSLContext | None = self._kubelet_tls()
@@ -191,22 +194,33 @@ class NodeProxy:
         return await _passed_on(request, base, answer)
 
     async def _service(self, namespace: str, scheme: str, name: str, port: str) -> str:
-        service = (await self._reader.get(SERVICES, namespace, name)).obj
-        ports = service["spec"].get("ports", [])
-        chosen = next((p for p in ports if port in (p.get("name", ""), str(p["port"]))), None) if port else None
-        if chosen is None and (port or len(ports) != 1):
-            raise errors.service_unavailable(f'no service port "{port}" found for service "{name}"')
-        chosen = chosen or ports[0]
-        page = await self._reader.list(Selection(ENDPOINTSLICES, namespace), ListOptions(version="0"))
-        for stored in page.items:
-            found = stored.obj
-            if (found["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != name:
-                continue
-            target = next((p for p in found.get("ports") or () if p.get("name", "") == chosen.get("name", "")), None)
-            for endpoint in found.get("endpoints") or ():
-                if target and (endpoint.get("conditions") or {}).get("ready", True):
-                    return f"{scheme or 'http'}://{endpoint['addresses'][0]}:{target['port']}"
-        raise errors.service_unavailable(f'no endpoints available for service "{name}"')
+        """One of the pods behind a Service, at random in upstream, the first here."""
+        if port:
+            service = (await self._reader.get(SERVICES, namespace, name)).obj
+            port = locations.service_port(service, port)
+        try:
+            endpoints = (await self._reader.get(ENDPOINTS, namespace, name)).obj
+        except errors.ApiError as error:
+            if errors.is_not_found(error):  # upstream's words: the request's resource
+                raise errors.not_found(SERVICES, name) from None
+            raise
+        for address, number in locations.endpoints_of(endpoints, port):
+            if await self._is_pods(namespace, address):
+                return f"{scheme or 'http'}://{address['ip']}:{number}"
+        raise errors.service_unavailable(f"no endpoints available for service {errors.quote(name)}")
+
+    async def _is_pods(self, namespace: str, address: Obj) -> bool:
+        """Whether the address is that of the pod that it names: others are not passed on to."""
+        target = address.get("targetRef") or {}
+        if target.get("namespace") != namespace:
+            return False
+        try:
+            pod = (await self._reader.get(PODS, namespace, target.get("name", ""), "0")).obj
+        except errors.ApiError as error:
+            if errors.is_not_found(error):
+                return False
+            raise
+        return any(each.get("ip") == address["ip"] for each in pod.get("status", {}).get("podIPs") or ())
 
     async def _send(
         self,
@@ -344,31 +358,3 @@ def _unreachable(method: str, target: str, error: Exception) -> errors.ApiError:
             f'{method.capitalize()} "{target}": dial tcp {where}: connect: {os.strerror(refused.errno).lower()}'
         )
     return errors.internal(f'{method.capitalize()} "{target}": {error}')
-
-
-def _split(name: str) -> tuple[str, str, str]:
-    """`https:web:443` → (scheme, name, port). Upstream: net.SplitSchemeNamePort."""
-    parts = name.split(":")
-    if len(parts) == 3:
-        return parts[0], parts[1], parts[2]
-    return ("", parts[0], parts[1]) if len(parts) == 2 else ("", name, "")
-
-
-def _container(pod: Obj, wanted: str, what: str) -> str:
-    """The container that is meant. Raises ApiError 400 in upstream's words."""
-    spec, name = pod["spec"], pod["metadata"]["name"]
-    regular, init = [c["name"] for c in spec["containers"]], [c["name"] for c in spec.get("initContainers", ())]
-    ephemeral = [c["name"] for c in spec.get("ephemeralContainers", ())]
-    if not wanted:
-        default = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-        if default in regular:
-            return str(default)
-        if len(regular) == 1:
-            return str(regular[0])
-        listed = f"choose one of: [{' '.join(regular)}]"
-        if init:
-            listed += f" or one of the init containers: [{' '.join(init)}]"
-        raise errors.bad_request(f"a container name must be specified for pod {name}, {listed}")
-    if wanted not in (*regular, *init, *ephemeral):
-        raise errors.bad_request(f"container {wanted} is not valid for pod {name}")
-    return wanted

@@ -8,7 +8,7 @@ from __future__ import annotations
 from workshop.api import decode, errors
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
-from workshop.api.patch import apply, managed_fields, request, typed
+from workshop.api.patch import apply, managed_fields, request, resets, typed
 from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource
 from workshop.api.schema import Schema
@@ -82,7 +82,7 @@ def applied(
         lead = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:"
         raise errors.bad_request(lead + "".join(f"\n  {each}" for each in patch.twice))
     options.warnings.extend([*patch.twice, *warnings])
-    reset = managed_fields.reset_fields(subresource, resource.subresource("status") is not None, resource.custom)
+    reset = resets.of_resource(resource, subresource)
 
     async def merged(old: Obj | None) -> Obj:
         # The patch as it was sent: read by its schema it would also say the zero values that Go writes out.

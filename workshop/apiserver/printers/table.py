@@ -10,7 +10,7 @@ from typing import Any
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.printers import custom
-from workshop.apiserver.printers.cells import PRINTERS
+from workshop.apiserver.printers.cells import PRINTERS, age
 
 
 @cache
@@ -30,6 +30,22 @@ def _default_cells(obj: Obj, now: float) -> list[Any]:
     return [obj["metadata"].get("name", ""), obj["metadata"].get("creationTimestamp", "")]
 
 
+OF_SCALES = (("Desired", "replicas is the desired number of instances for the scaled object."),
+             ("Available", "replicas is the actual number of observed instances of the scaled object."))  # fmt: skip
+
+
+def _scale_columns() -> list[tuple[Any, ...]]:
+    """What a workload's scale is shown by, whichever workload it is."""
+    rows = _columns()["configmaps/v1"]
+    ends = [(name, kind, "", text, priority) for name, kind, _, text, priority in (rows[0], rows[-1])]
+    return [ends[0], *((name, "integer", "", text, 0) for name, text in OF_SCALES), ends[1]]
+
+
+def _scale_cells(obj: Obj, now: float) -> list[Any]:
+    asked, has = ((obj.get(part) or {}).get("replicas", 0) for part in ("spec", "status"))
+    return [obj["metadata"]["name"], asked, has, age(obj, now)]
+
+
 def table(
     resource: Resource, objects: list[Obj], now: float, include_object: str = "Metadata", columns: bool = True
 ) -> Obj:
@@ -39,6 +55,8 @@ def table(
         return custom.table(resource.definition, objects, now, include_object, columns)
     definitions = _columns().get(f"{resource.group_resource}/{resource.version}")
     cells = PRINTERS.get(resource.group_resource)
+    if objects and objects[0].get("kind") == "Scale":
+        definitions, cells = _scale_columns(), _scale_cells
     if definitions is None or cells is None:
         definitions, cells = _columns()[""], _default_cells
     made = [

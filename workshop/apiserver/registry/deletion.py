@@ -61,7 +61,8 @@ class Deleter:
         old = served_obj(resource, stored)
         metadata = old["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
-        _check(resource, name, metadata, options)
+        kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+        check_preconditions(kind, name, metadata, options)
         request = AdmissionRequest("DELETE", resource, "", namespace, name, {}, old, user, options.dry_run)
         await self._admission.admit(request)
         await self._admission.validate(request)
@@ -110,9 +111,8 @@ class Deleter:
                 raise end
 
 
-def _check(resource: Resource, name: str, metadata: Obj, options: DeleteOptions) -> None:
-    """The preconditions. Upstream names the kind here where it names the resource elsewhere."""
-    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+def check_preconditions(kind: str, name: str, metadata: Obj, options: DeleteOptions) -> None:
+    """Raises ApiError 409. Upstream names the kind here where it names the resource elsewhere."""
     uid, version = metadata["uid"], metadata["resourceVersion"]
     if options.uid is not None and options.uid != uid:
         why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid})"

@@ -21,6 +21,7 @@ from .strategy import take
 NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 SUFFIX = 5
 MAX_NAME = 63
+GONE_WITH_IT = ("deletionTimestamp", "deletionGracePeriodSeconds")
 _OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 _OWNERS_SAID_TWICE = (
     ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject "
@@ -47,12 +48,16 @@ def generated_name(prefix: str, random: Random) -> str:
     return prefix[: MAX_NAME - SUFFIX] + "".join(random.choice(NAME_CHARACTERS) for _ in range(SUFFIX))
 
 
-def begin(metadata: Obj, now: float, random: Random, dry_run: bool) -> None:
-    """Take away what a client may not choose, and give what each new object gets. Raises ApiError 500 for a version."""
-    for field in ("resourceVersion", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+def wipe(metadata: Obj, dry_run: bool) -> None:
+    """Take away what a client may not choose. Raises ApiError 500 for a version."""
+    for field in ("resourceVersion", "uid", "creationTimestamp", *GONE_WITH_IT, "selfLink"):
         given = metadata.pop(field, None)
         if field == "resourceVersion" and given and given.isdigit() and given != "0" and not dry_run:
             raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
+
+
+def begin(metadata: Obj, now: float, random: Random) -> None:
+    """What each new object gets, behind the plugins that change."""
     metadata["creationTimestamp"] = rfc3339(now)
     metadata["uid"] = str(UUID(int=random.getrandbits(128), version=4))
 

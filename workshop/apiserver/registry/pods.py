@@ -6,6 +6,9 @@ from workshop.api import no_controller
 from workshop.api.meta import Obj
 from workshop.api.quantity import parse
 from workshop.api.resources import Resource
+from workshop.api.validation import ErrorList, security
+from workshop.api.validation.containers import every
+from workshop.api.warnings.pods import APP_ARMOR_INSTEAD, APP_ARMOR_OF, app_armor
 from workshop.clock import rfc3339
 
 from .options import DeleteOptions
@@ -23,6 +26,7 @@ class Pods(Strategy):
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
         if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
             spec["terminationGracePeriodSeconds"] = 1
+        write.options.warnings.extend(app_armor_of_old(obj))
         if spec.get("schedulingGates"):
             obj["status"]["conditions"] = [
                 {
@@ -61,6 +65,34 @@ class Pods(Strategy):
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         unattended = no_controller.of_pod(new) if old is None else None
         return [*([unattended] if unattended is not None else []), *super().warnings(new, old)]
+
+
+def app_armor_of_old(pod: Obj) -> list[str]:
+    """Write profiles that annotations of old name into the fields of today, in place; what to say of them. Upstream:
+    applyAppArmorVersionSkew."""
+    told: list[str] = []
+    spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
+    if (spec.get("os") or {}).get("name") == "windows":
+        return told
+    for _, container in every(spec, "spec"):
+        key = f"{APP_ARMOR_OF}{container.get('name', '')}"
+        own = container.get("securityContext") or {}
+        if key not in annotations or own.get("appArmorProfile") is not None:
+            continue
+        found = app_armor(annotations[key])
+        fits = found is not None and _is_profile(found)
+        if fits and found == (spec.get("securityContext") or {}).get("appArmorProfile"):
+            continue
+        if fits:
+            container["securityContext"] = {**own, "appArmorProfile": found}
+        told.append(f"metadata.annotations[{key}]: {APP_ARMOR_INSTEAD}")
+    return told
+
+
+def _is_profile(found: Obj) -> bool:
+    problems = ErrorList()
+    security.app_armor(problems, "", found)
+    return not problems
 
 
 def _part(pod: Obj, name: str) -> Obj:

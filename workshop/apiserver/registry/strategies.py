@@ -33,8 +33,6 @@ class Namespaces(Strategy):
         if write.subresource == "":
             new.setdefault("spec", {})["finalizers"] = old.get("spec", {}).get("finalizers", [])
             new["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = new["metadata"]["name"]
-        if new["metadata"].get("deletionTimestamp") and write.subresource == "status":
-            new["status"] = {**new.get("status", {}), "phase": "Terminating"}
 
 
 class Jobs(Strategy):

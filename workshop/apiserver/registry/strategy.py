@@ -155,9 +155,9 @@ class Strategy:
         """What a deletion without a policy does with dependents: two old kinds leave them alone."""
         return "Orphan" if self.resource.group_resource in ("jobs.batch", "replicationcontrollers") else "Background"
 
-    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+    def warnings(self, new: Obj, old: Obj | None, subresource: str = "") -> list[str]:
         unattended = no_controller.warning(self.resource) if old is None else None
-        return [*([unattended] if unattended is not None else []), *warnings.of(self.resource, new, old)]
+        return [*([unattended] if unattended is not None else []), *warnings.of(self.resource, new, old, subresource)]
 
 
 def _with_zeros(resource: Resource, status: Obj) -> Obj:

@@ -10,6 +10,7 @@ Upstream: apiserver/pkg/registry/generic/registry/store.go, apiserver/pkg/endpoi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -17,7 +18,7 @@ from random import Random
 from workshop import trace
 from workshop.api import defaults, dropped, errors, validation
 from workshop.api.meta import Obj, copy
-from workshop.api.patch import managed_fields, typed
+from workshop.api.patch import managed_fields, resets, typed
 from workshop.api.resources import Resource
 from workshop.api.validation.field import ErrorList
 from workshop.apiserver.cacher import Cacher
@@ -41,8 +42,6 @@ Change = Callable[[Obj | None], Awaitable[Obj]]
 """From the object as it stands (None: there is none) to the object as it shall be, both as served."""
 NAME_TRIES = 8
 CONFLICT_TRIES = 50
-_STATUS_STAYS = ("finalize", "ephemeralcontainers", "resize")
-"""Subresources that take the whole object and leave its status alone, as the object's own path does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +94,16 @@ class Writer:
 
     async def create(self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions) -> Written:
         """Store a new object. Raises ApiError 400, 403, 409, 422."""
-        metadata = obj.setdefault("metadata", {})
-        object_meta.place(resource, namespace, metadata)
-        tries = NAME_TRIES if metadata.get("generateName") and not metadata.get("name") else 1
-        for left in range(tries - 1, -1, -1):
-            attempt = copy(obj) if left else obj
-            if tries > 1:
-                attempt["metadata"]["name"] = object_meta.generated_name(metadata["generateName"], self._random)
-            try:
-                return await self._create(resource, namespace, attempt, options)
-            except KeyExists:
-                if left:
-                    continue
-                name = attempt["metadata"]["name"]
-                if tries > 1:
-                    raise errors.generate_name_conflict(resource, name) from None
-                raise await self._taken(resource, namespace, name) from None
-        raise AssertionError("unreachable")
+        object_meta.place(resource, namespace, obj.setdefault("metadata", {}))
+        try:
+            return await self._create(resource, namespace, obj, options)
+        except KeyExists as taken:
+            raise await self._taken(resource, taken.key) from None
 
-    async def _taken(self, resource: Resource, namespace: str, name: str) -> errors.ApiError:
+    async def _taken(self, resource: Resource, key: str) -> errors.ApiError:
         """The 409 of a name that is in use; it says so where its owner is only waiting for its finalizers."""
-        found = await self._read(resource.storage_key(namespace or None, name))
-        error = errors.already_exists(resource, name)
+        found = await self._read(key)
+        error = errors.already_exists(resource, key.rpartition("/")[2])
         if found is not None and "deletionTimestamp" in found.obj["metadata"]:
             error.status["message"] = f"object is being deleted: {error.message}"
         return error
@@ -131,10 +118,8 @@ class Writer:
     async def _create(
         self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions, applying: bool = False
     ) -> Written:
-        """Raises KeyExists, and what `create` raises."""
-        now = self._clock.now()
-        strategy, write = self.strategies.of(resource), Write(resource, options, now=now)
-        object_meta.begin(obj["metadata"], now, self._random, options.dry_run)
+        """Up to the name, which is made up behind the plugins that change. Raises KeyExists, and what `create` raises."""
+        object_meta.wipe(obj["metadata"], options.dry_run)
         object_meta.own_once(obj["metadata"], options.warnings)
         obj = _defaulted(resource, obj)
         if not applying:  # what admission and the server add is managed by nobody
@@ -144,7 +129,23 @@ class Writer:
             options.dry_run, warnings=options.warnings, annotations=options.annotations,
         )  # fmt: skip
         await self.admission.admit(request)
-        obj = request.object
+        metadata = request.object["metadata"]
+        if metadata.get("name") or not metadata.get("generateName"):
+            return await self._create_with_name(request, options)
+        first, name = request.object, ""
+        for left in range(NAME_TRIES - 1, -1, -1):
+            request.object = copy(first) if left else first
+            name = object_meta.generated_name(metadata["generateName"], self._random)
+            request.object["metadata"]["name"] = name
+            with contextlib.suppress(KeyExists):
+                return await self._create_with_name(request, options)
+        raise errors.generate_name_conflict(resource, name)
+
+    async def _create_with_name(self, request: AdmissionRequest, options: WriteOptions) -> Written:
+        """Raises KeyExists, and what `create` raises."""
+        resource, obj, now = request.resource, request.object, self._clock.now()
+        strategy, write = self.strategies.of(resource), Write(resource, options, now=now)
+        object_meta.begin(obj["metadata"], now, self._random)
         dropped.drop(resource, obj, None)
         strategy.prepare_for_create(obj, write)
         pool = await strategy.allocate(obj, None, write)
@@ -271,8 +272,8 @@ class Writer:
                 )
                 _refuse(resource, new, problems)
             strategy.settle(new)
-            if not subresource:
-                options.warnings.extend(each for each in strategy.warnings(new, old) if each not in options.warnings)
+            warned = strategy.warnings(new, old, subresource)
+            options.warnings.extend(each for each in warned if each not in options.warnings)
             await self.admission.validate(request)
             written = await self._store(asked, found, new)
         except BaseException:
@@ -309,10 +310,9 @@ class Writer:
         return Stored(kv.key, kv.value, kv.mod_revision) if kv else None
 
     def _tracked(self, resource: Resource, old: Obj | None, new: Obj, options: WriteOptions, subresource: str) -> Obj:
-        door = "" if subresource in _STATUS_STAYS else subresource
         entries = managed_fields.track_update(
             old, new, options.manager, typed.types_of(resource), self._clock.now(), subresource,
-            managed_fields.reset_fields(door, resource.subresource("status") is not None, resource.custom),
+            resets.of_resource(resource, subresource),
         )  # fmt: skip
         return managed_fields.with_entries(new, entries)
 
