@@ -6,8 +6,13 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.docker_engine import engine as engine
+
+# How long an example takes to be made says how busy the machine is, and nothing else.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 TOGETHER = {
     "tests/cluster/test_docker.py": "docker",
