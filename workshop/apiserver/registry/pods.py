@@ -62,9 +62,9 @@ class Pods(Strategy):
     def returns_deleted_object(self) -> bool:
         return True
 
-    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+    def warnings(self, new: Obj, old: Obj | None, subresource: str = "") -> list[str]:
         unattended = no_controller.of_pod(new) if old is None else None
-        return [*([unattended] if unattended is not None else []), *super().warnings(new, old)]
+        return [*([unattended] if unattended is not None else []), *super().warnings(new, old, subresource)]
 
 
 def app_armor_of_old(pod: Obj) -> list[str]:

@@ -118,7 +118,7 @@ class Writer:
     async def _create(
         self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions, applying: bool = False
     ) -> Written:
-        """Up to the name, which is made up behind the plugins that change. Raises KeyExists, and what `create` raises."""
+        """Up to the name, made up behind the plugins that change. Raises KeyExists, and what `create` raises."""
         object_meta.wipe(obj["metadata"], options.dry_run)
         object_meta.own_once(obj["metadata"], options.warnings)
         obj = _defaulted(resource, obj)
