@@ -9,6 +9,7 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 - `status.py`         phase and conditions, `container_statuses.py`, `pod_resources.py`; `status_manager.py` writes
 - `restarts.py`       who is started again after its end; pure
 - `probes.py`         from single results to a verdict; `prober.py` tries (`dial.py`: by network); `lifecycle.py`: hooks
+- `local_storage.py`  pods that write more than they may are evicted
 - `unheeded.py`       what a pod asks for and this mode cannot do: an event tells; pure
 - `admission.py`      whether a pod may run here at all; pure. `allocation.py` asks it, and resizes pods in place
 - `pods.py`, `configs.py`, `env.py`, `envfile.py`, `volumes.py`, `backoff.py`   from a manifest to what a container gets
@@ -21,6 +22,7 @@ Upstream: `cmd/kubelet`, `pkg/kubelet`. Read in this order:
 - `server/`           port 10250: logs, exec, attach, port-forward
 - `run.py`            the wiring; `__main__.py` the flags
 
-Left out: eviction by pressure, CPU and topology managers, device plugins, CSI, checkpoints, log compression, swap, SPDY
-upgrades other than port-forward's inside a WebSocket (WebSocket is what kubectl speaks).
+Left out: eviction by pressure of the node (those conditions stay False: a laptop whose disk is nine tenths full runs
+pods all the same), CPU and topology managers, device plugins, CSI, checkpoints, log compression, swap, graceful node
+shutdown, SPDY upgrades other than port-forward's inside a WebSocket (WebSocket is what kubectl speaks).
 """

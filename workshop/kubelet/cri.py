@@ -182,6 +182,8 @@ class ContainerStatus:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     user: User | None = None
+    layer: str = ""
+    """The directory with what it has written to its own files, where there is one."""
 
 
 @dataclass(frozen=True)

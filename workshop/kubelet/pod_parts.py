@@ -47,6 +47,7 @@ class Worker:
     timer: asyncio.TimerHandle | None = None
     waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
     killed: tuple[str, str] = ("", "")  # (reason, message) when kubelet itself ends the pod
+    grace: float | None = None  # of a pod that kubelet itself ends; None: the pod's own
     start_time: float = 0.0
     mount_pause: float = 0.0  # how long the last failed mount of volumes waits
     hurried: set[asyncio.Task[None]] = field(default_factory=set)

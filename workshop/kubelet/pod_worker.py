@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from typing import Any
 
 from workshop import trace
@@ -43,6 +44,7 @@ class PodWorkers:
         self._killer = Killer(parts, self.prober)
         end = self._killer.kill_container
         self._starter = Starter(parts, self.backoff, self._observe, self._wake_later, end)
+        self.log_directory = self._starter.log_directory
         self.allocation = Allocation(parts, self.workers, self.end, self.wake)
         self._closing = False
         self._born = parts.clock.now()
@@ -88,10 +90,13 @@ class PodWorkers:
             self.wake(uid)
 
     def _wake_later(self, worker: Worker, seconds: float) -> None:
+        """Unless it is looked at earlier anyway."""
+        loop, uid = asyncio.get_running_loop(), worker.pod["metadata"]["uid"]
         if worker.timer is not None:
+            if not worker.timer.cancelled() and loop.time() < worker.timer.when() <= loop.time() + seconds:
+                return
             worker.timer.cancel()
-        uid = worker.pod["metadata"]["uid"]
-        worker.timer = asyncio.get_running_loop().call_later(max(0.01, seconds), self.wake, uid)
+        worker.timer = loop.call_later(max(0.01, seconds), self.wake, uid)
 
     def _hurry(self, worker: Worker, grace: float) -> None:
         """A shorter grace period came while the pod was already ending."""
@@ -230,22 +235,25 @@ class PodWorkers:
 
     def _check_deadline(self, worker: Worker) -> None:
         limit = worker.pod["spec"].get("activeDeadlineSeconds")
-        begun = (worker.pod.get("status") or {}).get("startTime")
-        if limit is None or not begun:
+        if limit is None:
             return
-        left = parse_rfc3339(begun) + limit - self.parts.clock.now()
+        told = self._told(worker).get("startTime")
+        left = (parse_rfc3339(told) if told else worker.start_time) + limit - self.parts.clock.now()
         if left > 0:
             self._wake_later(worker, left)
             return
         worker.killed = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
         self.parts.event(worker.pod, "Normal", "DeadlineExceeded", worker.killed[1], "")
 
-    def end(self, uid: str, reason: str, message: str, disrupted: str) -> None:
+    def end(self, uid: str, reason: str, message: str, disrupted: str, grace: float | None = None) -> None:
         """Kubelet itself ends the pod; its phase becomes Failed, with a condition that says for whom."""
-        if uid in self.workers:
-            self.workers[uid].killed = (reason, message)
-            self.workers[uid].disrupted = disrupted
+        if worker := self.workers.get(uid):
+            worker.killed, worker.disrupted, worker.grace = (reason, message), disrupted, grace
             self.wake(uid)
+
+    def alive(self) -> list[Obj]:
+        """The admitted pods that have not ended."""
+        return [w.pod for w in self.workers.values() if w.held and not (w.gone or w.finished or w.killed[0])]
 
     def _told(self, worker: Worker) -> Obj:
         """The last status that was written, or will be."""
@@ -328,7 +336,8 @@ class PodWorkers:
         if observed.running():
             self._report(worker, observed)
         if observed.running() or any(s.state == cri.READY for s in observed.sandboxes):
-            grace = 0.0 if worker.gone and pod["metadata"].get("deletionTimestamp") else grace_of(pod)
+            grace = grace_of(pod) if worker.grace is None else worker.grace
+            grace = 0.0 if worker.gone and pod["metadata"].get("deletionTimestamp") else grace
             await self._killer.kill_pod(pod, observed, grace)
             observed = await self._observe(pod)
         self._report(worker, observed, stopped=True)
@@ -353,7 +362,7 @@ class PodWorkers:
         self.backoff.forget(uid)
         if not self.parts.simulated:
             self.parts.volumes.remove(uid)
-            remove_logs(self._starter.log_directory(worker.pod))
+            shutil.rmtree(self.log_directory(worker.pod), ignore_errors=True)
 
     async def _forget(self, worker: Worker) -> None:
         if not worker.finished:
@@ -372,14 +381,7 @@ class PodWorkers:
                 if not self.parts.simulated:
                     self.parts.volumes.remove(sandbox.uid)
                     pod: Obj = {"metadata": {"name": sandbox.name, "namespace": sandbox.namespace, "uid": sandbox.uid}}
-                    remove_logs(self._starter.log_directory(pod))
-
-
-def remove_logs(directory: str) -> None:
-    """A pod's log directory."""
-    import shutil
-
-    shutil.rmtree(directory, ignore_errors=True)
+                    shutil.rmtree(self.log_directory(pod), ignore_errors=True)
 
 
 def _same_for_us(old: Obj, new: Obj) -> bool:

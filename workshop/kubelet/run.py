@@ -20,6 +20,7 @@ from workshop.clock import SYSTEM, Clock
 from workshop.kubelet import node_status, pods, volumes
 from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.image_manager import ImageManager
+from workshop.kubelet.local_storage import LocalStorage
 from workshop.kubelet.node import NodeAgent, machine
 from workshop.kubelet.objects import Objects
 from workshop.kubelet.pod_parts import Parts
@@ -183,6 +184,7 @@ class Kubelet:
             self._tasks.append(create(self.static.run()))
         if not self.simulated:
             self._tasks.append(create(self.service_informer.run()))
+            self._tasks.append(create(LocalStorage(self.workers.parts, self.workers).run()))
         if not isinstance(self.runtime, SimulatedRuntime):
             routed = self.runtime.routed()
             if routed is not None:

@@ -5,8 +5,7 @@
                                                         /key -> ..data/key
 
 Upstream: `pkg/volume/*`, `pkg/volume/util/atomic_writer.go`. Supported: emptyDir, configMap, secret, projected,
-downwardAPI, hostPath, image, and persistentVolumeClaim of a hostPath or local volume. Left out: size limits of what
-is on disk; CSI.
+downwardAPI, hostPath, image, and persistentVolumeClaim of a hostPath or local volume. Left out: CSI.
 """
 
 from __future__ import annotations

@@ -105,6 +105,7 @@ class ProcessContainers(OnNodeNetwork):
         folder = self.folder(status)
         os.makedirs(folder, mode=0o711)
         namespaced = self._network.namespaced
+        status = replace(status, layer=os.path.join(folder, "layer/upper" if namespaced else "rootfs"))
         targets = [
             c.pid
             for c in self._containers.values()
