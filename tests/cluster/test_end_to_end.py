@@ -168,6 +168,9 @@ def test_kill_9_of_each_process_loses_nothing(seat, api, web):
             if heir := seat.processes()[name]["pid"]:
                 os.kill(heir, signal.SIGKILL)
         seat.workshop("up")
+    os.kill(seat.processes()["supervisor"]["pid"], signal.SIGKILL)  # its heir has to do with the holder's heir
+    seat.workshop("up")
+    assert seat.processes()["holder"]["pid"] not in (None, victims["holder"])
     names = {item["metadata"]["name"] for item in api("GET", "/api/v1/namespaces/default/configmaps")["items"]}
     assert {f"written-{number}" for number in range(len(victims))} <= names
     now = {pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["containerID"]
@@ -186,13 +189,15 @@ def test_down_leaves_nothing(seat, web):
     inside = Path(directory, "nodes").glob("*/run/*/c/*/state.json")
     pids += [json.loads(path.read_text())["pid"] for path in inside]
     assert len(pids) > 11, "containers among them"
-    seat.workshop("down")
+    block = json.loads(Path(directory, "cluster.json").read_text())["block"]
+    os.kill(seat.processes()["supervisor"]["pid"], signal.SIGKILL)  # nobody takes the containers away in order
+    seat.workshop("down", "--purge")
+    assert not os.path.exists(directory)
     assert not [pid for pid in pids if (found := procfs.stat(pid)) is not None and found.state not in "ZX"]
     listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert [line for line in listing.splitlines() if directory in line and "ps -ww" not in line] == []
     mounts = Path("/proc/self/mountinfo").read_text()
     assert directory not in mounts
-    block = json.loads(Path(directory, "cluster.json").read_text())["block"]
     links = os.listdir("/sys/class/net")
     assert not [link for link in links if link == f"ws{block}" or link.startswith(f"ws{block}-")]
     if os.path.isdir("/run/netns"):

@@ -124,3 +124,12 @@ def test_members_of_etcd_alone_need_no_balancer():
     assert [c.name for c in plan.components] == [f"etcd-master-{n}" for n in range(1, 6)]
     with pytest.raises(ValueError, match="1 to 7 masters"):
         make(masters=8)
+
+
+def test_what_is_left_of_a_plan_is_enough_to_take_the_cluster_away():
+    text = json.dumps(make(nodes=2, runtime="docker", runtime_endpoint="unix:///d.sock").to_json(), indent=1)
+    found = planning.salvaged("lab", "/state/lab", text[:-20], nodes=2)
+    assert (found.mode, found.bridge, len(found.nodes), found.docker) == ("root", "ws7", 2, "unix:///d.sock")
+    named = planning.salvaged("lab", "/state/lab", "server: https://127.9.254.1:6443", nodes=0)
+    assert (named.mode, named.block) == ("plain", 9)
+    assert planning.salvaged("lab", "/state/lab", "{", nodes=2) is None

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from workshop.cluster import machine_api, procfs, sweep
+from workshop.cluster import machine_api, observer, procfs, sweep
 from workshop.cluster.facade import Cluster
 from workshop.cluster.layout import ClusterError
 
@@ -168,6 +168,17 @@ def test_down_leaves_nothing_after_any_kill(fake_cluster, victims):
     guard = blocks.lock(plan.block)
     assert guard is not None, "the lock on the addresses is free"
     guard.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mode root needs root")
+def test_down_takes_the_network_of_a_damaged_cluster_away(fake_cluster):
+    cluster = fake_cluster(mode="root", only=["etcd", "kubelet"])
+    plan = cluster.plan()
+    cluster.layout.plan.write_text('{"block": ')
+    end(next(row["pid"] for row in observer.processes(plan, cluster.layout) if row["name"] == "supervisor"))
+    cluster.down(purge=True)
+    assert not os.path.exists(f"/sys/class/net/{plan.bridge}")
+    assert not [name for name in os.listdir("/run/netns") if name.startswith(f"{plan.bridge}-")]
 
 
 def test_down_spares_what_only_looks_at_the_cluster(fake_cluster):

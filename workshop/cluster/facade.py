@@ -343,11 +343,17 @@ class Cluster:
             raise ClusterError(f"{self.layout.plan} {why} ({error}); {again}") from error
 
     def _readable_plan(self) -> Plan | None:
-        """For those who take all away: a damaged plan is as good as none."""
-        try:
-            return self.plan_or_none()
-        except ClusterError:
-            return None
+        """For those who take all away: of a damaged or missing plan, what its rests tell of networks and containers."""
+        with contextlib.suppress(ClusterError):
+            if (plan := self.plan_or_none()) is not None:
+                return plan
+        text = ""
+        for path in (self.layout.plan, self.layout.admin_conf):
+            with contextlib.suppress(OSError):
+                text += path.read_text(encoding="utf-8", errors="replace")
+        folder = self.layout.root / "nodes"
+        nodes = len([entry for entry in folder.iterdir() if entry.is_dir()]) if folder.is_dir() else 0
+        return planning.salvaged(self.name, str(self.layout.root), text, nodes)
 
     def state(self) -> str:
         """`running`, `down`, or `degraded`: something of it is missing, a component or the supervisor."""

@@ -12,6 +12,7 @@ JSON. Example, shortened:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -196,6 +197,26 @@ def make(
         masters=masters,
         lab=lab,
     )
+
+
+def salvaged(name: str, directory: str, text: str, nodes: int) -> Plan | None:
+    """PURE: enough of a plan to take a cluster away, from what is left of `cluster.json` and `admin.conf`; None when
+    neither tells its addresses.
+
+    >>> found = salvaged("lab", "/lab", 'clusters: [{cluster: {server: "https://10.7.254.1:6443"}}]', nodes=2)
+    >>> (found.mode, found.bridge, [node.namespace for node in found.nodes])
+    ('root', 'ws7', ['ws7-node-1', 'ws7-node-2'])
+    """
+    mode, block = re.search(r'"mode": "(root|userns|plain)"', text), re.search(r'"block": (\d+)', text)
+    server = re.search(r"https://(10|127)\.(\d+)\.254\.", text)
+    if not (mode and block) and not server:
+        return None
+    docker = re.search(r'--container-runtime-endpoint=docker:([^"\s]*)', text)
+    chosen = mode[1] if mode else "root" if server and server[1] == "10" else "plain"
+    number = int(block[1] if block else server[2] if server else 0)
+    runtime, engine = ("docker", docker[1]) if docker and chosen != "userns" else ("process", "")
+    nodes = min(nodes, MAX_NODES)
+    return make(name, directory, mode=chosen, block=number, nodes=nodes, runtime=runtime, runtime_endpoint=engine)
 
 
 def _master(flags: Flags, number: int) -> list[Component]:

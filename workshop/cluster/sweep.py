@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 from workshop.cluster import procfs
-from workshop.cluster.layout import ClusterError, Layout
+from workshop.cluster.layout import ClusterError, Layout, explain
 from workshop.cluster.plan import Plan
 
 
@@ -159,5 +158,10 @@ def clean(layout: Layout, plan: Plan | None) -> list[int]:
 
 
 def purge(layout: Layout) -> None:
-    """Remove the state directory."""
-    shutil.rmtree(layout.root, ignore_errors=False)
+    """Remove the state directory. Raises ClusterError."""
+    from workshop.kubelet.runtimes import files
+
+    try:
+        files.remove(str(layout.root))
+    except OSError as error:
+        raise ClusterError(explain(error, layout.root)) from error

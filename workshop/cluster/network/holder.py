@@ -71,11 +71,12 @@ def _settings(namespace: str) -> None:
 def main(argv: list[str]) -> int:
     plan = Plan.from_json(json.loads(Path(argv[0]).read_text(encoding="utf-8")))
     try:
-        if "--join" in argv:
+        joins = "--join" in argv
+        if plan.mode == "userns" and joins:  # in the other modes the network is the host's, or has names there
             linux.join(int(argv[argv.index("--join") + 1]))
         elif plan.mode == "userns":
             linux.enter_new_user_namespace()
-        if plan.mode != "plain" and "--join" not in argv:
+        if plan.mode != "plain" and not joins:
             build(plan)
     except OSError as error:
         sys.stdout.write(f"{error}\n")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import shutil
-from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +24,23 @@ def write(path: str, value: object) -> None:
 
 
 def remove_tree(directory: str) -> None:
-    """Remove files of ours; also those that a container made unreadable. What cannot be removed is logged."""
+    """Remove files of ours. What cannot be removed is logged."""
+    try:
+        remove(directory)
+    except OSError as problem:
+        log.warning("could not remove all of %s: %s", directory, problem)
 
-    def again(function: Any, path: str, _: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            function(path)
 
-    shutil.rmtree(directory, onerror=again)
-    if os.path.exists(directory):
-        log.warning("could not remove all of %s", directory)
+def remove(directory: str) -> None:
+    """Remove a directory of ours, also with what may not be entered: a container made it so, or the kernel, which keeps
+    a `work/work` beside each overlay. Raises OSError."""
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        for parent, folders, _ in os.walk(directory):
+            for path in (os.path.join(parent, folder) for folder in folders):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)  # before the walk goes into it
+        shutil.rmtree(directory)

@@ -98,6 +98,8 @@ def container_spec(
         _check(mount.container_path)
     if namespaced:
         env.setdefault("HOME", "/root" if not (config.security.run_as_user and may_be_anyone()) else "/")
+        if not may_be_anyone():  # `kubectl cp` runs tar as root, which there cannot give a file to whom it belonged
+            env.setdefault("TAR_OPTIONS", "--no-same-owner")
         made |= _isolated(config, standin, sandbox, image_root, folder, hide)
         if target_pid:
             made["pid_namespace"] = target_pid
