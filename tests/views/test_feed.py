@@ -219,3 +219,18 @@ def test_kinds_that_may_not_be_read_are_left_out_and_said(tmp_path, served):
         assert board.feed.blind["deployments.apps"] == "deployments.apps is forbidden"
     finally:
         board.close()
+
+
+def test_a_closed_board_says_so_and_a_reopened_one_goes_on(served, board):
+    ear = Ear()
+    board.feed.listen("t/1", ear)
+    served.pod("old", phase="Running")
+    board.close("the lab is over")
+    told = ear.until(lambda message: message.get("problem") == "the lab is over")
+    assert told["synced"] is False
+    assert board.feed.whole()["problem"] == "the lab is over", "asking again does not make it true"
+    board.reopen()
+    whole = ear.until(lambda message: "whole" in message and message["synced"])
+    assert "Pod/default/old" in whole["whole"]
+    served.pod("new", phase="Pending")
+    ear.until(lambda message: any("Pod/default/new" in step["put"] for step in message.get("steps", ())))

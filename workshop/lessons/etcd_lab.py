@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from workshop.views import GlassBox
 from workshop.views.board import Board
 from workshop.views.raft import LiveRing
 from workshop.views.registry import Registry, Timeline
@@ -42,14 +43,15 @@ class EtcdLab(Lab):
             self._store = Store(self.cluster)
         return self._store
 
-    def _close(self) -> None:
-        super()._close()
+    def _close(self, why: str) -> tuple[Board | None, GlassBox | None]:
+        found = super()._close(why)
         if self._store is not None:
             self._store.close()
             self._store = None
         if self._ring is not None:
             self._ring.close()
             self._ring = None
+        return found
 
     def ring(self) -> LiveRing:
         """The members on a ring, live, as the last expression of a cell."""

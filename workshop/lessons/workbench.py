@@ -63,16 +63,20 @@ class Workbench:
     def reset(self) -> None:
         """A new cluster, whatever state the old one is in. Progress is kept."""
         begun = SYSTEM.monotonic()
-        self._close()
+        board, glass = self._close("the cluster is being made anew")
         options = dict(self.shape)
         if mode := os.environ.get("WORKSHOP_LAB_MODE"):
             options["mode"] = mode
         if self._guarded(lambda: self.cluster.reset(**options)) is not None:
+            for view in (board, glass):  # whoever looks goes on looking
+                if view is not None:
+                    self._guarded(view.reopen)
+            self._board, self._glass = board, glass
             print(f"cluster {self.cluster.name} is new after {SYSTEM.monotonic() - begun:.1f} s; your progress is kept")
 
     def down(self) -> None:
         """End the lab: the cluster goes, with its data."""
-        self._close()
+        self._close("the lab is over: its first cell opens it again, then the cell of this board")
         self._guarded(self._down)
 
     def _down(self) -> None:
@@ -91,13 +95,15 @@ class Workbench:
             self._board = Board(self.cluster)
         return self._board
 
-    def _close(self) -> None:
-        if self._board is not None:
-            self._board.close()
-            self._board = None
-        if self._glass is not None:
-            self._glass.close()
-            self._glass = None
+    def _close(self, why: str) -> tuple[Board | None, GlassBox | None]:
+        """Nobody follows the cluster any more; what there was."""
+        board, glass = self._board, self._glass
+        if board is not None:
+            board.close(why)
+        if glass is not None:
+            glass.close()
+        self._board = self._glass = None
+        return board, glass
 
     def ps(self) -> None:
         """What `ps` prints of this cluster."""

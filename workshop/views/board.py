@@ -38,8 +38,16 @@ class Board:
         board.feed = Feed(str(kubeconfig)).start()
         return board
 
-    def close(self) -> None:
-        self.feed.close()
+    def close(self, why: str = "this board is closed; run its cell again") -> None:
+        """Follow no more; whoever looks reads `why`."""
+        self.feed.close(why)
+
+    def reopen(self) -> None:
+        """Follow a cluster that was made anew. Whoever looks goes on looking, at the same place."""
+        old = self.feed
+        old.close("the cluster is being made anew")
+        self.feed = Feed(old.kubeconfig, old.cluster).start()
+        self.feed.take_over(old)
 
     @property
     def note(self) -> str:

@@ -99,10 +99,24 @@ class Feed:
             self._changed.wait_for(lambda: self.synced or bool(self.problem), wait)
         return self
 
-    def close(self) -> None:
+    def close(self, why: str = "this board is closed; run its cell again") -> None:
+        """Follow no more. Whoever looks is told `why`: what he sees is not true any more."""
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(5.0)
+        with self._lock:
+            self.synced, self.problem = False, why
+            listeners = list(self._listeners.values())
+        for listener in listeners:
+            listener.send({"seq": self.sequence, "synced": False, "problem": why})
+
+    def take_over(self, old: Feed) -> None:
+        """Whoever looked at `old`, which is closed, looks at this one."""
+        with old._lock:
+            listeners, old._listeners = old._listeners, {}
+        for name, listener in listeners.items():
+            self.listen(name, listener.send, greet=listener.greet)
+            listener.send(self.whole())
 
     # -- who looks --
 

@@ -42,9 +42,22 @@ class GlassBox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._open = threading.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._open.clear()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="glass box", daemon=True)
         self._thread.start()
         self._open.wait(5)
+
+    def reopen(self) -> None:
+        """Look into the server of a cluster that was made anew. Whoever looks goes on looking."""
+        self.close()
+        with self._lock:
+            self.pipeline, listeners = Pipeline(), dict(self._listeners)
+        self._begin()
+        for name, send in listeners.items():
+            self.listen(name, send)
 
     def close(self) -> None:
         if self._loop is not None and self._stop is not None and self._thread.is_alive():

@@ -28,18 +28,18 @@ class BoardWidget(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
 def widget(board: Board, tab: str = "workloads") -> Any:
     """A widget that shows the board until the board is closed, or the widget."""
     made = BoardWidget(heading=board.title, note=board.note, observes=board.feed.cluster is not None, tab=tab)
-    feed, views = board.feed, set[str]()
+    views = set[str]()
 
     def asked(_widget: Any, question: Any, _buffers: Any) -> None:
         if isinstance(question, dict):
             view = f"{made.model_id}/{question.get('view', '')}"
             views.add(view)
-            desk.answer(feed, view, question, made.send)
+            desk.answer(board.feed, view, question, made.send)
 
     def gone() -> None:
         """The widget was closed: nobody looks at it any more."""
         for view in views:
-            feed.leave(view)
+            board.feed.leave(view)
 
     # JupyterLab sends questions to a subshell, which answers while a cell runs. ipykernel (7.4) would bring them back
     # to the shell that sent last, which is the one that the cell blocks.
@@ -48,6 +48,6 @@ def widget(board: Board, tab: str = "workloads") -> Any:
     made.on_msg(asked)
     made.observe(lambda _: gone(), "comm")
     # Until the first view asks, it is sent the whole: where a cell runs, its question is not heard before the end.
-    feed.listen(f"{made.model_id}/", made.send, greet=True)
+    board.feed.listen(f"{made.model_id}/", made.send, greet=True)
     views.add(f"{made.model_id}/")
     return made
