@@ -157,7 +157,7 @@ class Timeline:
 
     def _repr_html_(self) -> str:
         revisions, found, note = self._table()
-        head = "".join(f'<th scope="col">{revision}</th>' for revision in revisions)
+        head = "".join(f'<th scope="col" style="text-align:center">{revision}</th>' for revision in revisions)
         rows = "".join(
             f'<tr><th scope="row" style="text-align:left">{html.escape(line.key)}</th>'
             + "".join(f'<td title="{state}" style="text-align:center">{SIGNS[state]}</td>' for state in line.states)
@@ -168,7 +168,7 @@ class Timeline:
         told = f"keys below {html.escape(self.prefix)}, by revision: {legend}. {html.escape(note)}"
         caption = f'<caption style="text-align:left;white-space:nowrap">{told}</caption>'
         scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="revisions">'
-        return f"{scroll}<table>{caption}<thead><tr><th>key</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        return f"{scroll}<table>{caption}<thead><tr><th scope="col" style="text-align:left">key</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _asked(cluster: Cluster, ask: Any) -> Any:

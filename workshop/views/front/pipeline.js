@@ -2,7 +2,7 @@
 import { element, icon, svg } from "./dom.js";
 
 const WIDE = 118;
-const HIGH = 84;
+const HIGH = 92;
 const PACE = 130; // milliseconds that the dot takes from one station to the next: the real ones are too fast for the eye
 
 export class Pipeline {
@@ -47,7 +47,7 @@ export class Pipeline {
       role: "option", class: `ws-glass-row${request.id === this.chosen ? " is-chosen" : ""}`, "aria-selected": String(request.id === this.chosen),
       onclick: () => { this.follow = request.id === shown[0].id; this.choose(request.id); } },
     icon(request.stopped ? "cross" : request.code ? "check" : "play", request.stopped ? "tone-bad" : request.code ? "tone-ok" : "tone-dim"),
-    element("span", { class: "ws-glass-what" }, element("b", { text: `${request.method} ` }), element("span", { text: request.path })),
+    element("span", { class: "ws-glass-what" }, element("b", { text: `${request.method} ` }), element("span", { text: request.path.replaceAll("/", "/\u200b") })),
     element("span", { class: "ws-quiet", text: `${request.agent} · ${request.code || "…"}` }))));
     if (!shown.length) this.rows.append(element("li", { class: "ws-quiet ws-glass-none", text: "No request yet. Run a kubectl command: it appears here." }));
   }
@@ -101,7 +101,8 @@ export class Pipeline {
       const tone = stopped ? "tone-bad" : passed ? "tone-ok" : "tone-dim";
       if (n) {
         const before = place(n - 1);
-        const line = before.y === y ? `M${before.x + 14} ${y}H${x - 14}` : `M${before.x} ${before.y + 14}V${y - 40}H${x}V${y - 14}`;
+        // to the next row past the names on the right, not through them
+        const line = before.y === y ? `M${before.x + 14} ${y}H${x - 14}` : `M${before.x + 14} ${before.y}H${across * WIDE - 3}V${y - 32}H${x}V${y - 14}`;
         picture.append(svg("path", { d: line, class: `ws-glass-line ${n <= this.at ? "is-passed" : ""}` }));
       }
       const group = svg("g", { transform: `translate(${x} ${y})`, class: `ws-glass-station ${tone}` },
@@ -128,7 +129,7 @@ export class Pipeline {
     });
     const told = request.told.map(([who, late]) => element("tr", {}, element("th", { scope: "row" }, icon("ahead", "tone-ink"), element("span", { text: "told by a watch" })),
       element("td", { text: who }), element("td", { text: `${Math.round(late * 1000)} ms after it came` })));
-    const heading = `${request.method} ${request.path}${request.user ? ` by ${request.user}` : ""}: ${request.code ? `${request.code} in ${(request.micros / 1000).toFixed(1)} ms` : "under way"}${request.revision ? `, revision ${request.revision}` : ""}`;
+    const heading = `${request.method} ${request.path.replaceAll("/", "/\u200b")}${request.user ? ` by ${request.user}` : ""}: ${request.code ? `${request.code} in ${(request.micros / 1000).toFixed(1)} ms` : "under way"}${request.revision ? `, revision ${request.revision}` : ""}`;
     this.steps.replaceChildren(element("h2", { class: "ws-glass-heading", text: heading }),
       element("table", { class: "ws-glass-table" }, element("thead", {}, element("tr", {}, element("th", { scope: "col", text: "link" }), element("th", { scope: "col", text: "decided" }), element("th", { scope: "col", text: "took" }))),
         element("tbody", {}, ...rows, ...told)));

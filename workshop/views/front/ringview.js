@@ -3,7 +3,7 @@ import { button, element, svg, SHAPES } from "./dom.js";
 
 const ROLE_SHAPES = { leader: "star", candidate: "diamond", "pre-candidate": "hollow", follower: "circle", learner: "ring", crashed: "cross", away: "cross" };
 const ROLE_TONES = { leader: "tone-ok", candidate: "tone-differ", "pre-candidate": "tone-differ", crashed: "tone-bad", away: "tone-bad" };
-const RADIUS = 150;
+const RADIUS = 155;
 const GROUPS = "ABC";
 const LOOK = 1000; // milliseconds between looks at live members
 
@@ -73,7 +73,7 @@ export class RaftRing {
 
   draw() {
     const { members, messages, cut } = this.shown;
-    const drawn = svg("svg", { viewBox: "0 0 500 420", role: "group", "aria-label": "members and messages" });
+    const drawn = svg("svg", { viewBox: "0 0 500 450", role: "group", "aria-label": "members and messages" });
     drawn.append(svg("circle", { cx: 250, cy: 205, r: RADIUS, class: "ws-ring-circle" }));
     for (const [a, b] of cut) if (a < b) {
       const [p, q] = [this.at(a), this.at(b)];
@@ -97,10 +97,10 @@ export class RaftRing {
       const { x, y } = this.at(one.id);
       const shape = one.stopped ? "bars" : ROLE_SHAPES[one.role] ?? "warn";
       const words = one.term === null ? one.role : `${one.role}${one.stopped ? ", stopped" : ""}, term ${one.term}`;
-      const group = svg("g", { transform: `translate(${x} ${y})` }, svg("circle", { r: 27, class: "ws-ring-ground" }),
-        svg("g", { class: `ws-ring-shape ${one.stopped ? "tone-dim" : ROLE_TONES[one.role] ?? "tone-ink"}`, transform: "translate(-11 -20) scale(1.4)" }, svg("path", { d: SHAPES[shape], "fill-rule": "evenodd" })),
-        Object.assign(svg("text", { y: 19, "text-anchor": "middle", class: "ws-ring-id" }), { textContent: one.id }),
-        Object.assign(svg("text", { y: 42, "text-anchor": "middle" }), { textContent: words }));
+      const group = svg("g", { transform: `translate(${x} ${y})` }, svg("circle", { r: 25, class: "ws-ring-ground" }),
+        svg("g", { class: `ws-ring-shape ${one.stopped ? "tone-dim" : ROLE_TONES[one.role] ?? "tone-ink"}`, transform: "translate(-14.4 -14.4) scale(1.8)" }, svg("path", { d: SHAPES[shape], "fill-rule": "evenodd" })),
+        Object.assign(svg("text", { y: 42, "text-anchor": "middle", class: "ws-ring-id" }), { textContent: one.id }),
+        Object.assign(svg("text", { y: 58, "text-anchor": "middle" }), { textContent: words }));
       drawn.append(this.touchable(group, "member", one.id, `member ${one.id}: ${words}`));
     }
     this.place.replaceChildren(drawn);
