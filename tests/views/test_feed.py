@@ -234,3 +234,21 @@ def test_a_closed_board_says_so_and_a_reopened_one_goes_on(served, board):
     assert "Pod/default/old" in whole["whole"]
     served.pod("new", phase="Pending")
     ear.until(lambda message: any("Pod/default/new" in step["put"] for step in message.get("steps", ())))
+
+
+def test_a_board_whose_server_has_gone_is_stale_until_it_comes_back(tmp_path):
+    port = free_port()
+    served = Served(tmp_path, port)
+    board = Board.attach(served.kubeconfig)
+    ear = Ear()
+    board.feed.listen("t/1", ear)
+    try:
+        served.close()
+        told = ear.until(lambda message: "cannot be reached" in message.get("problem", ""))
+        assert told["synced"] is False and "cannot be reached" in board.text()
+        ear.messages.clear()
+        served = Served(tmp_path, port)
+        assert ear.until(lambda message: message["synced"])["problem"] == ""
+    finally:
+        served.close()
+        board.close()

@@ -36,7 +36,7 @@ async def get(port, path, host=None, method="GET"):
 
 
 async def websocket(port, query, origin=None, host=None):
-    """The first message of a live connection, or the number it was refused with."""
+    """The whole picture that a live connection was sent (a beat may come before it), or the number of its refusal."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     peer = WSConnection(ConnectionType.CLIENT)
     headers = [] if origin == "" else [(b"origin", (origin or f"http://127.0.0.1:{port}").encode())]
@@ -51,8 +51,8 @@ async def websocket(port, query, origin=None, host=None):
                 if isinstance(event, AcceptConnection):
                     writer.write(peer.send(TextMessage(data='{"ask": "whole"}')))
                     writer.write(peer.send(TextMessage(data="no JSON")))
-                elif isinstance(event, TextMessage):
-                    return json.loads(event.data)
+                elif isinstance(event, TextMessage) and "whole" in (message := json.loads(event.data)):
+                    return message
     finally:
         writer.close()
 

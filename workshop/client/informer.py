@@ -71,6 +71,8 @@ class Informer:
         self.store = Store()
         self.synced = asyncio.Event()
         self.last_resource_version = ""
+        self.unreachable = ""
+        """Why the server cannot be reached at present: what is in the store is its last word."""
         self._client = client
         self._scope: dict[str, Any] = {
             "namespace": namespace,
@@ -110,6 +112,7 @@ class Informer:
                 await self._clock.sleep(backoff.next())
             except Unreachable as error:
                 log.debug("%s: %s", self.resource.group_resource, error)
+                self.unreachable = str(error)
                 await self._clock.sleep(backoff.next())
 
     # --- 1: fetch everything
@@ -155,7 +158,7 @@ class Informer:
                 self._removed(key)
         for key, obj in objects.items():
             self._put(key, obj)
-        self.last_resource_version = resource_version
+        self.last_resource_version, self.unreachable = resource_version, ""
         self.synced.set()
 
     # --- 2: follow the changes
@@ -164,6 +167,7 @@ class Informer:
         seen, began = self.last_resource_version, self._clock.monotonic()
         watch = self._client.watch(self.resource, resource_version=seen, timeout_seconds=self._timeout(), **self._scope)
         async with watch:
+            self.unreachable = ""
             try:
                 await self._changes(watch)
             finally:

@@ -61,9 +61,8 @@ class Watch:
         return self
 
     async def __anext__(self) -> Event:
-        if self._chunks is None:
-            self._response = await self._open()
-            self._chunks = self._response.chunks()
+        await self._begin()
+        assert self._chunks is not None
         while not self._events:
             try:
                 self._events.extend(self._lines.feed(await anext(self._chunks)))
@@ -83,7 +82,14 @@ class Watch:
     async def aclose(self) -> None:
         self._close()
 
+    async def _begin(self) -> None:
+        if self._chunks is None:
+            self._response = await self._open()
+            self._chunks = self._response.chunks()
+
     async def __aenter__(self) -> Watch:
+        """The server has taken the request. Raises ApiError, Unreachable."""
+        await self._begin()
         return self
 
     async def __aexit__(

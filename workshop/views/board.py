@@ -102,8 +102,8 @@ class Board:
         return "\n           ".join(lines)
 
     def _heading(self) -> str:
-        if self.feed.problem:
-            return f"{self.title} ({self.feed.problem})"
+        if problem := self.feed.truth()["problem"]:
+            return f"{self.title} (stale: {problem})"
         return self.title if self.feed.synced else f"{self.title} (stale: the API server has not answered yet)"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:

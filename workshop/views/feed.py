@@ -21,7 +21,7 @@ from typing import Any
 
 from workshop.api.meta import Obj
 from workshop.api.resources import resource
-from workshop.client.informer import InformerFactory
+from workshop.client.informer import Informer, InformerFactory
 from workshop.client.rest import Client
 from workshop.clock import SYSTEM
 from workshop.cluster.board import World
@@ -85,6 +85,7 @@ class Feed:
         self._lock = threading.RLock()
         self._trace_lost = asyncio.Event()
         """Processes have changed: look whether the socket for trace lines is still there."""
+        self._informers: list[Informer] = []
         self._stop: asyncio.Event | None = None
         self._dirty: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -182,6 +183,14 @@ class Feed:
 
     # -- what there is --
 
+    def truth(self) -> Message:
+        """Whether what is on show is true now; if not, why not."""
+        lost = next((informer.unreachable for informer in self._informers if informer.unreachable), "")
+        problem = self.problem
+        if lost and self.synced and not problem:
+            problem = f"the API server cannot be reached ({lost}): this is its last word"
+        return {"synced": self.synced and not problem, "problem": problem}
+
     def whole(self) -> Message:
         """A whole picture, from which batches lead on."""
         with self._lock:
@@ -193,8 +202,7 @@ class Feed:
                 "seq": self.sequence,
                 "at": SYSTEM.now() * 1000,
                 "version": self.attached_version,
-                "synced": self.synced,
-                "problem": self.problem,
+                **self.truth(),
                 "writes": self.journal.newest_writes(),
             }
 
@@ -275,6 +283,7 @@ class Feed:
         informers = [factory.informer(resource(kind)) for kind in (*KINDS, EVENTS) if kind not in self.blind]
         if LEASES not in self.blind:
             informers.append(factory.informer(resource(LEASES), namespace="kube-system"))
+        self._informers = informers
         for informer in informers:
             informer.add_handler(self._put, lambda old, new: self._put(new), self._remove)
         factory.start()
@@ -383,7 +392,7 @@ class Feed:
                     self._changed.notify_all()
             listeners = list(self._listeners.items())
         now = SYSTEM.monotonic()
-        message: Message = {"seq": self.sequence, "at": SYSTEM.now() * 1000, "synced": self.synced}
+        message: Message = {"seq": self.sequence, "at": SYSTEM.now() * 1000, **self.truth()}
         if writes := self.journal.take_writes():
             message["writes"] = writes
         if steps:

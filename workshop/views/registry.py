@@ -168,7 +168,8 @@ class Timeline:
         told = f"keys below {html.escape(self.prefix)}, by revision: {legend}. {html.escape(note)}"
         caption = f'<caption style="text-align:left;white-space:nowrap">{told}</caption>'
         scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="revisions">'
-        return f"{scroll}<table>{caption}<thead><tr><th scope="col" style="text-align:left">key</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        heads = f'<tr><th scope="col" style="text-align:left">key</th>{head}</tr>'
+        return f"{scroll}<table>{caption}<thead>{heads}</thead><tbody>{rows}</tbody></table></div>"
 
 
 def _asked(cluster: Cluster, ask: Any) -> Any:

@@ -263,7 +263,7 @@ function inked(node, fill, stroke) {
 
 // A name that is too long loses its middle, since its end tells pods apart; or its end.
 function short({ text, size, max, tail }) {
-  const most = Math.max(3, Math.floor(max / (size * 0.6)));
+  const most = Math.max(3, Math.floor(max / (size * 0.65)));
   if (!max || text.length <= most) return text;
   const end = tail ? Math.min(6, most - 2) : 0;
   return `${text.slice(0, most - 1 - end)}…${text.slice(text.length - end)}`;

@@ -2,7 +2,7 @@
 // server into etcd; a watch event comes from the API server to whoever acts next.
 import { clock, element, svg, title } from "./dom.js";
 
-const ROW = 46, HEAD = 46, MARGIN = 86, LANE = 178, NARROW = 128;
+const ROW = 46, HEAD = 46, MARGIN = 86, LANE = 200, NARROW = 138;
 
 export class Swimlanes {
   constructor(select) {
@@ -23,7 +23,7 @@ export class Swimlanes {
         : "Causes are told by this workshop's own components. On another cluster, what an object itself knows of its writers stands in its details.");
       return;
     }
-    this.body.replaceChildren(element("p", { class: "ws-swim-note", text: "Read downwards: each box was set off by the version that it saw, and wrote the next." }), this.draw(data), this.list(data));
+    this.body.replaceChildren(element("p", { class: "ws-swim-note", text: "Read downwards: each box was set off by the version that it saw, and wrote the next. @ is etcd's revision." }), this.draw(data), this.list(data));
   }
 
   draw(data) {

@@ -138,12 +138,12 @@ export class View {
   }
 
   stale() {
-    if (this.gone) return this.gone;
     if (this.lost) return this.lost;
-    if (this.problem && !this.synced) return this.problem;
-    if (!this.synced) return "the API server has not answered yet";
+    if (this.gone) return this.gone;
     const server = this.time.rows.get("Process//kube-apiserver");
     if (this.time.live && server && server.state !== "running") return `kube-apiserver is ${server.state}: desired and reported are its last word`;
+    if (this.problem && !this.synced) return this.problem;
+    if (!this.synced) return "the API server has not answered yet";
     return "";
   }
 
@@ -288,8 +288,8 @@ export class View {
     }
     pen.font = "12px system-ui, sans-serif"; pen.fillStyle = colour("dim");
     if (attached) {
-      pen.fillRect(x(attached), 0, 1.5, height); const right = x(attached) > width - 70; pen.textAlign = right ? "right" : "left"; pen.fillText("attached", x(attached) + (right ? -5 : 5), height - 1); pen.textAlign = "left";
-      pen.fillStyle = colour("bad"); pen.fillRect(x(0) - 2, 0, 2.5, height); pen.fillText(`forgotten before revision ${this.edge}`, x(0) + 5, height - 1);
-    } else if (this.edge) { pen.fillText(`nothing older than revision ${this.edge} is kept`, inset, height - 1); }
+      pen.fillRect(x(attached), 0, 1.5, height); const right = x(attached) > width - 70; pen.textAlign = right ? "right" : "left"; pen.fillText("attached", x(attached) + (right ? -5 : 5), height - 3); pen.textAlign = "left";
+      pen.fillStyle = colour("bad"); pen.fillRect(x(0) - 2, 0, 2.5, height); pen.fillText(this.edge > 1 ? `forgotten before revision ${this.edge}` : "the beginning", x(0) + 5, height - 3);
+    } else if (this.edge) { pen.fillText(`nothing older than revision ${this.edge} is kept`, inset, height - 3); }
   }
 }
