@@ -1,6 +1,7 @@
 """The board as a learner sees it: `workshop board` on a living cluster, in Chromium."""
 
 import asyncio
+import copy
 import json
 import os
 import signal
@@ -34,8 +35,12 @@ WEB = {
                     {
                         "name": "web",
                         "image": "nginx",
-                        # unready for longer than two controllers need to say so: they act on levels, not on edges
-                        "readinessProbe": {"httpGet": {"port": 80}, "initialDelaySeconds": 2, "periodSeconds": 1},
+                        # one that is ready stays so, one that begins becomes so: both unless the test holds it
+                        "readinessProbe": {
+                            "exec": {"command": ["sh", "-c", 'test ! -e "$HOLD/$HOSTNAME"']},
+                            "periodSeconds": 1,
+                            "failureThreshold": 100,
+                        },
                     }
                 ]
             },
@@ -88,9 +93,17 @@ def served(cluster):
 
 
 @pytest.fixture(scope="module")
-def web(cluster, served):
+def hold(tmp_path_factory):
+    """A folder; a container of the pod that a file in it is named after does not become ready."""
+    return tmp_path_factory.mktemp("hold")
+
+
+@pytest.fixture(scope="module")
+def web(cluster, served, hold):
     """A Deployment and a Service, made while somebody listens."""
-    post(cluster, "/apis/apps/v1/namespaces/default/deployments", WEB)
+    made = copy.deepcopy(WEB)
+    made["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "HOLD", "value": str(hold)}]
+    post(cluster, "/apis/apps/v1/namespaces/default/deployments", made)
     post(cluster, "/api/v1/namespaces/default/services", SERVICE)
 
 
@@ -151,9 +164,14 @@ def test_the_causes_lead_from_kubectl_to_the_kubelet(page):
     page.locator('tr[data-key="Deployment/default/web"]').click()
     page.get_by_role("button", name="Causes").click()
     page.locator(".ws-swim-svg").wait_for()
-    words = page.locator(".ws-swim ol li").all_text_contents()
     order = ["create Deployment web", "deployment-controller (kube-controller-manager): create ReplicaSet",
              "replicaset-controller (kube-controller-manager): create Pod", "binding", "kubelet"]  # fmt: skip
+    page.wait_for_function(
+        """parts => { const words = [...document.querySelectorAll('.ws-swim ol li')].map(line => line.textContent);
+             return parts.every(part => words.some(line => line.includes(part))) }""",
+        arg=order,
+    )
+    words = page.locator(".ws-swim ol li").all_text_contents()
     places = [next(i for i, line in enumerate(words) if part in line) for part in order]
     assert places == sorted(places), words
     assert browsers.serious(page) == []
@@ -177,14 +195,21 @@ def test_the_keyboard_reaches_everything(page):
     assert page.locator(".ws-map [aria-live]").text_content() != said
 
 
-def test_kill_nine_is_seen_step_by_step_and_can_be_replayed_slowly(page, cluster):
+def test_kill_nine_is_seen_step_by_step_and_can_be_replayed_slowly(page, cluster, hold):
     key = "Deployment/default/web"
     before = len(steps(page, key))
     victim = next(row for row in observer.containers(cluster.plan(), cluster.layout) if row["name"].startswith("web-"))
+    # controllers act on levels, not on edges: its successor is not ready before all have said so
+    (hold / victim["name"]).touch()
     os.kill(victim["pid"], signal.SIGKILL)
+    rows = "const rows = document.getElementById('board').view.time.steps.map(s => s.put[key]).filter(r => r).slice(before)"
     page.wait_for_function(
-        """([key, before]) => { const rows = document.getElementById('board').view.time.steps.map(s => s.put[key]).filter(r => r).slice(before);
-             return rows.some(r => r.observed === 1) && rows.some(r => r.reported === 1) && rows.at(-1).next === '' && rows.at(-1).reported === 2 }""",
+        f"([key, before]) => {{ {rows}; return rows.some(r => r.reported === 1) && rows.some(r => r.observed === 1) }}",
+        arg=[key, before],
+    )
+    (hold / victim["name"]).unlink()
+    page.wait_for_function(
+        f"([key, before]) => {{ {rows}; return rows.at(-1).next === '' && rows.at(-1).reported === 2 }}",
         arg=[key, before],
     )
     seen = steps(page, key)[before:]
@@ -197,9 +222,9 @@ def test_kill_nine_is_seen_step_by_step_and_can_be_replayed_slowly(page, cluster
     page.select_option(".ws-pace", "333")
     page.get_by_role("button", name="Replay slowly").click()
     page.wait_for_function(
-        f"""() => [...document.querySelectorAll('tr[data-key="{key}"] .ws-number')].map(n => n.textContent).join() === '2,2,1'"""
+        f"""() => [...document.querySelectorAll('tr[data-key="{key}"] .ws-number')].map(n => n.textContent).join() === '2,2,1'
+             && document.querySelector('.ws-status').innerText.startsWith('paused at')"""
     )
-    assert page.locator(".ws-status").inner_text().startswith("paused at")
     page.get_by_role("button", name="Back to live").click()
     page.wait_for_function(
         f"""() => [...document.querySelectorAll('tr[data-key="{key}"] .ws-number')].map(n => n.textContent).join() === '2,2,2'"""
@@ -214,9 +239,13 @@ def test_scrubbing_back_beyond_the_attachment_to_the_edge(page):
     page.keyboard.press("Home")
     page.wait_for_function("""() => !document.querySelector('tr[data-key="Deployment/default/web"]')""")
     browsers.shows(page.locator(".ws-when-now"), "revision")
+    # a step that comes between the drawing of the bar and the key: the end of the time line is now all the same
+    page.evaluate(
+        "() => { const { time } = document.getElementById('board').view; time.push([{ at: time.at, put: {}, drop: [] }], false) }"
+    )
     page.keyboard.press("End")
     page.wait_for_selector('tr[data-key="Deployment/default/web"]')
-    page.wait_for_selector(".ws-status.is-live")  # the end of the time line is now
+    page.wait_for_selector(".ws-status.is-live")
 
 
 def test_a_paused_and_a_stopped_component_have_shapes_of_their_own(page, cluster):
@@ -243,7 +272,7 @@ def test_connections_through_a_service_are_seen(page, cluster):
 
     row = page.evaluate("() => document.getElementById('board').view.time.rows.get('Service/default/web')")
     port = 80 if os.geteuid() == 0 else 10080
-    with socket.create_connection((row["ip"], port), 10):
+    with socket.create_connection((row["ip"], port), 60):
         page.wait_for_function(
             "() => document.getElementById('board').view.time.rows.get('Service/default/web').open > 0"
         )

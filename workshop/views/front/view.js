@@ -205,7 +205,10 @@ export class View {
     this.slow = button("Replay slowly", "play", () => this.replay());
     this.pace = element("select", { class: "ws-pace", "aria-label": "pace of the replay" }, ...PACES.map(([text, value]) => element("option", { value: String(value), text })));
     this.pace.value = "1000";
-    this.range = element("input", { type: "range", class: "ws-range", min: "0", max: "0", step: "1", "aria-label": "time: drag to look back", oninput: () => this.scrub(Number(this.range.value)) });
+    this.range = element("input", { type: "range", class: "ws-range", min: "0", max: "0", step: "1", "aria-label": "time: drag to look back", oninput: () => {
+      // the right end is now, also when steps have come since the bar was drawn
+      this.scrub(this.range.value === this.range.max ? Infinity : Number(this.range.value));
+    } });
     this.ticks = element("canvas", { class: "ws-ticks", "aria-hidden": "true" });
     this.when = element("span", { class: "ws-when-now" });
     this.back = button("Earlier", "back", () => { this.back.disabled = true; this.ask({ ask: "history" }); }, { class: "ws-button quiet", title: "Fill in what came before the board was attached" });
