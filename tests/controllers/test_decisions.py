@@ -344,6 +344,8 @@ def test_a_stateful_set_shrinks_and_updates_from_the_highest() -> None:
     )
     lost = [member(0), member(2), member(3, "r2")]
     assert statefulset.decide(split, lost, "r1", "r2", NOW).create == [(1, "r1")]
+    stuck = statefulset.decide(stateful(2), [member(0, ready=False)], "r1", "r2", NOW)
+    assert stuck == statefulset.Steps(), "the second waits for the first, which no rollout has come to"
 
 
 def daemon(**spec: Any) -> dict[str, Any]:

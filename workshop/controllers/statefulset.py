@@ -58,52 +58,90 @@ class Steps:
     delete: list[Obj] = field(default_factory=list)
 
 
+@dataclass
+class Look:
+    """A set and its pods at one moment."""
+
+    owner: Obj
+    found: list[Obj]
+    now: float
+
+    def __post_init__(self) -> None:
+        self.wanted = ordinals(self.owner)
+        self.parallel = self.owner["spec"].get("podManagementPolicy") == "Parallel"
+        self.by_ordinal = {ordinal(self.owner, pod): pod for pod in self.found}
+
+    def healthy(self, pod: Obj) -> bool:
+        min_ready = self.owner["spec"].get("minReadySeconds") or 0
+        return running_and_ready(pod) and not pods.is_terminating(pod) and pods.is_available(pod, min_ready, self.now)
+
+    def surplus(self) -> list[Obj]:
+        """The pods beyond what is wanted, the highest ordinal first."""
+        beyond = [pod for pod in self.found if ordinal(self.owner, pod) not in self.wanted]
+        return sorted(beyond, key=lambda pod: -ordinal(self.owner, pod))
+
+
 def decide(owner: Obj, found: list[Obj], current: str, update: str, now: float) -> Steps:
-    """`current` and `update` are names of revisions. One step where order matters; all at once where it does not."""
-    wanted, parallel = ordinals(owner), owner["spec"].get("podManagementPolicy") == "Parallel"
-    min_ready = owner["spec"].get("minReadySeconds") or 0
-    by_ordinal = {ordinal(owner, pod): pod for pod in found}
-    steps = Steps()
+    """`current` and `update` are names of revisions. One step where order matters; all at once where it does not.
 
-    def healthy(pod: Obj) -> bool:
-        return running_and_ready(pod) and not pods.is_terminating(pod) and pods.is_available(pod, min_ready, now)
+    up      from the lowest ordinal    what is missing is made, what has ended makes room for another
+    down    from the highest           what is too many goes
+    roll    from the highest           what is of an old revision goes, once nothing else is to be done
+    """
+    look, steps = Look(owner, found, now), Steps()
+    if _up(look, steps, current, update) and _down(look, steps) and not (steps.create or steps.delete):
+        _roll(look, steps, update)
+    return steps
 
-    for i in wanted:
-        pod = by_ordinal.get(i)
+
+def _up(look: Look, steps: Steps, current: str, update: str) -> bool:
+    """Whether anything else may be done as well."""
+    owner = look.owner
+    for i in look.wanted:
+        pod = look.by_ordinal.get(i)
         if pod is None:
-            old = is_rolling(owner) and i >= partition(owner)
-            steps.create.append((i, update if old or current == update else current))
+            newest = current == update or (is_rolling(owner) and i >= partition(owner))
+            steps.create.append((i, update if newest else current))
         elif pods.is_finished(pod) and not pods.is_terminating(pod):
             steps.delete.append(pod)
-        elif healthy(pod):
+        elif look.healthy(pod):
             continue
-        if not parallel:
+        if not look.parallel:
             # Not healthy yet: nothing after it, except that a broken rollout may be replaced below.
-            if pod is None or pods.is_terminating(pod) or steps.delete or not _stuck(pod, update):
-                return steps
-            break
-    surplus = sorted((pod for pod in found if ordinal(owner, pod) not in wanted), key=lambda p: -ordinal(owner, p))
-    for pod in surplus:
-        if not pods.is_terminating(pod):
-            if not parallel and any(not healthy(p) for p in found if ordinal(owner, p) in wanted):
-                return steps
-            if not parallel and not healthy(pod) and any(not healthy(p) for p in surplus if p is not pod):
-                return steps  # it may go only when no other ails
-            steps.delete.append(pod)
-        if not parallel:
-            return steps
-    if steps.create or steps.delete or not is_rolling(owner):
-        return steps
-    for i in sorted(wanted, reverse=True):
-        if i < partition(owner):
-            break
-        pod = by_ordinal[i]
+            return pod is not None and not pods.is_terminating(pod) and not steps.delete and _stuck(pod, update)
+    return True
+
+
+def _down(look: Look, steps: Steps) -> bool:
+    """Whether anything else may be done as well."""
+    surplus = look.surplus()
+    if look.parallel:
+        steps.delete += [pod for pod in surplus if not pods.is_terminating(pod)]
+        return True
+    for last in surplus[:1]:
+        wanted_ail = any(not look.healthy(pod) for pod in look.found if ordinal(look.owner, pod) in look.wanted)
+        others_ail = any(not look.healthy(pod) for pod in surplus[1:])
+        # an ailing one may go only when no other ails
+        if not pods.is_terminating(last) and not wanted_ail and (look.healthy(last) or not others_ail):
+            steps.delete.append(last)
+    return not surplus
+
+
+def _roll(look: Look, steps: Steps, update: str) -> None:
+    """One pod at a time, each after the one above it is healthy; those below the partition stay as they are."""
+    if not is_rolling(look.owner):
+        return
+    for i in sorted(look.wanted, reverse=True):
+        if i < partition(look.owner):
+            return
+        pod = look.by_ordinal.get(i)
+        if pod is None:  # it waits for one below it, which is stuck
+            return
         if meta.labels(pod).get(HASH) != update and not pods.is_terminating(pod):
             steps.delete.append(pod)
-            return steps
-        if not healthy(pod):
-            return steps
-    return steps
+            return
+        if not look.healthy(pod):
+            return
 
 
 def _stuck(pod: Obj, update: str) -> bool:
