@@ -114,3 +114,25 @@ def test_when_a_pod_sees_that_its_labels_changed():
     assert not volumes.shown_changed(labelled, labelled)
     blind = pod(volumes=[{"name": "e", "emptyDir": {}}])
     assert not volumes.shown_changed(blind, {**blind, "metadata": labelled["metadata"]})
+
+
+def test_a_file_by_its_sub_path_stays_what_it_was_when_the_container_began(tmp_path):
+    """As upstream: the volume's files are exchanged, the container's own file is not, until it is started again."""
+    volume = str(tmp_path / "pods" / "u1" / "volumes" / "kubernetes.io~configmap" / "cm")
+    volumes.write_atomically(volume, {"key": (b"old", 0o644)}, "1")
+    entry = {"name": "cm", "mountPath": "/etc/key", "subPath": "key"}
+
+    def mounted():
+        (mount,) = volumes.mounts({"name": "c", "volumeMounts": [entry]}, {"cm": volume}, {}, {})
+        return Path(mount.host_path)
+
+    first = mounted()
+    volumes.write_atomically(volume, {"key": (b"new", 0o644)}, "2")
+    assert first.read_bytes() == b"old" and Path(volume, "key").read_bytes() == b"new"
+    assert mounted().read_bytes() == b"new"
+
+
+def test_a_sub_path_expression_without_its_variable_is_refused(tmp_path):
+    entry = {"name": "v", "mountPath": "/x", "subPathExpr": "$(A)/$(B)"}
+    with pytest.raises(ConfigError, match="missing value for B"):
+        volumes.mounts({"name": "c", "volumeMounts": [entry]}, {"v": str(tmp_path)}, {"A": "a"}, {})

@@ -85,6 +85,17 @@ class Starter:
             self._tell_unheeded(pod)
         return True
 
+    def _tell_pull_secrets(self, pod: Obj) -> None:
+        """The stand-ins' registry asks for no password, and yet it is told which ones are not there."""
+        named = [ref["name"] for ref in pod["spec"].get("imagePullSecrets") or () if ref.get("name")]
+        namespace = pod["metadata"].get("namespace", "default")
+        if self._parts.simulated:
+            return
+        if missing := [name for name in named if self._parts.lookup("Secret", namespace, name) is None]:
+            said = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
+            why = f"{said}; attempting to pull the image may not succeed."
+            self._parts.event(pod, "Warning", "FailedToRetrieveImagePullSecret", why, "")
+
     def _tell_unheeded(self, pod: Obj) -> None:
         able = self._parts.abilities()
         if able is not None and (found := unheeded.of(pod, able)):
@@ -137,6 +148,7 @@ class Starter:
                 self._wake_later(worker, left)
                 return False
             self._backoff.next(key, latest.finished_at, now)
+        self._tell_pull_secrets(pod)
         problem = await self._parts.images.ensure(pod, container) or await self._ensure_volumes(pod, container)
         if problem is not None:
             worker.waiting[name] = (problem.reason, problem.message)

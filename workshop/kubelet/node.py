@@ -75,6 +75,8 @@ class NodeAgent:
         self.pod_cidr = ""
         self.ready = False
         self.on_ready: Callable[[], None] = lambda: None
+        self.tell: Callable[[str], None] = lambda reason: None
+        self._seen: list[Obj] = []  # the conditions that events have told of
 
     async def fresh(self) -> Obj:
         """The object as the API server has it now; the last one known while that cannot be reached."""
@@ -122,6 +124,9 @@ class NodeAgent:
 
     def _changed(self, node: Obj) -> None:
         before, self.node = self.node, node
+        was, closed = (bool((of.get("spec") or {}).get("unschedulable")) for of in (before, node))
+        if before and was != closed:
+            self.tell("NodeNotSchedulable" if closed else "NodeSchedulable")
         if (node["spec"].get("podCIDR") or "") != self.pod_cidr or before.get("metadata", {}).get("uid") != node[
             "metadata"
         ]["uid"]:
@@ -177,6 +182,9 @@ class NodeAgent:
         body = {**new, "$setElementOrder/conditions": [{"type": c["type"]} for c in new["conditions"]]}
         self.node = await self._client.patch(NODES, self._config.node_name, {"status": body}, subresource="status")
         self._written = now
+        for reason in node_status.events(self._seen, new["conditions"]):
+            self.tell(reason)
+        self._seen = new["conditions"]
         was, self.ready = self.ready, new["conditions"][-1]["status"] == "True"
         if self.ready and not was:
             log.info("Node %s is Ready", self._config.node_name)

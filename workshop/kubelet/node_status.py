@@ -12,6 +12,20 @@ from workshop.kubelet.config import KubeletConfig
 from workshop.kubelet.pods import Obj
 
 VERSION = "v1.36.2"
+IMAGES = 50
+DECLARED = (
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+)
+"""Of upstream's `component-helpers/nodedeclaredfeatures` those that this kubelet has."""
+TOLD = {
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+}
 
 
 @dataclass(frozen=True)
@@ -153,8 +167,30 @@ def status(
             "operatingSystem": machine.operating_system,
             "architecture": machine.architecture,
         },
-        "images": [{"names": [*image.repo_tags], "sizeBytes": image.size} for image in images[:50]],
+        "images": [
+            {"names": [*image.repo_digests, *image.repo_tags], "sizeBytes": image.size}
+            for image in sorted(images, key=lambda image: -image.size)[:IMAGES]
+        ],
+        "declaredFeatures": list(DECLARED),
+        "features": {"supplementalGroupsPolicy": True},
+        "runtimeHandlers": [{"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": False}}],
     }
+
+
+def events(old: Iterable[Obj], new: Iterable[Obj]) -> list[str]:
+    """Reasons of the events that tell what has become of the node's conditions. Upstream writes them at each change,
+    and of the conditions of pressure once at the beginning.
+
+    >>> events([], [{"type": "DiskPressure", "status": "False"}])
+    ['NodeHasNoDiskPressure']
+    """
+    before = {condition["type"]: condition["status"] for condition in old}
+    found = []
+    for condition in new:
+        was, told = before.get(condition["type"]), TOLD.get((condition["type"], condition["status"]), "")
+        if told and was != condition["status"] and (was is not None or condition["type"] != "Ready"):
+            found.append(told)
+    return found
 
 
 def changed(old: Obj, new: Obj) -> bool:

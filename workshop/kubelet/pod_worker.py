@@ -31,6 +31,7 @@ from workshop.kubelet.volumes import VolumeError
 log = logging.getLogger(__name__)
 
 RETRY = 1.0
+SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
 
 
 class PodWorkers:
@@ -181,6 +182,8 @@ class PodWorkers:
         if actions.remove:
             await self._begin_anew(worker, observed, actions)
             return
+        if actions.create_sandbox and observed.sandbox() is not None:
+            self.parts.event(pod, "Normal", "SandboxChanged", SANDBOX_CHANGED, "")
         if actions.kill_pod:
             await self._killer.kill_pod(pod, observed, grace_of(pod))
             observed = await self._observe(pod)

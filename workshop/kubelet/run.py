@@ -137,9 +137,9 @@ class Kubelet:
         about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
         self.recorder.event(about, "Normal", reason, message)
 
-    def _on_ready(self) -> None:
-        self._node_event("NodeReady", f"Node {self.config.node_name} status is now: NodeReady")
-        self.workers.wake_all()
+    def _node_is(self, reason: str) -> None:
+        if not self.simulated or reason in ("NodeReady", "NodeNotReady"):
+            self._node_event(reason, f"Node {self.config.node_name} status is now: {reason}")
 
     async def _fetch(self, pod: Obj) -> None:
         if not self.simulated:
@@ -174,7 +174,7 @@ class Kubelet:
         await self.runtime.start()
         await self.node.register()
         self._node_event("Starting", "Starting kubelet.")
-        self.node.on_ready = self._on_ready
+        self.node.on_ready, self.node.tell = self.workers.wake_all, self._node_is
         if self.static:
             self.static.load()  # before orphans are looked for
         self.pod_informer.add_handler(self._updated, self._changed, self._removed)

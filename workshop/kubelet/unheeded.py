@@ -70,6 +70,8 @@ def _container(container: Obj, able: Abilities) -> Iterator[str]:
         yield f"securityContext.{name}"
     if not able.processor and ((container.get("resources") or {}).get("limits") or {}).get("cpu"):
         yield "resources.limits.cpu"
+    if container.get("volumeDevices"):
+        yield "volumeDevices"
     for mount in container.get("volumeMounts") or ():
         if mount["name"].startswith("kube-api-access-"):
             continue  # nobody has asked for it

@@ -254,7 +254,7 @@ def shown_changed(old: Obj, new: Obj) -> bool:
 
 
 def names_used(pod: Obj) -> set[tuple[str, str]]:
-    """The objects that a pod's volumes and environment name: {(kind, name)}."""
+    """The objects that a pod's volumes, environment and images need: {(kind, name)}."""
     found: set[tuple[str, str]] = set()
 
     def add(part: Mapping[str, Any]) -> None:
@@ -263,6 +263,7 @@ def names_used(pod: Obj) -> set[tuple[str, str]]:
         if "secret" in part:
             found.add(("Secret", part["secret"].get("secretName") or part["secret"].get("name", "")))
 
+    found |= {("Secret", ref["name"]) for ref in pod["spec"].get("imagePullSecrets") or () if ref.get("name")}
     for volume in pod["spec"].get("volumes") or ():
         add(volume)
         for part in (volume.get("projected") or {}).get("sources") or ():
@@ -295,7 +296,7 @@ def mounts(
 ) -> list[cri.Mount]:
     """The container's volumeMounts. Raises ConfigError for a subPath that leads out of its volume."""
     found = []
-    for entry in container.get("volumeMounts") or ():
+    for index, entry in enumerate(container.get("volumeMounts") or ()):
         host = paths.get(entry["name"])
         if host is None:
             raise ConfigError(f'cannot find volume "{entry["name"]}" to mount into container "{container["name"]}"')
@@ -311,7 +312,7 @@ def mounts(
             found.append(cri.Mount(entry["mountPath"], "", readonly=True, image=reference, sub_path=sub))
             continue
         if sub:
-            host = inside(host, sub)
+            host = kept(inside(host, sub), host, f"{entry['name']}/{container['name']}/{index}")
         found.append(cri.Mount(entry["mountPath"], host, bool(entry.get("readOnly"))))
     return found
 
@@ -339,6 +340,21 @@ def reader(paths: Mapping[str, str]) -> env.Read:
             raise ConfigError("couldn't parse env file") from None
 
     return read
+
+
+def kept(target: str, volume: str, place: str) -> str:
+    """A file by its subPath stays what it was when the container began, also when the volume's files are exchanged:
+    a second name for it, below the pod's `volume-subpaths`. Directories and files of other volumes are as they are."""
+    pod, found, _ = os.path.realpath(volume).partition(os.sep + "volumes" + os.sep)
+    inner = os.path.relpath(target, os.path.realpath(volume))
+    if not found or not inner.startswith("..") or not os.path.isfile(target):
+        return target
+    name = os.path.join(pod, "volume-subpaths", place)
+    os.makedirs(os.path.dirname(name), mode=0o711, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)
+    os.link(target, name)
+    return name
 
 
 def inside(root: str, sub: str) -> str:

@@ -45,7 +45,12 @@ class StandIns:
         for name, standin_name in self._pulled.items():
             tags.setdefault(standin_name, []).append(name)
         return [
-            cri.Image(catalogue.digest(standin), tuple(sorted(tags[standin.name])), size=standin.size)
+            cri.Image(
+                catalogue.digest(standin),
+                tuple(sorted(tags[standin.name])),
+                tuple(sorted({image_ref(tag, standin) for tag in tags[standin.name]})),
+                standin.size,
+            )
             for standin in catalogue.IMAGES
             if standin.name in tags
         ]
@@ -55,7 +60,7 @@ class StandIns:
         name = catalogue.canonical(image)
         if standin is None or name not in self._pulled:
             return None
-        return cri.Image(catalogue.digest(standin), (name,), size=standin.size)
+        return cri.Image(catalogue.digest(standin), (name,), (image_ref(name, standin),), standin.size)
 
     async def remove(self, image: str) -> None:
         if self._pulled.pop(catalogue.canonical(image), None):
