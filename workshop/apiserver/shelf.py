@@ -19,7 +19,7 @@ from sortedcontainers import SortedDict
 
 from workshop.api import errors
 from workshop.api.meta import Obj
-from workshop.apiserver.storage.encryption import MARK
+from workshop.apiserver.storage.encryption import MARK, why_unreadable
 
 WINDOW = 2_000
 """Events kept a shelf, so that a client may resume a watch after a broken connection."""
@@ -67,8 +67,18 @@ class Stored:
         try:
             found: Obj = _decode(self.raw)
         except msgspec.DecodeError:
-            raise unreadable(self.key) from None
+            raise self.refusal from None
         return found
+
+    @property
+    def sealed(self) -> bool:
+        """Nobody here can decrypt it."""
+        return self.raw.startswith(MARK)
+
+    @property
+    def refusal(self) -> errors.ApiError:
+        """What a reader of an object that nobody can read is told: 500."""
+        return errors.internal(f"unable to transform key {errors.quote(self.key)}: {why_unreadable(self.raw)}")
 
     def attributes(self, fields_of: Callable[[Obj], dict[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
         """Labels and selectable fields. `fields_of` must be the same function for all of a shelf."""
@@ -76,11 +86,6 @@ class Stored:
             obj = self.obj
             self._attributes = obj["metadata"].get("labels") or {}, fields_of(obj)
         return self._attributes
-
-
-def unreadable(key: str) -> errors.ApiError:
-    """500: what is stored under `key` is encrypted by a key that this server does not have, or is no JSON."""
-    return errors.internal(f"unable to transform key {errors.quote(key)}: no matching prefix found")
 
 
 class Change:
@@ -94,13 +99,16 @@ class Change:
 
     @property
     def line(self) -> bytes:
-        """The event as a watch sends it. The object's bytes are the cache's own: nothing is encoded."""
+        """The event as a watch sends it. The object's bytes are the cache's own: nothing is encoded. Raises ApiError
+        500 where nobody can read them."""
+        if self.new.sealed:
+            raise errors.internal(why_unreadable(self.new.raw))
         return self._line or event_line(self.type, self.new.raw)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Its line is put together once for all who are told meanwhile."""
-        self._line = self.line
+        self._line = None if self.new.sealed else self.line
         try:
             yield
         finally:

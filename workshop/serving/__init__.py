@@ -147,11 +147,11 @@ async def serve(
         web.data_received(head)
         connection.transport.set_protocol(web)
 
-    buffer = memoryview(bytearray(PIECE))
+    buffer, shaking = memoryview(bytearray(PIECE)), set[Secured]()
 
     def accept() -> asyncio.BaseProtocol:
         plain = Connection(app, opened, upgrade)
-        return Secured(tls, plain, buffer) if tls is not None else plain
+        return Secured(tls, plain, buffer, shaking) if tls is not None else plain
 
     servers = [await loop.create_server(accept, sock=sock, backlog=1024) for sock in sockets]
     try:
@@ -159,6 +159,8 @@ async def serve(
     finally:
         for server in servers:
             server.close()
+        for stranger in list(shaking):
+            stranger.abort()
         for connection in list(opened.connections):
             connection.close_when_answered()
         for web in list(sockets_of_web.connections):

@@ -24,11 +24,13 @@ NO_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTT
 
 class Secured(asyncio.Transport, asyncio.BufferedProtocol):
     """The socket's protocol, and the transport of `protocol`. What comes in passes through `buffer`, which all
-    connections of one loop may share: nothing stays in it."""
+    connections of one loop may share: nothing stays in it. While hands are shaken it stands in `shaking`."""
 
-    def __init__(self, context: ssl.SSLContext, protocol: asyncio.Protocol, buffer: memoryview) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, protocol: asyncio.Protocol, buffer: memoryview, shaking: set[Secured]
+    ) -> None:
         super().__init__()
-        self._buffer = buffer
+        self._buffer, self._shaking = buffer, shaking
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._protocol: Any = protocol
@@ -46,6 +48,7 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._socket = transport
+        self._shaking.add(self)
         self._impatient = asyncio.get_running_loop().call_later(HANDSHAKE, transport.abort)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -77,6 +80,7 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
         return True
 
     def _patient(self) -> None:
+        self._shaking.discard(self)
         if self._impatient is not None:
             self._impatient.cancel()
             self._impatient = None

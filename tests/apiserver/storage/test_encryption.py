@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,8 +18,12 @@ from workshop.apiserver.storage.encrypted import EncryptedStorage
 from workshop.apiserver.storage.encryption import Unreadable, load
 from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.apiserver.storage.tending import tend
+from workshop.client.asgi import AsgiTransport
+from workshop.client.rest import Client
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 KEY = base64.b64encode(bytes(range(32))).decode()
 OTHER = base64.b64encode(bytes(32)).decode()
 NAME = "/registry/secrets/default/s"
@@ -181,11 +186,32 @@ async def test_a_lost_key_costs_its_objects_and_no_others() -> None:
     async with serving(etcd, configuration(keyed("aesgcm"))) as api:
         await api("POST", SECRETS, SECRET)
     async with serving(etcd, configuration(keyed("aesgcm", "key2", OTHER))) as api:
-        for target in (f"{SECRETS}/s", SECRETS):
+        why = "no matching key was found for the provided AES transformer"
+        where = 'unable to transform key "/registry/secrets/default/s": '
+        for target, message in (
+            (f"{SECRETS}/s", why),
+            (SECRETS, where + why),
+            (f"{SECRETS}?resourceVersion=0", where + why),
+        ):
             answer = await api("GET", target)
-            assert answer.status == 500
-            assert 'unable to transform key "/registry/secrets/default/s"' in answer.json["message"]
+            assert (answer.status, answer.json["message"]) == (500, f"Internal error occurred: {message}")
         assert (await api("GET", "/api/v1/namespaces/default")).status == 200
+
+
+@pytest.mark.parametrize("form", ["application/json", TABLE, PARTIAL])
+async def test_a_watch_that_comes_to_what_it_cannot_read_says_so_and_ends(form: str) -> None:
+    """A real server's cache stands still at such a change until it is compacted; without its cache it says the same."""
+    etcd, why = MemoryStorage(), "no matching key was found for the provided AES transformer"
+    storage = EncryptedStorage(etcd, load(configuration(keyed("aesgcm"))))
+    async with running(assembled(storage)) as server, Client(AsgiTransport(server.app)) as client, asyncio.timeout(60):
+        made = (await caller(server)("POST", SECRETS, SECRET)).json["metadata"]["resourceVersion"]
+        stream = await client.stream("GET", f"{SECRETS}?watch=1&resourceVersion={made}", headers={"Accept": form})
+        await etcd.create("/registry/secrets/default/lost", b"k8s:enc:aesgcm:v1:another:hidden")
+        told = await stream.read()
+        stream.close()
+    [event] = [json.loads(line) for line in told.splitlines()]
+    assert (event["type"], event["object"]["message"]) == ("ERROR", f"Internal error occurred: {why}")
+    assert b"hidden" not in told
 
 
 async def test_a_changed_file_is_taken_again(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ class Watches:
                 if lines:
                     yield b"".join(lines)
                 del changes, lines
+        except errors.ApiError as error:  # an object that nobody can decrypt, a conversion that fails
+            yield event_line("ERROR", encode(error.status))
         finally:
             watcher.close()
 

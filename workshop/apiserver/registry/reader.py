@@ -22,8 +22,8 @@ from workshop.api import errors, fields, json_syntax, labels
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher
-from workshop.apiserver.shelf import Shelf, Stored, unreadable
-from workshop.apiserver.storage.encryption import MARK
+from workshop.apiserver.shelf import Shelf, Stored
+from workshop.apiserver.storage.encryption import why_unreadable
 from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
 
 from .convert import convert, same_store
@@ -113,8 +113,8 @@ def stored_name(resource: Resource) -> str:
 def served(resource: Resource, stored: Stored) -> bytes:
     """The object's bytes in the version that `resource` serves."""
     if same_store(resource):
-        if stored.raw.startswith(MARK):
-            raise unreadable(stored.key)
+        if stored.sealed:
+            raise stored.refusal
         return stored.raw
     return json.dumps(convert(stored.obj, resource.api_version), separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -163,6 +163,8 @@ class Reader:
             found = Stored(kv.key, kv.value, kv.mod_revision) if kv else None
         if found is None:
             raise errors.not_found(resource, name)
+        if found.sealed:
+            raise errors.internal(why_unreadable(found.raw))
         return await self._presenter.one(resource, found)
 
     async def list(self, selection: Selection, options: ListOptions) -> Page:

@@ -1,7 +1,7 @@
 """A storage whose values of some keys are encrypted on their way into etcd and decrypted on their way out.
 
 It stands between the registry and `etcd3.py`; without an EncryptionConfiguration it is not there at all. A value that
-no provider can open is handed on as it is stored: whoever asks for that object is told, the others are served.
+no provider can open is handed on as the reason for that: whoever asks for that object is told, the others are served.
 
 Upstream: `staging/src/k8s.io/apiserver/pkg/storage/etcd3/store.go`, where each read and write passes a transformer.
 """
@@ -106,7 +106,7 @@ class EncryptedStorage:
             return providers.open(value, key.encode())
         except Unreadable as unreadable:
             logger.error("unable to transform key %s: %s", errors.quote(key), unreadable)
-            return value, False
+            return unreadable.stand_in, False
 
     def _open(self, key: str, value: bytes, revision: int) -> bytes:
         plain, stale = self._plain(key, value)

@@ -41,6 +41,20 @@ _HEAD = "EncryptionConfiguration.apiserver.config.k8s.io"
 class Unreadable(Exception):
     """A stored value that no provider can decrypt."""
 
+    @property
+    def stand_in(self) -> bytes:
+        """What is handed on in its place: no reader of the store sees what was encrypted, each sees why."""
+        return _REASON + str(self).encode()
+
+
+_REASON = MARK + b"unreadable:"
+
+
+def why_unreadable(value: bytes) -> str:
+    """Why a value that begins with MARK was not decrypted: what an `Unreadable` said, or nobody was there to do it."""
+    told = value.startswith(_REASON)
+    return value[len(_REASON) :].decode() if told else "identity transformer tried to read encrypted data"
+
 
 class Provider(Protocol):
     prefix: bytes
@@ -158,7 +172,7 @@ class Providers:
 
     def open(self, stored: bytes, key: bytes) -> tuple[bytes, bool]:
         """The plain value, and whether it is stale: written by another provider than would write now."""
-        problem = "no matching prefix found"
+        problem = self._unknown(stored)
         for number, provider in enumerate(self._providers):
             if not stored.startswith(provider.prefix):
                 continue
@@ -168,6 +182,15 @@ class Providers:
                 if provider.prefix:
                     problem = str(unreadable)
         raise Unreadable(problem)
+
+    def _unknown(self, stored: bytes) -> str:
+        """Why no provider knows a value: perhaps it is of their kind, but by another key."""
+        for provider in self._providers:
+            kind, version, key = provider.prefix.partition(b":v1:")
+            if key and stored.startswith(kind + version):
+                name = "Secretbox" if kind.endswith(b"secretbox") else "AES"
+                return f"no matching key was found for the provided {name} transformer"
+        return "no matching prefix found"
 
     def plugin(self, stored: bytes) -> tuple[Kms, bytes] | None:
         """The plugin that keeps the key of a stored value, and the value as that plugin's provider knows it."""
