@@ -14,9 +14,10 @@ Read in this order:
 - `lengths.py`     how long a schema's values can be
 - `types.py`       an OpenAPI schema as types for the checker, and values as CEL sees them
 - `library.py`     Kubernetes' functions, one table: lists, regex, sets, and those of the files below
-- `network.py` url, ip, cidr; `amounts.py` quantity, semver; `authorizer.py` may he?; `texts.py`; `literals.py`
+- `network.py` url, ip, cidr; `amounts.py` quantity, semver; `authorizer.py` may he?; `texts.py`
+- `literals.py`    what is written out and cannot be right; `mutations.py` what a mutation makes
 
 A value that CEL does not know (a quantity, an address) is a map with one field, whose name tells what it is; only the
-checker sees it as a type of its own. Times are exact to the microsecond, not to the nanosecond. Left out: `string(ip)`.
+checker sees it as a type of its own. Times are exact to the microsecond, not to the nanosecond.
 Upstream: `staging/src/k8s.io/apiserver/pkg/cel/{environment,library}`.
 """

@@ -27,9 +27,14 @@ _WORDS = [
     (re.compile(r"\bnull_type\b"), "null"),
     (re.compile(r"\bgoogle\.protobuf\.Timestamp\b"), "timestamp"),
     (re.compile(r"\bgoogle\.protobuf\.Duration\b"), "duration"),
-    (re.compile(r"variable name must be a simple identifier"), "variable names must be simple identifiers"),
+    (re.compile(r"cel\.bind\(\) variable name must be a simple identifier"),
+     "cel.bind() variable names must be simple identifiers"),
+    (re.compile(r"\b(?:all|exists|exists_one|existsOne|map|filter)\(\) variable name must be a simple identifier"),
+     "argument must be a simple name"),
+    (re.compile(r"(?<=token recognition error at: ')(.*)\\n(?='\n)"), r"\1\n"),
     (re.compile(r"<input>:1:1: Syntax error: mismatched input '<EOF>'(?! expecting [^\n]*\n)"),
      "<input>:1:0: Syntax error: mismatched input '<EOF>'"),
+    (re.compile(r"'\\u003F'"), "'?'"),
     (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
 ]  # fmt: skip
 _MEMBER = re.compile(
@@ -42,7 +47,17 @@ def cleaned(text: str) -> str:
     text = _STATUS.sub("", text).removeprefix("INVALID_ARGUMENT: ")
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
-    return _UNDECLARED.sub(_by_first_part, _MEMBER.sub(_as_member, text))
+    text = _UNDECLARED.sub(_by_first_part, _MEMBER.sub(_as_member, text))
+    each = [part.rstrip("\n") for part in _STARTS.split(text) if part]
+    return "\n".join(sorted(each, key=_position)) + ("\n" if text.endswith("\n") else "")
+
+
+_STARTS = re.compile(r"(?=^ERROR: )", re.MULTILINE)
+
+
+def _position(complaint: str) -> tuple[int, ...]:
+    found = re.match(r"ERROR: <input>:(\d+):(\d+)", complaint)
+    return tuple(map(int, found.groups())) if found is not None else ()
 
 
 def _as_member(found: re.Match[str]) -> str:
@@ -66,14 +81,19 @@ def _types(text: str) -> list[str]:
 
 
 _UNDECLARED = re.compile(
-    r"(<input>:\d+:)\d+(: undeclared reference to ')(\w+)((?:\.\w+)+)(' \(in container ''\)\n \| )"
+    r"(<input>:\d+:)\d+(: undeclared reference to ')(\w+)((?:\.\w+)*)(' \(in container ''\)\n \| )"
     r"([^\n]*)(\n \| )(\.*)\^"
 )
 
 
 def _by_first_part(found: re.Match[str]) -> str:
-    """A name that is not known is told of by its first part, and there."""
+    """A name that is not known is told of by its first part, and there; that of a message where its fields begin."""
     lead, told, first, rest, container, line, mark, dots = found.groups()
+    if message := re.match(rf"{re.escape(first + rest)}\s*\{{", line[len(dots) :]):
+        at = len(dots) + message.end() - 1
+        return f"{lead}{at + 1}{told}{first}{rest}{container}{line}{mark}{'.' * at}^"
+    if not rest:
+        return found[0]
     between = [first, *rest.split(".")[1:-1]]
     before = re.search(r"\s*\.\s*".join(map(re.escape, between)) + r"\s*$", line[: len(dots)])
     if before is None:
@@ -89,7 +109,7 @@ _TRUTHS = ("bool", "dyn", "any", "error", "*error*", "wrapper(bool)")
 
 def problems(text: str, expression: str) -> list[str]:
     """The checker's complaints but those of numbers of two kinds that are compared, which Kubernetes allows."""
-    found = re.split(r"(?=^ERROR: )", cleaned(text), flags=re.MULTILINE)
+    found = _STARTS.split(cleaned(text) + "\n")
     kept = [each for each in found if each.strip() and not re.search(_NUMBERS, each) and "'*error*'" not in each]
     if any(_JOINED.match(each) for each in kept):
         tree = syntax.parsed(expression)
@@ -102,10 +122,11 @@ def _of_operands(complaint: str, expression: str, tree: Tree) -> Iterator[str]:
     found = _JOINED.match(complaint)
     at = -1 if found is None else _offset(expression, int(found[1]), int(found[2]))
     calls = [e for e in syntax.every(tree.root) if isinstance(e, Call) and tree.places.get(e.id) == at]
-    if found is None or not calls:
+    named = [call for call in calls if found is not None and call.function == found[3]]
+    if found is None or not named:
         yield complaint
         return
-    for side, of in zip(calls[0].args, _types(found[4]), strict=False):
+    for side, of in zip(named[0].args, _types(found[4]), strict=False):
         if of not in _TRUTHS:
             yield place(expression, tree.places.get(side.id, 0), f"expected type 'bool' but found '{of}'") + "\n"
 

@@ -21,13 +21,12 @@ from itertools import count
 from typing import NamedTuple
 
 from workshop.api.cel import library
-from workshop.api.cel.environment import CompileError, Environment
+from workshop.api.cel.environment import CompileError, Environment, NoProgram
 from workshop.api.cel.estimate import estimated
 from workshop.api.cel.literals import AT_RUN_TIME, said
 from workshop.api.cel.ranges import Path, Range
-from workshop.api.cel.syntax import Call, Expr, Ident, Literal, Select, Tree, Type, every, rebuilt
+from workshop.api.cel.syntax import Expr, Ident, Select, Tree, Type, rebuilt
 from workshop.api.cel.types import Declared, Messages
-from workshop.api.cel.values import EvaluationError
 
 MOST_ENTRIES, LONGEST_DOMAIN, LONGEST_ID, LONGEST_VALUE, LONGEST_DRIVER = 32, 63, 32, 64, 63
 DEVICE = "kubernetes.DRADevice"
@@ -110,30 +109,21 @@ class Judged(NamedTuple):
 
 def judged(text: str) -> Judged:
     asked = text if ITSELF in text else _HAS.sub(rf"\1{ITSELF}", text)
+    late = ""
     try:
-        tree = environment().compile(asked).checked
+        program = environment().compile(asked)
+        type, tree = program.type, program.checked
+    except NoProgram as error:
+        type, tree, late = error.type, None, str(error)
     except CompileError as error:
         return Judged(f"compilation failed: {str(error).replace(ITSELF, 'device')}")
-    if tree is None:
+    if not late and tree is None:  # numbers of two kinds are compared, of which the checker cannot say
         return Judged("")
-    tree = _Fields(tree).tree
-    result = tree.types.get(tree.root.id, ("dyn",))
-    if result not in (("bool",), ("any",)):
-        return Judged(f"must evaluate to bool or the unknown type, not {said(result, AT_RUN_TIME)}")
-    if why := next(filter(None, map(_no_pattern, every(tree.root))), ""):
-        return Judged(f"program instantiation failed: {why}", late=True)
-    return Judged("", estimated(tree, size_of).most)
-
-
-def _no_pattern(e: Expr) -> str:
-    """Patterns that are written out are read before there is any device."""
-    pattern = e.args[0] if isinstance(e, Call) and e.function in ("find", "findAll") and e.args else None
-    if isinstance(pattern, Literal) and isinstance(pattern.value, str):
-        try:
-            library.matches("", pattern.value)
-        except EvaluationError as error:
-            return str(error)
-    return ""
+    if type not in (("bool",), ("any",)):
+        return Judged(f"must evaluate to bool or the unknown type, not {said(type, AT_RUN_TIME)}")
+    if tree is None:
+        return Judged(late, late=True)
+    return Judged("", estimated(_Fields(tree).tree, size_of).most)
 
 
 class _Fields:

@@ -20,11 +20,12 @@ from workshop.api.cel.evaluate import Planner
 from workshop.api.cel.frames import EXCEEDED, Frame
 from workshop.api.cel.quick import MOMENT, NotQuick
 from workshop.api.cel.steps import Step
-from workshop.api.cel.syntax import Tree, parsed, read
+from workshop.api.cel.syntax import Tree, Type, parsed, read
 from workshop.api.cel.types import Declared
 from workshop.api.cel.values import EvaluationError, OverBudget
 
 BASIC = ("bool", "bytes", "double", "dyn", "int", "list", "map", "null", "string", "uint")
+_TEXT_OF_ADDRESS = "no matching overload for 'string' applied to '(net."
 _LOOSE = re.compile(r"\b(min|max|value|orValue|optMap|first|last)\(")
 """Functions whose result the checker does not know as well as upstream's does."""
 
@@ -33,12 +34,20 @@ class CompileError(ValueError):
     """The expression cannot be one; the text is the checker's, with the place."""
 
 
-class Program:
-    """A compiled expression. `uses` tells which variables it names; `checked` is its tree with types, where the checker
-    knew them all."""
+class NoProgram(CompileError):
+    """The checker took it (its result has a `type`), but what is written out in it cannot be: `int('x')`."""
 
-    def __init__(self, text: str, step: Step, result: str, uses: frozenset[str], checked: bytes | None = None) -> None:
-        self.text, self._step, self.result, self.uses, self._checked = text, step, result, uses, checked
+    def __init__(self, why: str, type: Type) -> None:
+        super().__init__(f"program instantiation failed: {why}")
+        self.type = type
+
+
+class Program:
+    """A compiled expression. `type` is that of its result, `uses` tells which variables it names; `checked` is its tree
+    with types, where the checker knew them all."""
+
+    def __init__(self, text: str, step: Step, type: Type, uses: frozenset[str], checked: bytes | None = None) -> None:
+        self.text, self._step, self.type, self.uses, self._checked = text, step, type, uses, checked
 
     @property
     def checked(self) -> Tree | None:
@@ -85,7 +94,8 @@ class Budget:
 
 class Environment:
     """`variables`: name → type, one of CEL's (`dyn`, `int`, `list`, …), one of `library.OPAQUE`, a `Declared` type of a
-    schema, or one of the library's own. Raises nothing; the library is loaded by the first `compile`."""
+    schema, the `type` of another Program, or one of the library's own. Raises nothing; the library is loaded by the
+    first `compile`."""
 
     def __init__(self, variables: Mapping[str, Any], mutating: bool = False, bind: bool = False) -> None:
         """`mutating`: with what only mutations know, objects among it, which are maps of many types here; `bind`: the
@@ -111,33 +121,52 @@ class Environment:
         """`want` is the type that the result must have (`bool`, `string`), "" for any. `told` is what is checked in the
         place of `text` where that says more of types. Raises CompileError."""
         self._load()
-        try:
-            tree = parsed(text)
-        except RuntimeError as error:
-            raise CompileError(complaints.cleaned(str(error)).rstrip("\n")) from None
-        checked, result = self._check(told or text, want)
-        typed = read(checked) if checked is not None and not told and next(twofold.forms(text))[0] == text else tree
+        tree = written(text)
+        checked = self._check(told or text)
+        known = read(checked) if checked is not None else None
+        type = known.types.get(known.root.id, ("dyn",)) if known is not None else (want or "dyn",)
+        result = literals.said(type, literals.AT_RUN_TIME)
+        typed = known if known is not None and not told and next(twofold.forms(text))[0] == text else tree
         if wrong := literals.wrong(typed, text, strict=not self._mutating):
             raise CompileError(wrong)
         if want and result != want and not (result == "dyn" and _LOOSE.search(text)):
             raise CompileError(f"must evaluate to {want} but got {result}")
-        return Program(text, self._planner.plan(tree.root), result, used(text, self._variables), checked)
+        if why := literals.impossible(tree):
+            raise NoProgram(why, type)
+        return Program(text, self._planner.plan(tree.root), type, used(text, self._variables), checked)
 
-    def _check(self, text: str, want: str) -> tuple[bytes | None, str]:
-        """The checked tree as bytes and the type of the result. Where numbers of two kinds are compared the checker
-        cannot say."""
+    def _check(self, text: str) -> bytes | None:
+        """The checked tree as bytes; None where numbers of two kinds are compared, of which the checker cannot say."""
         wrong = ""
         for asked, places in twofold.forms(text):
             try:
-                found = self._checked.compile(asked)
-                return found.serialize(), str(found.return_type()).lower().replace("<", "(").replace(">", ")")
+                found: bytes = self._checked.compile(asked).serialize()
+                return found
             except RuntimeError as error:
+                if _TEXT_OF_ADDRESS in str(error):
+                    return self._check_text(text)
                 problems = complaints.problems(str(error), asked)
                 if not problems:
-                    return None, want or "dyn"
+                    return None
                 said = "".join(problems).rstrip("\n")
-                wrong = wrong or (said if asked == text else twofold.moved(said, text, places))
+                if not wrong or twofold.NO_LIST in wrong:
+                    wrong = said if asked == text else twofold.moved(said, text, places)
         raise CompileError(wrong)
+
+    def _check_text(self, text: str) -> bytes | None:
+        """The same of an expression with `string(ip('10.0.0.1'))`."""
+        try:
+            return self._check(re.sub(r"\bstring(?=\s*\()", library.TEXT, text))
+        except CompileError as error:
+            raise CompileError(str(error).replace(library.TEXT, "string")) from None
+
+
+def written(text: str) -> Tree:
+    """The expression as it is written. Raises CompileError."""
+    try:
+        return parsed(text)
+    except RuntimeError as error:
+        raise CompileError(complaints.cleaned(str(error)).rstrip("\n")) from None
 
 
 def used(text: str, names: Mapping[str, Any]) -> frozenset[str]:
@@ -149,6 +178,8 @@ def used(text: str, names: Mapping[str, Any]) -> frozenset[str]:
 def _type(cel: Any, given: Any) -> Any:
     if isinstance(given, Declared):
         return given.type(cel)
+    if isinstance(given, tuple):
+        return library.of_type(given)
     if not isinstance(given, str):
         return given
     if given in library.OPAQUE:

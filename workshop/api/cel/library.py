@@ -12,7 +12,7 @@ from functools import cache, cmp_to_key
 from itertools import pairwise
 from typing import Any
 
-from workshop.api.cel import amounts, authorizer, network, texts
+from workshop.api.cel import amounts, authorizer, network, standard, texts
 from workshop.api.cel.standard import add, contains
 from workshop.api.cel.values import NONE, EvaluationError, NoOverload, Optional, compare, equal, kind
 from workshop.api.custom import formats
@@ -91,6 +91,8 @@ def _no_pattern(told: str, pattern: str) -> str:
     return f"error parsing regexp: {said}"
 
 
+TEXT = "_text_"
+"""`string` for the checker where an address is made one: to its own function no overload can be added."""
 ONLY_MUTATING = ("jsonpatch.escapeKey",)
 
 
@@ -157,6 +159,22 @@ def _type(library: Any, name: str) -> Any:
     return getattr(types, name.upper())
 
 
+def of_type(of: tuple[Any, ...]) -> Any:
+    """A type of a tree as the library's."""
+    types = cel().Type
+    inside = [of_type(each) for each in of[1:] if isinstance(each, tuple)]
+    match of[0]:
+        case "list" | "map":
+            return getattr(types, of[0].capitalize())(*inside)
+        case "opaque":
+            return types.DYN if of[1] == "optional_type" else types.AbstractType(of[1], inside)
+        case "message":
+            return types(of[1])
+        case "any" | "parameter":
+            return types.DYN
+    return getattr(types, of[0].upper())
+
+
 def table() -> Iterator[Function]:
     yield from _lists()
     yield "+unwrapOpt", "list", "list", _unwrapped
@@ -171,6 +189,8 @@ def table() -> Iterator[Function]:
     yield from _formats()
     yield from texts.FUNCTIONS
     yield from network.FUNCTIONS
+    for of in ("ip", "cidr", "bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"):
+        yield TEXT, of, "string", standard.to_string
     yield from amounts.FUNCTIONS
     yield from authorizer.FUNCTIONS
 

@@ -1,76 +1,27 @@
-"""`Object{spec: Object.spec{replicas: 3}}` as plain maps: `{"spec": {"replicas": 3}}`.
+"""What is written out in an expression and cannot be right, though the checker takes it: texts that are no duration, no
+time or no pattern, lists of several types, conversions that fail. And what a type is called.
 
-The types of a mutating policy's objects are made up as they are written; CEL's library has no such types, and a map
-says the same. Upstream: apiserver/pkg/cel/mutation.
-
->>> as_maps('Object{spec: Object.spec{?paused: optional.of(true), "x": [JSONPatch{op: "add"}]}}')
-'{"spec": {?"paused": optional.of(true), "x": [{"op": "add"}]}}'
+Upstream: cel-go cel/validator.go, interpreter/planner.go.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workshop.api.cel import library, standard, texts, values
 from workshop.api.cel.complaints import place
-from workshop.api.cel.syntax import Call, Expr, Fold, ListOf, Literal, MapOf, Select, Tree
+from workshop.api.cel.frames import FOLDED, constant, value_of
+from workshop.api.cel.syntax import Call, Expr, Fold, Ident, ListOf, Literal, MapOf, Select, Tree, every
 from workshop.api.cel.values import EvaluationError
 
 Types = Mapping[int, tuple[Any, ...]]
-_TOKEN = re.compile(
-    r"""(?P<text>[rRbB]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))|(?P<literal>(?<![\w.])(?:Object(?:\s*\.\s*\w+)*|JSONPatch)\s*\{)|(?P<name>\w+)(?=\s*:(?!:))|(?P<other>.)""",
-    re.DOTALL,
-)  # fmt: skip
-
-
-def as_maps(text: str) -> str:
-    """The expression with its object literals as map literals."""
-    return "".join(piece for piece, _ in _pieces(text))
-
-
-def told_of(error: str, text: str) -> str:
-    """The checker's complaint about `as_maps(text)` as one about `text`, where that is one line."""
-    places = [at for piece, at in _pieces(text) for _ in piece] + [len(text)]
-    if "\n" in text:
-        return error
-
-    def moved(found: re.Match[str]) -> str:
-        at = places[min(int(found[1]), len(places)) - 1]
-        return f"ERROR: <input>:1:{at + 1}: {found[2]}\n | {text}\n | {'.' * at}^"
-
-    return re.sub(r"ERROR: <input>:1:(\d+): ([^\n]*)\n \| [^\n]*\n \| \.*\^", moved, error)
-
-
-def _pieces(text: str) -> Iterator[tuple[str, int]]:
-    """What stands in the place of each token, and where that token stood."""
-    brackets: list[tuple[bool, bool]] = [(False, False)]  # of each open one: is it an object's? comes a name next?
-    for token in _TOKEN.finditer(text):
-        piece = token[0]
-        of_object, name_next = brackets[-1]
-        if token["literal"]:
-            brackets.append((True, True))
-            piece = "{"
-        elif token["name"] and name_next:
-            brackets[-1] = (True, False)
-            piece = f'"{token["name"]}"'
-        elif piece in ("{", "[", "("):
-            brackets.append((False, False))
-        elif piece in ("}", "]", ")") and len(brackets) > 1:
-            brackets.pop()
-        elif piece == "," and of_object:
-            brackets[-1] = (True, True)
-        yield piece, token.start()
-
-
-# --- literals that cannot be right -----------------------------------------------------------------------------------
 
 
 def wrong(tree: Tree, text: str, strict: bool = True) -> str:
     """The complaints about texts that are no duration, no time or no pattern, and about lists and maps of several
     types (if `strict`); "" if there are none. Upstream: cel-go cel/validator.go."""
-    found = [place(text, tree.places.get(id, 0), why) for id, why in _wrong(tree.root, tree.types, strict)]
+    found = [place(text, tree.places.get(id, 0), why) for id, why in _wrong(tree.root, _without_loose(tree), strict)]
     return "\n".join(found)
 
 
@@ -79,6 +30,7 @@ def _wrong(e: Expr, types: Types, strict: bool = True) -> Iterator[tuple[int, st
     match e:
         case Call():
             yield from _wrong_call(e)
+            yield from _unlike(e, types)
             inside = strict and e.function != "format"
             for each in (e.target, *e.args):
                 if each is not None:
@@ -106,7 +58,11 @@ def _wrong_call(e: Call) -> Iterator[tuple[int, str]]:
     if e.function == "format" and isinstance(e.target, Literal) and len(e.args) == 1:
         yield from _wrong_format(e.id, e.target.value, e.args[0])
     argument = e.args[-1] if e.args else None
-    if not isinstance(argument, Literal) or not isinstance(argument.value, str) or len(e.args) != 1:
+    if not isinstance(argument, Literal) or len(e.args) != 1:
+        return
+    if e.function == "duration" and e.target is None and values.kind(argument.value) == "int":
+        yield argument.id, "invalid duration argument"
+    if not isinstance(argument.value, str):
         return
     read = {"duration": standard.to_duration, "timestamp": standard.to_timestamp}.get(e.function)
     try:
@@ -134,10 +90,29 @@ def _wrong_format(call: int, text: str, given: Expr) -> Iterator[tuple[int, str]
             return
 
 
+def impossible(tree: Tree) -> str:
+    """Why no program can be made of what is written out: conversions of constants, patterns; "" if one can."""
+    for e in every(tree.root):
+        if not isinstance(e, Call):
+            continue
+        try:
+            if e.function in CONVERSIONS and e.target is None and e.args and constant(e):
+                value_of(e)
+            elif e.function in ("find", "findAll") and e.args and isinstance(e.args[0], Literal):
+                library.matches("", str(e.args[0].value))
+        except values.NoOverload:
+            kinds = ", ".join(standard.type_of(value_of(each)).name for each in e.args)
+            return f"no such overload: {e.function}({kinds})"
+        except EvaluationError as error:
+            return str(error)
+    return ""
+
+
 def _mixed(items: list[Expr], types: Types) -> Iterator[tuple[int, str]]:
-    """Elements of two types in one list; what may be anything fits."""
-    names = [(each.id, _type_name(each, types)) for each in items]
-    known = [(id, name) for id, name in names if name != "dyn"]
+    """Elements of two types in one list: what may be anything is a type of its own. Those that are not known as well as
+    upstream knows them are passed over."""
+    named = [(each.id, _type_name(each, types)) for each in items]
+    known = [(id, name) for id, name in named if name]
     for id, name in known[1:]:
         if name != known[0][1]:
             yield id, f"expected type '{known[0][1]}' but found '{name}'"
@@ -147,10 +122,55 @@ def _mixed(items: list[Expr], types: Types) -> Iterator[tuple[int, str]]:
 def _type_name(e: Expr, types: Types) -> str:
     if isinstance(e, Literal):
         return values.kind(e.value)
-    return said(types.get(e.id, ("dyn",)))
+    name = said(types.get(e.id, ("dyn",)))
+    return "" if name == "dyn" and not (e.id in types and _plain(e)) else name
 
 
-AT_RUN_TIME = {"any": "google.protobuf.Any", "null": "null_type"}
+_EXACT = frozenset({"_[_]", "_?_:_", "dyn"})
+
+
+def _plain(e: Expr) -> bool:
+    """It is made of names, fields and choices: what Kubernetes' functions give is declared more loosely here."""
+    return all(isinstance(each, Ident | Select | Literal) or _exact(each) for each in every(e))
+
+
+def _exact(e: Expr) -> bool:
+    own = isinstance(e, Call) and e.target is None and e.function in standard.FUNCTIONS
+    return own or (isinstance(e, Call) and e.function in _EXACT)
+
+
+def _without_loose(tree: Tree) -> Types:
+    """The types of all nodes but of variables of macros that go through a function's result."""
+    nodes = every(tree.root)
+    loops = [e for e in nodes if isinstance(e, Fold) and not _plain(e.over)]
+    loose = {name for e in loops for name in (e.variable, e.second)}
+    unknown = {e.id for e in nodes if isinstance(e, Ident) and e.name in loose}
+    return {id: of for id, of in tree.types.items() if id not in unknown}
+
+
+_OF_SETS = frozenset({"sets.contains", "sets.intersects", "sets.equivalent"})
+
+
+def _unlike(e: Call, types: Types) -> Iterator[tuple[int, str]]:
+    """Lists of two types where upstream's functions want them of one: of sets, of what is looked for."""
+    of_sets = e.function in _OF_SETS
+    if not of_sets and (e.function not in ("indexOf", "lastIndexOf") or e.target is None):
+        return
+    given = [types.get(each.id, ("dyn",)) for each in (e.target, *e.args) if each is not None]
+    if len(given) != 2 or given[0][0] != "list" or (of_sets and given[1][0] != "list"):
+        return
+    element, other = given[0][1], given[1][1] if of_sets else given[1]
+    if element != other and not {element[0], other[0]} & {"dyn", "any", "parameter"}:
+        shown = [said(each) for each in given]
+        applied = f"({', '.join(shown)})" if of_sets else f"{shown[0]}.({shown[1]})"
+        yield e.id, f"found no matching overload for '{e.function}' applied to '{applied}'"
+
+
+CONVERSIONS = FOLDED - {"dyn", "type"}
+AT_RUN_TIME = {
+    "any": "google.protobuf.Any", "null": "null_type", "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}  # fmt: skip
 
 
 def said(of: tuple[Any, ...], otherwise: Mapping[str, str] = {}) -> str:
@@ -163,6 +183,4 @@ def said(of: tuple[Any, ...], otherwise: Mapping[str, str] = {}) -> str:
             return f"{of[0]}({', '.join(inner)})"
         case "opaque" | "message":
             return str(of[1]) + (f"({', '.join(inner)})" if inner else "")
-        case "timestamp" | "duration":
-            return f"google.protobuf.{of[0].capitalize()}"
     return str(of[0]) if of[0] != "parameter" else "dyn"

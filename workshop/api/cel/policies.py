@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from workshop.api.cel.environment import BASIC, CompileError, Environment
-from workshop.api.cel.library import OPAQUE, SCALARS
-from workshop.api.cel.literals import as_maps, told_of
+from workshop.api.cel import mutations
+from workshop.api.cel.complaints import place
+from workshop.api.cel.environment import CompileError, Environment, NoProgram, written
+from workshop.api.cel.literals import AT_RUN_TIME, said
+from workshop.api.cel.syntax import Type
 from workshop.api.cel.types import Declared, Messages
 
 ALWAYS = {
@@ -49,7 +51,9 @@ NAMESPACE = _object(
 OF_POLICIES = {"namespaceObject": "dyn"}
 _NAMED = re.compile(r"(?<![\w.])variables\s*\.\s*(\w+)")
 _HAS = re.compile(r"\bhas\(\s*variables\s*\.\s*\w+\s*\)")
-_TYPES = {text.lower(): name for name, text in OPAQUE.items()}
+Types = Mapping[str, Type]
+"""The policy's own variables, and the types of their expressions."""
+ANYTHING: Type = ("dyn",)
 
 
 def named(text: str) -> list[str]:
@@ -65,8 +69,8 @@ def variables(params: bool, conditions_only: bool = False) -> dict[str, str]:
 
 
 @lru_cache(maxsize=4)
-def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, str], ...], mutating: bool) -> Environment:
-    known: dict[str, str | Declared] = dict(variables(params, conditions_only))
+def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, Type], ...], mutating: bool) -> Environment:
+    known: dict[str, str | Type | Declared] = dict(variables(params, conditions_only))
     known.pop("variables", None)
     messages = Messages()
     known["request"] = Declared(REQUEST, messages)
@@ -79,66 +83,64 @@ def _checked(
     text: str,
     params: bool,
     conditions_only: bool,
-    own: Mapping[str, str] | None,
+    own: Types | None,
     want: str = "",
     mutating: bool = False,
-) -> str:
+) -> Type:
     """The type of the result. `own`: the variables and their types; None for a policy without any. Raises
     CompileError."""
     return judged(text, own, _checker(params, conditions_only, tuple((own or {}).items()), mutating), want)
 
 
-def judged(text: str, own: Mapping[str, str] | None, environment: Environment, want: str = "") -> str:
+def judged(text: str, own: Types | None, environment: Environment, want: str = "") -> Type:
     """The same in an environment where the policy's variables stand as `variables.NAME`."""
     for found in _NAMED.finditer(text):
         if own is None:
-            raise CompileError(_told(text, found.start(), "undeclared reference to 'variables' (in container '')"))
+            raise CompileError(place(text, found.start(), "undeclared reference to 'variables' (in container '')"))
         if found[1] not in own:
-            raise CompileError(_told(text, text.index(".", found.start()), f"undefined field '{found[1]}'"))
+            asked = re.search(r"\bhas(\()\s*$", text[: found.start()])
+            at = text.index(".", found.start()) if asked is None else asked.start(1)
+            raise CompileError(place(text, at, f"undefined field '{found[1]}'"))
     text = _HAS.sub(lambda found: "true".ljust(len(found[0])), text)  # each of them is there
-    return environment.compile(text, want).result
+    return environment.compile(text, want).type
 
 
-def _told(text: str, position: int, why: str) -> str:
-    before = text[:position].split("\n")
-    row, column = len(before), len(before[-1])
-    return f"ERROR: <input>:{row}:{column + 1}: {why}\n | {text.split(chr(10))[row - 1]}\n | {'.' * column}^"
-
-
-def wrong(
-    text: str, want: str, params: bool, conditions_only: bool = False, own: Mapping[str, str] | None = None
-) -> str:
+def wrong(text: str, want: str, params: bool, conditions_only: bool = False, own: Types | None = None) -> str:
     """What is wrong with an expression; "" if nothing is."""
     try:
         _checked(text, params, conditions_only, own, want)
     except CompileError as error:
-        return str(error) if str(error).startswith("must evaluate") else f"compilation failed: {error}"
+        whole = isinstance(error, NoProgram) or str(error).startswith("must evaluate")
+        return str(error) if whole else f"compilation failed: {error}"
     return ""
 
 
-def type_of(text: str, params: bool, own: Mapping[str, str] | None) -> str:
+def type_of(text: str, params: bool, own: Types | None) -> Type:
     """The type of a variable's expression, as a later expression knows it."""
     try:
-        found = _checked(text, params, False, own)
+        return _checked(text, params, False, own)
     except CompileError:
-        return "dyn"
-    return plain(found)
+        return ANYTHING
 
 
-def plain(type: str) -> str:
-    """The type of a variable, as far as it has a name: `map(string, int)` is a map."""
-    found = _TYPES.get(type, type.partition("(")[0])
-    return found if found in (*BASIC, *SCALARS) or found in OPAQUE else "dyn"
-
-
-def wrong_mutation(text: str, patch: bool, params: bool, own: Mapping[str, str] | None = None) -> str:
+def wrong_mutation(text: str, patch: bool, params: bool, own: Types | None = None) -> str:
     """The same of a mutation: a list of JSONPatch, or an Object."""
+    wanted = "list(JSONPatch)" if patch else "Object"
+    late = ""
     try:
-        result = _checked(as_maps(text), params, False, own, mutating=True)
+        tree = written(text)
     except CompileError as error:
-        return f"compilation failed: {told_of(str(error), text)}"
-    if patch and not (result.startswith("list(") and "JSONPatch" in text) and result != "dyn":
-        return f"must evaluate to list(JSONPatch) but got {result}"
-    if not patch and not (result.startswith("map(") and "Object" in text):
-        return f"must evaluate to Object but got {result}"
-    return ""
+        return f"compilation failed: {error}"
+    try:
+        type = _checked(mutations.as_maps(text), params, False, own, mutating=True)
+    except NoProgram as error:
+        type, late = error.type, str(error)
+    except CompileError as error:
+        return f"compilation failed: {mutations.told_of(str(error), text)}"
+    if why := mutations.wrong(tree, text):
+        return f"compilation failed: {why}"
+    made = mutations.made(tree.root)
+    unknown = not made and type[0] == ("list" if patch else "map") and ("JSONPatch" if patch else "Object") in text
+    if made != wanted and not unknown:
+        return f"must evaluate to {wanted} but got {made or said(type, AT_RUN_TIME)}"
+    return late

@@ -210,6 +210,8 @@ def to_string(value: Any) -> str:
             return moment(value)
         case timedelta():
             return number(value.total_seconds(), plain=True) + "s"
+        case {"ip": text} | {"cidr": text} if len(value) == 1:
+            return str(text)
     raise NoOverload
 
 

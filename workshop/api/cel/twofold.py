@@ -19,6 +19,8 @@ _TOKEN = re.compile(
 _NAMES = ("all", "exists", "existsOne", "exists_one", "transformList", "transformMap", "transformMapEntry", "sortBy")
 _WITH_ONE = {"existsOne": "exists_one", "transformList": "map", "transformMap": "map", "transformMapEntry": "map"}
 _OPEN, _CLOSE = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
+NO_LIST = "for '_[_]' applied to '(map("
+"""In a complaint about the first form: it is a map, and the second form's is the one to tell."""
 Piece = tuple[str, int]
 """A token, and where it began in the text."""
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from workshop.api.cel import policies
 from workshop.api.cel.environment import CompileError, Environment
+from workshop.api.cel.syntax import Type
 from workshop.api.cel.types import Declared, Messages
 from workshop.api.meta import Obj
 
@@ -73,7 +74,7 @@ class _Check:
 
     def __init__(self, policy: Obj, schema: Schema, params: Schema | None) -> None:
         spec, messages = policy["spec"], Messages()
-        known: dict[str, str | Declared] = dict(policies.variables(spec.get("paramKind") is not None))
+        known: dict[str, str | Type | Declared] = dict(policies.variables(spec.get("paramKind") is not None))
         known.pop("variables")
         known |= {
             "object": Declared(schema, messages), "oldObject": Declared(schema, messages),
@@ -82,13 +83,13 @@ class _Check:
         }  # fmt: skip
         if params is not None and "params" in known:
             known["params"] = Declared(params, messages)
-        self._own: dict[str, str] = {}
+        self._own: dict[str, Type] = {}
         for each in spec.get("variables") or ():
             environment = Environment(known | {f"variables.{name}": of for name, of in self._own.items()})
             try:
-                self._own[each["name"]] = policies.plain(policies.judged(each["expression"], self._own, environment))
+                self._own[each["name"]] = policies.judged(each["expression"], self._own, environment)
             except CompileError:
-                self._own[each["name"]] = "dyn"
+                self._own[each["name"]] = policies.ANYTHING
         self._environment = Environment(known | {f"variables.{name}": of for name, of in self._own.items()})
 
     def wrong(self, text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from workshop.api.cel import types
 from workshop.api.cel.costs import PER_OBJECT
-from workshop.api.cel.environment import Budget, CompileError, Environment, Program
+from workshop.api.cel.environment import Budget, CompileError, Environment, NoProgram, Program
 from workshop.api.cel.values import EvaluationError, Optional
 from workshop.api.custom import rule_costs, structural, values
 from workshop.api.custom.kind import CustomKind
@@ -103,17 +103,21 @@ def _rule(about: Obj, environment: Environment) -> Rule:
     except CompileError as error:
         text = str(error)
         wrong = "cel expression must evaluate to a bool" if text.startswith("must evaluate") else text
-        return Rule(about, None, error=wrong if wrong != text else f"compilation failed: {text}")
+        whole = wrong != text or isinstance(error, NoProgram)
+        return Rule(about, None, error=wrong if whole else f"compilation failed: {text}")
     message = None
     if dynamic := about.get("messageExpression"):
         try:
             message = _compile(environment, dynamic, bool(about.get("optionalOldSelf")), "string")
         except CompileError as error:
-            return Rule(about, program, error=_message_error(str(error)))
+            return Rule(about, program, error=_message_error(error))
     return Rule(about, program, message)
 
 
-def _message_error(text: str) -> str:
+def _message_error(error: CompileError) -> str:
+    text = str(error)
+    if isinstance(error, NoProgram):
+        return f"messageExpression {text}"
     if text.startswith("must evaluate"):
         return "messageExpression must evaluate to a string"
     return f"messageExpression compilation failed: {text}"

@@ -4,6 +4,7 @@ so that a mistake in one is told at once. Upstream: pkg/apis/admissionregistrati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from workshop.api.meta import Obj
 from workshop.api.validation import metadata
@@ -70,7 +71,7 @@ class Scope:
 
     params: bool = False
     hook: bool = False
-    variables: dict[str, str] | None = None
+    variables: dict[str, Any] | None = None
 
     def wrong(self, text: str, want: str) -> str:
         from workshop.api.cel import policies  # loaded by who has expressions
@@ -92,7 +93,15 @@ class Scope:
 def expression(errors: ErrorList, path: str, text: str, want: str, scope: Scope, needed: str = "") -> None:
     if not text.strip():
         errors.required(path, needed)
-    elif why := scope.wrong(text, want):
+    else:
+        refuse(errors, path, text, scope.wrong(text, want))
+
+
+def refuse(errors: ErrorList, path: str, text: str, why: str) -> None:
+    """`why` is what `Scope` said of an expression, "" for nothing. That no program can be made is an inner error."""
+    if why.startswith("program instantiation failed"):
+        errors.internal(path, why)
+    elif why:
         errors.invalid(path, text, why)
 
 

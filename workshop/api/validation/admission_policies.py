@@ -14,6 +14,7 @@ from workshop.api.validation.admission import (
     Scope,
     expression,
     match_conditions,
+    refuse,
     request_rule,
 )
 from workshop.api.validation.field import ErrorList
@@ -156,10 +157,9 @@ def _audit(errors: ErrorList, at: str, found: Obj, policy: str, scope: Scope) ->
 def _value(errors: ErrorList, path: str, text: str, scope: Scope) -> None:
     why = scope.wrong(text, "string")
     if why.startswith("must evaluate") and not why.endswith((" null", " null_type")):
-        why = why.replace("to string", "to one of [string null_type]")
-        errors.invalid(path, text, why)
-    elif why and not why.startswith("must evaluate"):
-        errors.invalid(path, text, why)
+        errors.invalid(path, text, why.replace("to string", "to one of [string null_type]"))
+    elif not why.startswith("must evaluate"):
+        refuse(errors, path, text, why)
 
 
 def mutating_policy(errors: ErrorList, obj: Obj) -> None:
@@ -196,8 +196,7 @@ def _mutation(errors: ErrorList, at: str, found: Obj, scope: Scope) -> None:
 
 
 def _change(errors: ErrorList, path: str, text: str, json_patch: bool, scope: Scope) -> None:
-    if why := scope.wrong_mutation(text, json_patch):
-        errors.invalid(path, text, why)
+    refuse(errors, path, text, scope.wrong_mutation(text, json_patch))
 
 
 BOTH_WAYS = (

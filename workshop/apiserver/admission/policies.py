@@ -317,7 +317,7 @@ class MutatingAdmissionPolicy(Policies):
 
 def mutated(mutation: Obj, obj: Obj, kind: Resource, evaluation: Evaluation) -> Obj:
     """The object after one mutation. Raises Unjudged, ApiError."""
-    from workshop.api.cel.literals import as_maps
+    from workshop.api.cel.mutations import as_maps
     from workshop.apiserver.admission.expressions import Unjudged
 
     evaluation.refill()
