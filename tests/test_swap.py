@@ -90,6 +90,16 @@ def test_an_except_around_everything_is_interrupted_again(guarded):
     assert (answer, told["state"]) == (6, "put out")
 
 
+def test_an_interrupt_that_comes_late_does_not_hit_the_components_own_code():
+    ticks = "def spend():\n    for _ in range(100): signal.raise_signal(signal.SIGALRM)\n"
+    theirs: dict = {"signal": signal}
+    exec(compile(ticks, "theirs.py", "exec"), theirs)
+    with swap.limits("ours.py", None):
+        theirs["spend"]()
+    with pytest.raises(swap.Hung), swap.limits("theirs.py", None):
+        theirs["spend"]()
+
+
 def test_what_is_put_out_stays_out_in_the_next_process(guarded):
     source = "def double(number):\n    return 1 // 0\n"
     guarded(source)

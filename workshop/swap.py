@@ -132,8 +132,9 @@ _busy = False
 
 
 @contextlib.contextmanager
-def limits(hung: Path | None) -> Iterator[None]:
-    """Bounds on time and memory around one call on the main thread. `hung`: where the watchdog would write."""
+def limits(filename: str, hung: Path | None) -> Iterator[None]:
+    """Bounds on time and memory around one call, on the main thread, of what stands in `filename`. `hung`: where the
+    watchdog would write."""
     global _busy
     if _busy or threading.current_thread() is not threading.main_thread():
         yield
@@ -141,8 +142,9 @@ def limits(hung: Path | None) -> Iterator[None]:
 
     ticks = itertools.count(1)
 
-    def interrupt(_number: int, _frame: Any) -> None:
-        if next(ticks) >= TICKS:
+    def interrupt(_number: int, frame: types.FrameType | None) -> None:
+        # A tick may come late, when the function has just ended: it must not hit the component's own code.
+        if next(ticks) >= TICKS and _within(frame, filename):
             raise Hung(f"it took longer than {SOFT_SECONDS:g} s")
 
     _busy = True
@@ -164,6 +166,13 @@ def limits(hung: Path | None) -> Iterator[None]:
             hung.unlink(missing_ok=True)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         _busy = False
+
+
+def _within(frame: types.FrameType | None, filename: str) -> bool:
+    """Does this frame run for something that stands in `filename`?"""
+    while frame is not None and frame.f_code.co_filename != filename:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _private(path: str, flags: int) -> int:
@@ -192,7 +201,7 @@ class Guard:
         if function is None:
             return self.hook.stock(*arguments)
         try:
-            with limits(self.hung):
+            with limits(str(self.source), self.hung):
                 result = function(*arguments)
         except BaseException as error:  # noqa: BLE001  whatever a learner's function raises stays here
             self._put_out(told(error, str(self.source)))
@@ -232,7 +241,7 @@ class Guard:
             self._put_out(f"it could not be interrupted, so the process was ended after {HARD_SECONDS:g} s\n{last}")
             return
         try:
-            with limits(self.hung):
+            with limits(str(self.source), self.hung):
                 function = load(self.hook, text, str(self.source))
         except BaseException as error:  # noqa: BLE001
             self._put_out(told(error, str(self.source)))

@@ -98,7 +98,7 @@ def run(program: str, hook: str, source: str, scenarios: Sequence[Scenario | Tri
 def _one(found: hooks.Hook, function: Callable[..., Any], scenario: Scenario) -> str:
     given = scenario.given()
     untouched = copy.deepcopy(given)
-    with swap.limits(None):
+    with swap.limits(FILE, None):
         result = function(*given)
     problem = swap.wrong(found, result, given) or scenario.judge(result, untouched)
     if not problem and _plain(given) != _plain(untouched):
