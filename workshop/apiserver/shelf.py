@@ -76,8 +76,13 @@ class Stored:
         return self.raw.startswith(MARK)
 
     @property
+    def unreadable(self) -> errors.ApiError:
+        """What is told of a sealed object to who asked for it, or watches: 500."""
+        return errors.internal(why_unreadable(self.raw))
+
+    @property
     def refusal(self) -> errors.ApiError:
-        """What a reader of an object that nobody can read is told: 500."""
+        """What is told to who lists it: 500."""
         return errors.internal(f"unable to transform key {errors.quote(self.key)}: {why_unreadable(self.raw)}")
 
     def attributes(self, fields_of: Callable[[Obj], dict[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
@@ -102,7 +107,7 @@ class Change:
         """The event as a watch sends it. The object's bytes are the cache's own: nothing is encoded. Raises ApiError
         500 where nobody can read them."""
         if self.new.sealed:
-            raise errors.internal(why_unreadable(self.new.raw))
+            raise self.new.unreadable
         return self._line or event_line(self.type, self.new.raw)
 
     @contextmanager

@@ -211,6 +211,9 @@ class _Encoder:
         return self.line(seen, change.new)
 
     def line(self, type: str, stored: Stored) -> bytes:
+        """Raises ApiError 500 where nobody can read the object."""
+        if stored.sealed:
+            raise stored.unreadable
         if self._form.form == "Table":
             obj = served_obj(self._resource, stored)
             made = forms.table(self._request, self._resource, [obj], self._clock.now(), str(stored.revision))

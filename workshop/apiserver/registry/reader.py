@@ -23,7 +23,6 @@ from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.shelf import Shelf, Stored
-from workshop.apiserver.storage.encryption import why_unreadable
 from workshop.apiserver.storage.interface import Compacted, FutureRevision, KeyValue, Storage
 
 from .convert import convert, same_store
@@ -164,7 +163,7 @@ class Reader:
         if found is None:
             raise errors.not_found(resource, name)
         if found.sealed:
-            raise errors.internal(why_unreadable(found.raw))
+            raise found.unreadable
         return await self._presenter.one(resource, found)
 
     async def list(self, selection: Selection, options: ListOptions) -> Page:
