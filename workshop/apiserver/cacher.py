@@ -123,7 +123,7 @@ class Cacher:
         return revision
 
     async def _follow(self, start: int) -> None:
-        async with aclosing(self._storage.watch(self._prefix, start + 1)) as batches:  # type: ignore[type-var]
+        async with aclosing(self._storage.watch(self._prefix, start + 1)) as batches:
             async for batch in batches:
                 if isinstance(batch, Progress):
                     if self.trusts_progress:
@@ -253,7 +253,7 @@ class Cacher:
         if not self.trusts_progress:
             raise Compacted(until)
         found: list[Change] = []
-        async with aclosing(self._storage.watch(prefix, after + 1)) as batches:  # type: ignore[type-var]
+        async with aclosing(self._storage.watch(prefix, after + 1)) as batches:
             await self._storage.request_progress()
             async for batch in batches:
                 if isinstance(batch, Progress):

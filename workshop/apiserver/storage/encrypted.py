@@ -9,7 +9,7 @@ Upstream: `staging/src/k8s.io/apiserver/pkg/storage/etcd3/store.go`, where each 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from workshop.api import errors
@@ -157,8 +157,8 @@ class EncryptedStorage:
     async def _conflict(self, conflict: Conflict) -> Conflict:
         return Conflict(conflict.key, await self._opened(conflict.current) if conflict.current else None)
 
-    async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
-        async with aclosing(self._inner.watch(prefix, start_revision)) as batches:  # type: ignore[type-var]
+    async def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
+        async with aclosing(self._inner.watch(prefix, start_revision)) as batches:
             async for batch in batches:
                 if self._read_again:
                     self._read_again = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -243,7 +243,7 @@ class Etcd3Storage:
             raise translate(error) from error
         return WatchStream(call, translate)
 
-    async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
+    async def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
         stream = await self._stream()
         name = prefix.encode()
         request = pb.WatchCreateRequest(
@@ -255,7 +255,7 @@ class Etcd3Storage:
         )
         self._watches.add(stream)
         try:
-            async with aclosing(stream.watch(request)) as batches:  # type: ignore[type-var]
+            async with aclosing(stream.watch(request)) as batches:
                 async for batch in batches:
                     yield batch
         except Unavailable:

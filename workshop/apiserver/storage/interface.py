@@ -8,7 +8,7 @@ Upstream: `staging/src/k8s.io/apiserver/pkg/storage/interfaces.go`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -156,7 +156,7 @@ class Storage(Protocol):
         """
         ...
 
-    def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
+    def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
         """Every event of keys under `prefix` from `start_revision` on (0: from now on), in order, none twice.
 
         A batch holds whole revisions: two events of one revision never come in two batches. After the first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from operator import itemgetter
 
 from sortedcontainers import SortedDict
@@ -141,7 +141,7 @@ class MemoryStorage:
             raise Conflict(key, current)
         return KeyValue(key, current.value, self._write(key, None))
 
-    async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
+    async def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
         self._open()
         if 0 < start_revision < self._compacted:
             raise Compacted(self._compacted)

@@ -9,7 +9,7 @@ Upstream: `go.etcd.io/etcd/client/v3/watch.go`, which tells streams apart by the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from workshop.apiserver.storage.interface import Batch, Compacted, Event, Progress, StorageError, Unavailable
@@ -25,7 +25,7 @@ class WatchStream:
         self._created = False
         self._progress_wanted = False
 
-    async def watch(self, create: Any) -> AsyncIterator[Batch]:
+    async def watch(self, create: Any) -> AsyncGenerator[Batch, None]:
         """The batches. Raises Compacted, Unavailable."""
         try:
             self._call.write(pb.WatchRequest(create_request=create).SerializeToString())
