@@ -85,12 +85,12 @@ def size_of(path: Path) -> Range | None:
 
 @cache
 def environment() -> Environment:
-    cel = library.cel()
-    messages, types = Messages("kubernetes", "DRADevice"), cel.Type
+    messages = Messages("kubernetes", "DRADevice")
     known = {"driver": {"type": "string"}, "allowMultipleAllocations": {"type": "boolean"}}
     itself = Declared({"type": "object", "properties": {**known, "attributes": {}, "capacity": {}}}, messages)
-    attributes = types.Map(types.STRING, types.Map(types.STRING, types("google.protobuf.Any")))
-    capacity = types.Map(types.STRING, types.Map(types.STRING, types.AbstractType(library.OPAQUE["quantity"])))
+    text: Type = ("string",)
+    attributes = ("map", text, ("map", text, ("any",)))
+    capacity = ("map", text, ("map", text, ("opaque", library.OPAQUE["quantity"])))
     variables = {
         "device": itself, ITSELF: itself, "device.driver": "string", "device.allowMultipleAllocations": "bool",
         "device.attributes": attributes, "device.capacity": capacity,

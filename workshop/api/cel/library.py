@@ -170,7 +170,9 @@ def of_type(of: tuple[Any, ...]) -> Any:
             return types.DYN if of[1] == "optional_type" else types.AbstractType(of[1], inside)
         case "message":
             return types(of[1])
-        case "any" | "parameter":
+        case "any":
+            return types("google.protobuf.Any")
+        case "parameter":
             return types.DYN
     return getattr(types, of[0].upper())
 

@@ -123,7 +123,7 @@ def _type_name(e: Expr, types: Types) -> str:
     if isinstance(e, Literal):
         return values.kind(e.value)
     name = said(types.get(e.id, ("dyn",)))
-    return "" if name == "dyn" and not (e.id in types and _plain(e)) else name
+    return "" if name in ("dyn", "any") and not (e.id in types and _plain(e)) else name
 
 
 _EXACT = frozenset({"_[_]", "_?_:_", "dyn"})

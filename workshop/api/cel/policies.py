@@ -72,7 +72,7 @@ def variables(params: bool, conditions_only: bool = False) -> dict[str, str]:
 def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, Type], ...], mutating: bool) -> Environment:
     known: dict[str, str | Type | Declared] = dict(variables(params, conditions_only))
     known.pop("variables", None)
-    messages = Messages()
+    messages = Messages("kubernetes", "AdmissionRequest")
     known["request"] = Declared(REQUEST, messages)
     if "namespaceObject" in known:
         known["namespaceObject"] = Declared(NAMESPACE, messages)

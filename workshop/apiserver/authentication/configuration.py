@@ -209,16 +209,22 @@ def _mapping(errors: ErrorList, at: str, given: Any, needed: bool = False, prefi
         errors.required(f"{at}.prefix", text)
 
 
+_CLAIMS = ("map", ("string",), ("any",))
+
+
 def _expression(errors: ErrorList, at: str, text: str | None, about: str, want: str) -> None:
-    from workshop.api.cel.environment import CompileError, Environment  # loaded by who has expressions
+    from workshop.api.cel.environment import CompileError, Environment, NoProgram  # loaded by who has expressions
     from workshop.api.cel.policies import USER
-    from workshop.api.cel.types import Declared
+    from workshop.api.cel.types import Declared, Messages
 
     if not text:
         errors.required(at, "")
         return
     try:
-        Environment({about: Declared(USER) if about == "user" else "dyn"}).compile(text, want)
+        user = Declared(USER, Messages("kubernetes", "UserInfo")) if about == "user" else _CLAIMS
+        Environment({about: user}).compile(text, want)
+    except NoProgram as error:
+        errors.internal(at, str(error))
     except CompileError as error:
         told = str(error)
         errors.invalid(
