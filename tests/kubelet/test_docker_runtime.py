@@ -17,7 +17,7 @@ from tests.machine import quiet
 from workshop.clock import SYSTEM
 from workshop.kubelet import cri
 from workshop.kubelet.images import catalogue
-from workshop.kubelet.runtimes import docker_engine
+from workshop.kubelet.runtimes import docker_engine, docker_streams
 from workshop.kubelet.runtimes import docker_objects as objects
 from workshop.kubelet.runtimes.docker import DockerRuntime
 from workshop.kubelet.server import logs
@@ -80,6 +80,28 @@ async def test_an_engine_that_does_not_answer_makes_the_node_not_ready(tmp_path)
         await runtime.list_pod_sandbox()
     await runtime.close()
     assert docker_engine.usable(f"unix://{tmp_path}/none.sock")[0] is False
+
+
+async def test_an_engine_that_closes_over_unread_input_has_its_last_words_read(tmp_path):
+    path = f"{tmp_path}/d.sock"
+
+    async def engine(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 UPGRADED\r\n\r\n" + b"\1\0\0\0\0\0\0\4last")
+        writer.close()
+
+    async with await asyncio.start_unix_server(engine, path), asyncio.timeout(60):
+        reader, writer = await docker_streams.Endpoint(f"unix://{path}", "1.41").open("POST", "/exec", take_over=True)
+
+        async def nothing(*_):
+            return 5
+
+        session = docker_streams.Session(reader, writer, tty=False, ended=nothing, resized=nothing)
+        while not writer.transport.is_closing():
+            await session.write(b"typed too late\n")
+        assert await session.read() == (1, b"last")
+        assert await session.read() is None
+        await session.close()
 
 
 # -- on an engine ----------------------------------------------------------------------------------------------------

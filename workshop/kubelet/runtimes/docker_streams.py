@@ -23,6 +23,14 @@ from workshop.kubelet.cri import CriError, NotFound
 PIECE = 64 << 10
 
 
+class Remembering(asyncio.StreamReader):
+    """What had come when a connection broke is still read: asyncio's own reader drops it. An engine closes as soon as a
+    command has ended, also when there is input on its way that nobody will read."""
+
+    def set_exception(self, exc: Exception) -> None:
+        self.feed_eof()
+
+
 class Endpoint:
     """Where the engine listens: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`."""
 
@@ -38,14 +46,18 @@ class Endpoint:
         self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None, *, take_over: bool = False
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Send a request, read the head of its answer. Raises NotFound for 404, CriError with the engine's message."""
+        loop = asyncio.get_running_loop()
+        reader = Remembering(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         try:
             if self._unix:
-                reader, writer = await asyncio.open_unix_connection(self._place)
+                transport, _ = await loop.create_unix_connection(lambda: protocol, self._place)
             else:
                 host, _, port = self._place.rpartition(":")
-                reader, writer = await asyncio.open_connection(host, int(port))
+                transport, _ = await loop.create_connection(lambda: protocol, host, int(port))
         except OSError:
             raise unreachable(self.url) from None
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         payload = b"" if body is None else json.dumps(body).encode()
         target = f"/v{self.version}{path}" + (f"?{urlencode(query)}" if query else "")
         head = [f"{method} {target} HTTP/1.{1 if take_over else 0}", "Host: docker", f"Content-Length: {len(payload)}"]
