@@ -37,6 +37,7 @@ api-versions                                          | apiregistration.k8s.io/v
 api-resources --api-group=apps --no-headers           | statefulsets sts apps/v1 true StatefulSet
 explain configmap.data                                | Data contains the configuration data.
 explain nothing                                       | ! the server doesn't have a resource type "nothing"
+explain pod.spec.nothing                              | ! field "nothing" does not exist
 auth whoami -o jsonpath={.status.userInfo.groups}     | system:masters
 auth can-i create pods                                | yes
 auth can-i create pods --as=nobody                    | ! no
@@ -48,6 +49,7 @@ create secret generic s --from-literal=k=v            | secret/s created
 create deployment web --image=x --replicas=0          | deployment.apps/web created
 create job j --image=x --dry-run=server -o name       | job.batch/j
 create cronjob c --image=x --schedule=@yearly         | cronjob.batch/c created
+create cronjob d --image=x --schedule=bad               | ! expected exactly 5 fields, found 1: [bad]
 create service clusterip svc --tcp=80                 | service/svc created
 create ingress i --rule=a.b/*=svc:80                  | ingress.networking.k8s.io/i created
 create quota q --hard=configmaps=20                   | resourcequota/q created
@@ -86,13 +88,19 @@ patch configmap settings -p {"data":7}                | ! The request is invalid
 edit configmap settings                               | configmap/settings edited
 get configmap settings -o jsonpath={.data.color}      | yellow
 set image deployment/web x=y                          | deployment.apps/web image updated
+set image deployment/web none=y                        | ! unable to find container named "none"
 set env deployment/web A=b                            | deployment.apps/web env updated
 set resources deployment/web --limits=cpu=1           | deployment.apps/web resource requirements updated
 set serviceaccount deployment/web sa                  | deployment.apps/web serviceaccount updated
 set selector service/svc app=web                      | service/svc selector updated
 rollout status deployment/web                         | successfully rolled out
 rollout history deployment/web                        | REVISION  CHANGE-CAUSE
+rollout history deployment/web --revision=99          | ! unable to find the specified revision
+rollout undo deployment/web --to-revision=99          | ! unable to find specified revision 99 in history
 rollout pause deployment/web                          | deployment.apps/web paused
+rollout pause deployment/web                          | ! deployments.apps "web" is already paused
+rollout undo deployment/web                           | ! you cannot rollback a paused deployment
+rollout restart deployment/web                        | ! can't restart paused deployment
 rollout resume deployment/web                         | deployment.apps/web resumed
 rollout restart deployment/web                        | deployment.apps/web restarted
 rollout undo deployment/web                           | deployment.apps/web rolled back
@@ -101,6 +109,11 @@ scale deployment/web --replicas=1 --current-replicas=5 | ! Expected replicas to 
 autoscale deployment/web --max=3                      | horizontalpodautoscaler.autoscaling/web autoscaled
 expose deployment web --port=80 --name=front          | service/front exposed
 wait deployment/web --for=jsonpath={.spec.replicas}=0 | deployment.apps/web condition met
+wait configmap/none --for=create --timeout=1s         | ! timed out waiting for the condition
+exec none -- ls                                       | ! pods "none" not found
+debug node/none --image=x                             | ! nodes "none" not found
+drain none                                            | ! nodes "none" not found
+delete configmap a --dry-run=server                   | (server dry run)
 events --types=Normal --for=deployment/none           | ! No events found
 top nodes                                             | ! Metrics API not available
 cordon -l none=none                                   |
