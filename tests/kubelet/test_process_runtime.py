@@ -308,6 +308,25 @@ async def test_attach_sees_what_comes_and_sends_input(node):
     assert node.log("c") == ["got hello"]
 
 
+@pytest.mark.parametrize("once", [True, False])
+async def test_the_end_of_a_clients_input_is_the_containers_only_with_stdin_once(node, once):
+    identity = await node.run("c", "busybox", "sh", "-c", "cat; echo over", stdin=True, stdin_once=once)
+    stream = await node.runtime.attach(identity)
+    await stream.write(b"one\n")
+    assert await stream.read() == (1, b"one\n")
+    await stream.close_stdin()
+    if not once:
+        await stream.close()
+        stream = await node.runtime.attach(identity)
+        await stream.write(b"two\n")
+        assert await stream.read() == (1, b"two\n")
+        await node.runtime.stop_container(identity, 0)
+    else:
+        assert await stream.read() == (1, b"over\n")
+        assert await stream.read() is None
+    await stream.close()
+
+
 async def test_a_web_server_answers_and_is_forwarded_to(node):
     await node.run("web", "nginx")  # and at once, before it can listen:
     reader, writer = await node.runtime.port_forward(node.sandbox, 80)

@@ -46,6 +46,12 @@ def of(pod: Obj, able: Abilities) -> list[str]:
         found.append("runtimeClassName")
     if spec.get("resourceClaims"):
         found.append("resourceClaims")
+    if (spec.get("resources") or {}).get("limits"):
+        found.append("resources.limits")  # of the pod as a whole; those of its containers are kept
+    for volume in spec.get("volumes") or ():
+        medium = (volume.get("emptyDir") or {}).get("medium") or ""
+        if medium.startswith("HugePages") or (medium and not able.namespaces):
+            found.append(f"volumes[{volume['name']}].emptyDir.medium")
     if not able.namespaces:
         found += [name for name in OWN_NAMES if spec.get(name)]
         if spec.get("shareProcessNamespace") is False:

@@ -90,6 +90,7 @@ def container_spec(
         "args": args,
         "tty": config.tty,
         "stdin": config.stdin,
+        "stdin_once": config.stdin_once,
         "log_path": log_path,
         "oom_score_adj": config.resources.oom_score_adj,
         "tells": catalogue.tells(standin, args[0]),

@@ -205,28 +205,38 @@ class Shim:
         connection.answer({})
         client = Client(connection.outbox, connection.finish)
         process.attach(client)
-        self._stream(connection, process)
+        once = bool(process.spec.get("stdin_once"))
+        fed = self._stream(connection, process, ends=once)
 
         def on_close() -> None:
             client.dropped = True
             if client in process.clients:
                 process.clients.remove(client)
+            if once and fed:
+                process.close_stdin()  # who has fed it was the only one to do so
 
         connection.on_close = on_close
 
-    def _stream(self, connection: Connection, process: Process) -> None:
+    def _stream(self, connection: Connection, process: Process, *, ends: bool = True) -> list[bool]:
+        """Take the client's frames. `ends`: the end of its input is the end of the process's. The list is empty until
+        there was input."""
+        fed: list[bool] = []
+
         def frame(channel: int, payload: bytes) -> None:
+            if channel == STDIN and not fed:
+                fed.append(True)
             if channel == STDIN and payload:
                 process.write(payload)
                 if process.input_full():
                     connection.pause(process)
-            elif channel == STDIN:
+            elif channel == STDIN and ends:
                 process.close_stdin()
             elif channel == RESIZE:
                 size = json.loads(payload)
                 process.resize(int(size["width"]), int(size["height"]))
 
         connection.take_frames(frame)
+        return fed
 
     def verb_dial(self, connection: Connection, request: dict[str, Any]) -> None:
         """{"addresses", "port"}: connects inside the pod's network; the open socket comes with the answer.
