@@ -6,6 +6,8 @@ import asyncio
 import re
 
 from tests.api_server import Api
+from workshop.apiserver.handlers.etcd_times import EtcdTimes
+from workshop.apiserver.handlers.metrics import Metrics
 
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)$')
 
@@ -55,7 +57,7 @@ async def test_buckets_rise(api: Api) -> None:
 
 
 async def test_a_watch_is_long_running_while_it_lasts(api: Api) -> None:
-    watch = asyncio.ensure_future(api("GET", "/api/v1/namespaces/default/pods?watch=1&resourceVersion=1"))
+    watch = asyncio.ensure_future(api("GET", "/api/v1/namespaces/default/pods?watch=1"))
     await asyncio.sleep(0)
     wanted = ("apiserver_longrunning_requests", labels("WATCH", "pods", "namespace"))
     assert (await samples(api))[wanted] == 1
@@ -67,3 +69,33 @@ async def test_a_watch_is_long_running_while_it_lasts(api: Api) -> None:
 async def test_a_hostile_path_cannot_write_lines_of_its_own(api: Api) -> None:
     await api("GET", '/api/v1/namespaces/default/po"ds\n{x="y"} 7')
     await samples(api)
+
+
+async def test_what_dashboards_ask_for(api: Api) -> None:
+    await api("GET", "/api/v1/namespaces/default")
+    await api("GET", "/api/v1/namespaces/default/endpoints")
+    found = await samples(api)
+    asked = labels("GET", "namespaces", "resource")
+    assert found["apiserver_request_sli_duration_seconds_count", asked] == 1
+    assert found["apiserver_request_sli_duration_seconds_bucket", f'{asked},le="60"'] == 1
+    assert found["authentication_attempts", 'result="success"'] >= 2
+    assert found["aggregator_unavailable_apiservice", 'name="v1.apps"'] == 0
+    deprecated = 'group="",removed_release="",resource="endpoints",subresource="",version="v1"'
+    assert found["apiserver_requested_deprecated_apis", deprecated] == 1
+    assert ("apiserver_storage_size_bytes", 'storage_cluster_id="etcd-0"') in found
+    assert found["process_max_fds", ""] > 0 and found["process_start_time_seconds", ""] > 1_700_000_000
+
+
+def test_how_long_etcd_takes() -> None:
+    metrics = Metrics(list, "v1.36.2")
+    times = EtcdTimes(metrics)
+    times.observe("get", "/registry/minions/n1", 0.004, True)
+    times.observe("list", "/registry/services/specs/", 0.3, True)
+    times.observe("create", "/registry/example.com/things/default/a", 0.01, False)
+    text = metrics.text()
+    for line in (
+        'etcd_request_duration_seconds_bucket{group="",operation="get",resource="nodes",le="0.005"} 1',
+        'etcd_requests_total{group="",operation="list",resource="services"} 1',
+        'etcd_request_errors_total{group="",operation="create",resource="things"} 1',
+    ):
+        assert line in text.splitlines()

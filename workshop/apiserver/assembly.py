@@ -6,12 +6,13 @@ Upstream: cmd/kube-apiserver/app/server.go (CreateServerChain), pkg/controlplane
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from workshop.api import zpages
-from workshop.api.resources import Registry, all_resources
+from workshop.api import conditions, zpages
+from workshop.api.resources import Registry, all_resources, resource
 from workshop.clock import Clock
 
 from . import chain, security
@@ -142,10 +143,10 @@ class ApiServer:
         self.chain = [
             *([allowing(settings.allowed_origins)] if settings.allowed_origins else []),
             chain.counted(self.health.metrics, clock),
-            chain.authenticated(self.security.authentication, recorder),
+            chain.authenticated(self.security.authentication, self.health.metrics, recorder),
             chain.held_until(self.started),
             *([recorder.link] if recorder else []),
-            chain.impersonated(self.security.authorizer),
+            chain.impersonated(self.security.authorizer, self.health.metrics),
             *self._flow_control(clock),
             chain.authorized(self.security.authorizer),
         ]
@@ -194,6 +195,8 @@ class ApiServer:
         health = Health(Metrics(self._objects, VERSION))
         health.pages |= {"/flagz": self._flagz, "/statusz": self._statusz}
         health.live["etcd"] = self._etcd_answers
+        health.metrics.before.append(self._measure_store)
+        health.metrics.more.append(self._unavailable)
         health.ready["poststarthook/rbac/bootstrap-roles"] = self._hooks_done
         health.ready["poststarthook/start-system-namespaces-controller"] = self._hooks_done
         health.ready["informer-sync"] = self._cache_filled
@@ -203,9 +206,24 @@ class ApiServer:
         return health
 
     def _objects(self) -> Iterator[tuple[str, int]]:
-        for resource in self.served:
-            if resource.persisted:
-                yield resource.group_resource, len(self.cacher.shelf(resource.storage_key()).items)
+        for kind in self.served:
+            if kind.persisted:
+                yield kind.group_resource, len(self.cacher.shelf(kind.storage_key()).items)
+
+    async def _measure_store(self) -> None:
+        with contextlib.suppress(StorageError):  # then the last size is told
+            status = await self._storage.status()
+            self.health.metrics.set("apiserver_storage_size_bytes", status.size, 'storage_cluster_id="etcd-0"')
+
+    def _unavailable(self) -> list[str]:
+        """Which APIServices nobody answers."""
+        name = "aggregator_unavailable_apiservice"
+        shelf = self.cacher.shelf(resource("apiservices.apiregistration.k8s.io").storage_key())
+        lines = [f"# TYPE {name} gauge"]
+        for stored in shelf.items.values():
+            well = conditions.is_true(stored.obj, "Available")
+            lines.append(f'{name}{{name="{stored.obj["metadata"]["name"]}"}} {int(not well)}')
+        return lines
 
     async def _etcd_answers(self) -> str:
         try:

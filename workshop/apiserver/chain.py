@@ -36,6 +36,8 @@ from .server.app import Handler
 from .server.http import Request, Response
 
 Link = Callable[[Handler], Handler]
+_KNOWN = {name: f'username="{name}"' for name in ("admin", "system:anonymous", "kube-apiserver", "kubelet")}
+"""Users that are counted by their names; there may be any number of others."""
 
 
 def build(handler: Handler, links: list[Link]) -> Handler:
@@ -59,7 +61,7 @@ def counted(metrics: Metrics, clock: Clock) -> Link:
                 code = error.code
                 raise
             finally:
-                metrics.end(info, code, clock.monotonic() - begun)
+                metrics.end(info, code, clock.monotonic() - begun, request.waited)
                 if is_long(info):
                     if response is not None and response.stream is not None:
                         response.when_over.append(lambda: metrics.over(info))
@@ -71,7 +73,7 @@ def counted(metrics: Metrics, clock: Clock) -> Link:
     return link
 
 
-def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> Link:
+def authenticated(authenticator: Authenticator, metrics: Metrics, audit: Audit | None = None) -> Link:
     """Say whose request it is: `request.user`. Raises ApiError 401, which the audit log sees too."""
 
     def link(inner: Handler) -> Handler:
@@ -81,7 +83,10 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
                     who = authenticator.authenticate(request.certificate, request.headers, request.path)
                     request.user = await who
                     told["user"], told["groups"] = request.user.name, request.user.groups
+                metrics.count("authentication_attempts", 'result="success"')
+                metrics.count("authenticated_user_requests", _KNOWN.get(request.user.name, 'username="other"'))
             except ApiError:
+                metrics.count("authentication_attempts", 'result="failure"')
                 if audit is not None:
                     await audit.refused(request)
                 raise
@@ -92,7 +97,7 @@ def authenticated(authenticator: Authenticator, audit: Audit | None = None) -> L
     return link
 
 
-def impersonated(authorizer: Authorizer) -> Link:
+def impersonated(authorizer: Authorizer, metrics: Metrics) -> Link:
     """The user whom the Impersonate headers name, if the caller may be him; all links behind see that one. Raises
     ApiError 403."""
     impersonation = Impersonation(authorizer)
@@ -102,7 +107,14 @@ def impersonated(authorizer: Authorizer) -> Link:
             with trace.step("apiserver.link", link="impersonation") as told:
                 caller = request.user
                 if any(name.startswith("impersonate-") for name, _ in request.headers):
-                    request.user, constraint = await impersonation.of(attributes_of(request), request.headers)
+                    try:
+                        request.user, constraint = await impersonation.of(attributes_of(request), request.headers)
+                    except ApiError:
+                        metrics.count("apiserver_impersonation_attempts_total", 'decision="denied",mode=""')
+                        raise
+                    mode = constraint.removeprefix("impersonate:") or "legacy"
+                    if request.user is not caller:
+                        metrics.count("apiserver_impersonation_attempts_total", f'decision="allowed",mode="{mode}"')
                     told["constraint"] = constraint
                 told["user"] = request.user.name if request.user is not caller else ""
             if request.record is not None and request.user is not caller:

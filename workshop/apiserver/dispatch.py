@@ -125,6 +125,10 @@ class Dispatch:
         _check_path(request, res)
         if res.group_resource in DEPRECATED and request.info.verb in res.verbs:
             request.warnings.append(DEPRECATED[res.group_resource])
+            told = (
+                f'group="{res.group}",removed_release="",resource="{res.plural}",subresource="",version="{res.version}"'
+            )
+            self._health.metrics.set("apiserver_requested_deprecated_apis", 1, told)
         if not res.persisted:
             return await self._answered(request, res)
         if not sub:

@@ -22,6 +22,7 @@ from workshop.serving.tls_options import TlsOptions, server_names
 from .aggregator.backend import FrontProxy
 from .assembly import ApiServer, Settings
 from .audit.backends import Backends
+from .handlers.etcd_times import EtcdTimes
 from .handlers.node_proxy import KubeletAccess
 from .options import Options
 from .storage import encryption
@@ -65,6 +66,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     records = Backends(flags, SYSTEM)
     audit = (records.policy, records.write) if records.policy is not None and records.recording else None
     server = ApiServer(options.security, settings, storage, SYSTEM, SystemRandom(), audit)
+    etcd.observe = EtcdTimes(server.health.metrics).observe
     if audit is not None:
         server.health.metrics.more.append(records.metrics)
     background: set[asyncio.Task[None]] = set()

@@ -110,7 +110,8 @@ class FlowControl:
                 queues.give_up(ticket, self._clock.monotonic(), timed_out=False)
                 raise
             finally:
-                observe(state.waited, (schema, ticket.began > 0), self._clock.monotonic() - ticket.arrived)
+                request.waited = self._clock.monotonic() - ticket.arrived
+                observe(state.waited, (schema, ticket.began > 0), request.waited)
                 self._control.note(state)
         return ticket
 

@@ -44,6 +44,8 @@ class Health:
                     raise errors.not_allowed()
                 return json_response(version())
             case ["metrics"]:
+                for before in self.metrics.before:
+                    await before()
                 return Response(200, self.metrics.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
             case ["metrics", "slis"]:
                 return Response(200, self._indicators().encode(), "text/plain; version=0.0.4; charset=utf-8")

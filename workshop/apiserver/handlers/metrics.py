@@ -5,9 +5,9 @@ Upstream: `apiserver/pkg/endpoints/metrics/metrics.go`, `storage/etcd3/metrics`,
 
 from __future__ import annotations
 
-import os
+import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from workshop.apiserver.server.info import RequestInfo
@@ -17,6 +17,13 @@ BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 )  # fmt: skip
 """Seconds; upstream's for request_duration_seconds."""
+SLI_BUCKETS = (
+    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+)  # fmt: skip
+TERMINATED = (429, 504)
+"""Codes of requests that were sent away, or broken off."""
+ATTEMPTS = ("authentication_attempts", "authenticated_user_requests")
+"""Counters whose names do not say that they are."""
 READING = frozenset({"get", "list", "watch"})
 MOST_SERIES = 10_000
 """Paths are the clients' to choose: beyond this many kinds of requests the rest are counted as one."""
@@ -45,9 +52,10 @@ class Histogram:
         seen = 0
         for bound, count in zip((*self.bounds, "+Inf"), self.counts, strict=True):
             seen += count
-            yield f'{name}_bucket{{{labels},le="{bound}"}} {seen}'
-        yield f"{name}_sum{{{labels}}} {self.total:.6f}"
-        yield f"{name}_count{{{labels}}} {seen}"
+            yield f'{name}_bucket{{{labels}{"," if labels else ""}le="{bound}"}} {seen}'
+        around = f"{{{labels}}}" if labels else ""
+        yield f"{name}_sum{around} {self.total:.6f}"
+        yield f"{name}_count{around} {seen}"
 
 
 class Metrics:
@@ -56,10 +64,30 @@ class Metrics:
     def __init__(self, objects: Callable[[], Iterable[tuple[str, int]]], version: str) -> None:
         self._objects, self._version = objects, version
         self.more: list[Callable[[], list[str]]] = []
+        #: What must be asked for before the text is made.
+        self.before: list[Callable[[], Awaitable[None]]] = []
+        self._counts: dict[tuple[str, str], float] = {}
+        self._observed: dict[tuple[str, str], Histogram] = {}
+        self._sli: dict[Labels, Histogram] = {}
+        self._terminations: dict[tuple[Labels, int], int] = {}
         self._requests: dict[tuple[Labels, int], int] = {}
         self._durations: dict[Labels, Histogram] = {}
         self._in_flight = {"mutating": 0, "readOnly": 0}
         self._long: dict[Labels, int] = {}
+
+    def count(self, name: str, labels: str = "") -> None:
+        """One more of `name`, with labels as Prometheus writes them."""
+        key = (name, labels)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def set(self, name: str, value: float, labels: str = "") -> None:
+        self._counts[name, labels] = value
+
+    def observe(self, name: str, value: float, labels: str = "", bounds: Sequence[float] = BUCKETS) -> None:
+        found = self._observed.get((name, labels))
+        if found is None:
+            found = self._observed[name, labels] = Histogram(bounds)
+        found.observe(value)
 
     def begin(self, info: RequestInfo) -> None:
         if is_long(info):
@@ -68,7 +96,8 @@ class Metrics:
         else:
             self._in_flight["readOnly" if info.verb in READING else "mutating"] += 1
 
-    def end(self, info: RequestInfo, code: int, seconds: float) -> None:
+    def end(self, info: RequestInfo, code: int, seconds: float, waited: float = 0.0) -> None:
+        """`waited`: for a seat, which is no fault of the server's."""
         labels = _labels(info)
         if len(self._requests) >= MOST_SERIES and (labels, code) not in self._requests:
             labels = _OTHERS
@@ -81,6 +110,13 @@ class Metrics:
         if histogram is None:
             histogram = self._durations[labels] = Histogram()
         histogram.observe(seconds)
+        sli = self._sli.get(labels)
+        if sli is None:
+            sli = self._sli[labels] = Histogram(SLI_BUCKETS)
+        sli.observe(seconds - waited)
+        if code in TERMINATED:
+            ended = (labels, code)
+            self._terminations[ended] = self._terminations.get(ended, 0) + 1
 
     def over(self, info: RequestInfo) -> None:
         """A long-running request has ended."""
@@ -93,16 +129,36 @@ class Metrics:
         lines.append("# TYPE apiserver_request_duration_seconds histogram")
         for labels, histogram in sorted(self._durations.items()):
             lines += histogram.lines("apiserver_request_duration_seconds", _told(labels))
+        lines.append("# TYPE apiserver_request_sli_duration_seconds histogram")
+        for labels, histogram in sorted(self._sli.items()):
+            lines += histogram.lines("apiserver_request_sli_duration_seconds", _told(labels))
+        lines.append("# TYPE apiserver_request_terminations_total counter")
+        for (labels, code), count in sorted(self._terminations.items()):
+            lines.append(f'apiserver_request_terminations_total{{{_told(labels)},code="{code}"}} {count}')
         lines.append("# TYPE apiserver_current_inflight_requests gauge")
         lines += [f'apiserver_current_inflight_requests{{request_kind="{k}"}} {n}' for k, n in self._in_flight.items()]
         lines.append("# TYPE apiserver_longrunning_requests gauge")
         lines += [f"apiserver_longrunning_requests{{{_told(k)}}} {n}" for k, n in sorted(self._long.items())]
         lines.append("# TYPE apiserver_storage_objects gauge")
         lines += [f'apiserver_storage_objects{{resource="{name}"}} {n}' for name, n in sorted(self._objects())]
+        lines += self._others()
         for more in self.more:
             lines += more()
         lines += ["# TYPE kubernetes_build_info gauge", f'kubernetes_build_info{{git_version="{self._version}"}} 1']
         return "\n".join([*lines, *_process()]) + "\n"
+
+    def _others(self) -> Iterator[str]:
+        told = ""
+        for (name, labels), value in sorted(self._counts.items()):
+            if name != told:
+                yield f"# TYPE {name} {'counter' if name.endswith('_total') or name in ATTEMPTS else 'gauge'}"
+            told = name
+            yield f"{name}{{{labels}}} {value:.17g}" if labels else f"{name} {value:.17g}"
+        for (name, labels), histogram in sorted(self._observed.items()):
+            if name != told:
+                yield f"# TYPE {name} histogram"
+            told = name
+            yield from histogram.lines(name, labels)
 
 
 def is_long(info: RequestInfo) -> bool:
@@ -129,16 +185,20 @@ def _escaped(value: str) -> str:
 
 def _process() -> list[str]:
     """What every Prometheus client tells of its process."""
-    times = os.times()
-    lines = ["# TYPE process_cpu_seconds_total counter", f"process_cpu_seconds_total {times.user + times.system:.2f}"]
-    try:
-        with open("/proc/self/statm") as file:
-            pages = int(file.read().split()[1])
-        files = len(os.listdir("/proc/self/fd"))
-    except OSError:  # no Linux
-        return lines
-    size = pages * os.sysconf("SC_PAGE_SIZE")
-    return [
-        *lines, "# TYPE process_resident_memory_bytes gauge", f"process_resident_memory_bytes {size}",
-        "# TYPE process_open_fds gauge", f"process_open_fds {files}",
-    ]  # fmt: skip
+    import psutil
+
+    process = psutil.Process()
+    with process.oneshot():
+        times, memory = process.cpu_times(), process.memory_info()
+        found = {
+            "process_cpu_seconds_total": times.user + times.system,
+            "process_resident_memory_bytes": memory.rss,
+            "process_virtual_memory_bytes": memory.vms,
+            "process_start_time_seconds": process.create_time(),
+        }
+        if sys.platform == "linux":
+            found |= {"process_open_fds": process.num_fds(), "process_max_fds": process.rlimit(psutil.RLIMIT_NOFILE)[0]}
+    lines = []
+    for name, value in found.items():
+        lines += [f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}", f"{name} {value:.17g}"]
+    return lines

@@ -50,6 +50,7 @@ class Request:
         self.annotations: dict[str, str] = {}
         self.response_headers: list[tuple[str, str]] = []
         self.record: Record | None = None
+        self.waited = 0.0  # seconds for a seat
 
     @cached_property
     def id(self) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from workshop import component
@@ -73,6 +73,38 @@ def consistent_progress(version: str) -> bool:
     return number >= (3, 4, 31) and not (3, 5, 0) <= number <= (3, 5, 12)
 
 
+Observe = Callable[[str, str, float, bool], None]
+"""(operation, key or prefix, seconds, whether etcd answered)."""
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _timed(
+    operation: str,
+) -> Callable[
+    [Callable[Concatenate[Etcd3Storage, str, P], Awaitable[R]]],
+    Callable[Concatenate[Etcd3Storage, str, P], Coroutine[Any, Any, R]],
+]:
+    """How long etcd takes is told to the storage's `observe`."""
+
+    def around(
+        method: Callable[Concatenate[Etcd3Storage, str, P], Awaitable[R]],
+    ) -> Callable[Concatenate[Etcd3Storage, str, P], Coroutine[Any, Any, R]]:
+        async def timed(self: Etcd3Storage, key: str, /, *args: P.args, **more: P.kwargs) -> R:
+            begun, well = self._clock.monotonic(), True
+            try:
+                return await method(self, key, *args, **more)
+            except (Unavailable, Timeout):
+                well = False
+                raise
+            finally:
+                self.observe(operation, key, self._clock.monotonic() - begun, well)
+
+        return timed
+
+    return around
+
+
 class Etcd3Storage:
     """`endpoints` are URLs. With https, `ca_file` verifies the server; `cert_file` and `key_file` identify us.
 
@@ -93,6 +125,7 @@ class Etcd3Storage:
         self._leases: dict[int, LeaseReuse] = {}
         self._lease_lock = asyncio.Lock()
         self._watches: set[WatchStream] = set()
+        self.observe: Observe = lambda operation, key, seconds, well: None
 
     @staticmethod
     def _connect(url: str, ca_file: str, cert_file: str, key_file: str) -> Channel:
@@ -142,6 +175,7 @@ class Etcd3Storage:
 
     # Storage
 
+    @_timed("create")
     async def create(self, key: str, value: bytes, lease_ttl: int = 0) -> int:
         name = key.encode()
         lease = await self._lease(lease_ttl)
@@ -150,10 +184,12 @@ class Etcd3Storage:
             raise KeyExists(key, answer.header.revision)
         return int(answer.header.revision)
 
+    @_timed("get")
     async def get(self, key: str, revision: int = 0, serializable: bool = False) -> KeyValue | None:
         answer = await self._range(key=key.encode(), limit=1, revision=revision, serializable=serializable)
         return _key_value(answer.kvs[0]) if answer.kvs else None
 
+    @_timed("list")
     async def list(self, prefix: str, revision: int = 0, limit: int = 0, start_after: str | None = None) -> ListResult:
         start = start_after.encode() + b"\x00" if start_after is not None else prefix.encode()
         end = prefix_end(prefix.encode())
@@ -162,11 +198,13 @@ class Etcd3Storage:
         remaining = answer.count - len(items) if answer.more else 0
         return ListResult(items, revision or answer.header.revision, answer.more, remaining)
 
+    @_timed("listWithCount")
     async def count(self, prefix: str) -> int:
         name = prefix.encode()
         answer = await self._range(key=name, range_end=prefix_end(name), count_only=True)
         return int(answer.count)
 
+    @_timed("update")
     async def update(self, key: str, value: bytes, expected_revision: int, lease_ttl: int = 0) -> int:
         name = key.encode()
         lease = await self._lease(lease_ttl)
@@ -176,6 +214,7 @@ class Etcd3Storage:
             raise Conflict(key, _found(answer))
         return int(answer.header.revision)
 
+    @_timed("delete")
     async def delete(self, key: str, expected_revision: int) -> KeyValue:
         name = key.encode()
         delete = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=name, prev_kv=True))
@@ -214,7 +253,8 @@ class Etcd3Storage:
 
     async def status(self) -> StorageStatus:
         answer = await self._call("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse, retry=True)
-        return StorageStatus(answer.version, answer.header.revision, consistent_progress(answer.version))
+        consistent = consistent_progress(answer.version)
+        return StorageStatus(answer.version, answer.header.revision, consistent, answer.dbSize)
 
     async def _lease(self, ttl: int) -> int:
         if not ttl:

@@ -198,3 +198,5 @@ class StorageStatus:
     revision: int
     #: False for servers before 3.4.31 (and 3.5.0 to 3.5.12), whose progress notifications may overtake events.
     consistent_progress: bool
+    size: int = 0
+    """Bytes of its database."""
