@@ -38,6 +38,7 @@ def main(argv: list[str]) -> int:
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    print(f"installing what the workshop needs into {venv} (once; a minute or two) …", flush=True)
     for step in (["-r", str(ROOT / "requirements.lock")], ["--no-deps", "-e", str(ROOT)]):
         if subprocess.run([*pip, *step], check=False).returncode:
             sys.stderr.write("installing failed, see above; a network or a local package index is needed once\n")

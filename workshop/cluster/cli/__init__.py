@@ -166,7 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # what belongs to an upper floor is named in full, and known here by its name alone
         place = module if module.startswith("workshop.") else f"workshop.cluster.cli.{module}"
         run = getattr(importlib.import_module(place), function)
-        return int(run(arguments) or 0)
+        status = int(run(arguments) or 0)
+        sys.stdout.flush()  # here, where it is known what to do about a pipe that nobody reads
+        return status
     except ClusterError as error:
         sys.stderr.write(f"workshop: {error}\n")
         return 1

@@ -19,7 +19,7 @@ function age(row) {
 function cells(row) {
   const stuck = row.state === "stuck";
   return [signs[row.state], row.name, row.lab, row.section, row.lab ? span(row.here + age(row)) : "",
-    String(row.solved), stuck ? row.check : "", stuck ? `${span(row.stuck + age(row))}, ${row.tries} tries` : "",
+    String(row.solved), stuck ? row.check : "", stuck ? `${span(row.stuck + age(row))}, ${row.tries} ${row.tries === 1 ? "try" : "tries"}` : "",
     stuck ? row.found : row.state === "away" ? `silent for ${span(row.silent + age(row))}` : ""];
 }
 
@@ -49,16 +49,23 @@ function draw() {
   summary.textContent = all.length
     ? `${all.length} learners: ${count("stuck")} stuck, ${count("working")} working, ${count("away")} away`
     : "waiting for the first learner";
-  const places = new Map();
-  for (const row of all) {
-    if (!row.lab || row.state === "away") continue;
-    const key = row.section ? `${row.lab}: ${row.section}` : row.lab;
-    places.set(key, (places.get(key) || 0) + 1);
-  }
-  const list = document.getElementById("where");
-  list.replaceChildren(...[...places].sort((a, b) => b[1] - a[1]).map(([place, number]) => {
-    const item = document.createElement("li");
-    item.textContent = `${place} × ${number}`;
+  const here = all.filter((row) => row.lab && row.state !== "away");
+  tally("where", here.map((row) => (row.section ? `${row.lab}: ${row.section}` : row.lab)));
+  const checks = all.filter((row) => row.state === "stuck").map((row) => `${row.lab}: ${row.check}`);
+  tally("stuck", checks);
+  document.getElementById("stuck-part").hidden = !checks.length;
+}
+
+// How often each of the words comes, the most frequent first, with a bar as long as its part.
+function tally(id, words) {
+  const counts = new Map();
+  for (const word of words) counts.set(word, (counts.get(word) || 0) + 1);
+  const found = [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0])), most = found.length ? found[0][1] : 1;
+  document.getElementById(id).replaceChildren(...found.map(([word, number]) => {
+    const item = document.createElement("li"), name = document.createElement("span"), bar = document.createElement("b");
+    name.textContent = `${word} × ${number}`;
+    bar.style.width = `${Math.max(1, Math.round((100 * number) / most))}%`;
+    item.append(name, bar);
     return item;
   }));
 }
