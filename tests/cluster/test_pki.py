@@ -139,3 +139,15 @@ def test_what_an_earlier_supervisor_left_in_disorder_is_forgotten(tmp_path):
         assert remembered(path) == {}
     path.write_text('{"etcd": {"pid": null, "restarts": 2, "wanted": false}}')
     assert remembered(path) == {"etcd": Remembered(0, 0, 2, False)}
+
+
+def test_a_clock_that_was_set_back_makes_them_anew(layout, plan, monkeypatch):
+    monkeypatch.setattr(pki.SYSTEM, "now", lambda: 2_000_000_000.0)
+    pki.issue(plan, layout.pki)
+    before = load(layout, "ca"), load(layout, "admin")
+    pki.issue(plan, layout.pki)
+    assert (load(layout, "ca"), load(layout, "admin")) == before
+    monkeypatch.setattr(pki.SYSTEM, "now", lambda: 1_900_000_000.0)
+    pki.issue(plan, layout.pki)
+    load(layout, "admin").verify_directly_issued_by(load(layout, "ca"))
+    assert load(layout, "ca").not_valid_before_utc.timestamp() <= 1_900_000_000

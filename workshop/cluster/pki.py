@@ -138,8 +138,13 @@ def _is_pair(key_file: Path, public_file: Path) -> bool:
         return False
 
 
+def _holds(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether it is valid now, and for a while: a machine's clock may have been set back, too."""
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - timedelta(days=30)
+
+
 def _fits(certificate: x509.Certificate, authority: x509.Certificate, request: Request, now: datetime) -> bool:
-    if certificate.not_valid_after_utc - now < timedelta(days=30):
+    if not _holds(certificate, now):
         return False
     try:
         certificate.verify_directly_issued_by(authority)
@@ -153,7 +158,7 @@ def _fits(certificate: x509.Certificate, authority: x509.Certificate, request: R
 
 def _authority(base: Path, common_name: str, now: datetime) -> Pair:
     certificate_file, key_file = base.with_name(base.name + ".crt"), base.with_name(base.name + ".key")
-    if (found := _pair(certificate_file, key_file)) is not None:
+    if (found := _pair(certificate_file, key_file)) is not None and _holds(found[0], now):
         return found
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name)

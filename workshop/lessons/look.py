@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from workshop.cluster import procfs
 from workshop.cluster.facade import Cluster
 
 from . import audit
@@ -135,9 +137,12 @@ def _files(pid: int) -> str:
 def processes(cluster: Cluster) -> str:
     """What `ps` prints of this cluster's components: the real thing, cut to the width of a cell."""
     components = {component.name for component in cluster.plan().components}
-    pids = [str(row["pid"]) for row in cluster.ps() if row["pid"] and row["name"] in components]
+    pids = [row["pid"] for row in cluster.ps() if row["pid"] and row["name"] in components]
     if not pids:
         return "no component runs: lab.up() starts them"
-    argv = ["ps", "-o", "pid,rss,etime,args", "-p", ",".join(pids)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return "\n".join(line[:WIDTH] for line in done.stdout.splitlines())
+    if shutil.which("ps") is None:  # a slim container has none: the same from where it reads
+        lines = ["    PID COMMAND", *(f"{pid:>7} {procfs.command_line(pid)}" for pid in pids)]
+    else:
+        argv = ["ps", "-o", "pid,rss,etime,args", "-p", ",".join(map(str, pids))]
+        lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
+    return "\n".join(line[:WIDTH] for line in lines)
