@@ -12,8 +12,6 @@ from workshop.api.resources import Resource
 KINDS: dict[tuple[str, str], str] = {
     # (group, kind): upstream's controller
     ("autoscaling", "HorizontalPodAutoscaler"): "horizontal-pod-autoscaler-controller",
-    ("resource.k8s.io", "ResourceClaim"): "resourceclaim-controller",
-    ("resource.k8s.io", "ResourceClaimTemplate"): "resourceclaim-controller",
     ("storage.k8s.io", "VolumeAttachment"): "persistentvolume-attach-detach-controller",
     ("storagemigration.k8s.io", "StorageVersionMigration"): "storage-version-migrator-controller",
     ("networking.k8s.io", "ServiceCIDR"): "service-cidr-controller",

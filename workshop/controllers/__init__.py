@@ -12,7 +12,7 @@ Upstream: `cmd/kube-controller-manager`, `pkg/controller`. One file a controller
 7. `statefulset`, `daemonset` (with `history`), `job_tally`, `job_policies` and `job_util` (pure), `job`, `cron` and
    `cronjob`, `ttlafterfinished`
 8. `disruption`, `resourcequota`, `certificates`, `clusterroleaggregation`, `volumebinder`, `volumeprotection`,
-   `validatingadmissionpolicystatus`
+   `validatingadmissionpolicystatus`, `resourceclaim`
 9. `manager` (which controllers there are), `credentials`, `health`, `run`, `options`, `__main__`      the process
 
 `manager.DESCRIPTORS` is the list of those that run, under upstream's names; `manager.NOT_YET` names the others of

@@ -25,6 +25,7 @@ from . import (
     nodelifecycle,
     podgc,
     replicaset,
+    resourceclaim,
     resourcequota,
     serviceaccount,
     serviceaccount_token,
@@ -107,6 +108,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         volumeprotection.ClassProtection,
         "volumeattributesclass-protection-controller",
     ),
+    Descriptor("resourceclaim-controller", resourceclaim.ResourceClaimController, "resource-claim-controller"),
     Descriptor("pod-garbage-collector-controller", podgc.PodGarbageCollector, "pod-garbage-collector"),
     Descriptor("garbage-collector-controller", garbagecollector.GarbageCollector, "generic-garbage-collector"),
 )
@@ -124,7 +126,6 @@ NOT_YET = (
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "ephemeral-volume-controller",
     "storageversion-garbage-collector-controller",
-    "resourceclaim-controller",
     "resourcepoolstatusrequest-controller",
     "legacy-serviceaccount-token-cleaner-controller",
     "service-cidr-controller",

@@ -1,4 +1,4 @@
-"""Taints of devices and who bears them, conditions that must hold before a pod is bound, and rules that taint devices.
+"""Taints of devices and who bears them, and conditions that must hold before a pod is bound.
 Upstream: pkg/apis/resource/validation (validateDeviceTaint, …Toleration, …BindingParameters), v1.36.2."""
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from workshop.api.validation.field import ErrorList
 
 EFFECTS, OPERATORS = ("NoExecute", "NoSchedule", "None"), ("Equal", "Exists")
 MOST_CONDITIONS = 4
-MOST_RULE_CONDITIONS = 8
 
 
-def taint(errors: ErrorList, at: str, found: Obj, before: Obj | None = None) -> None:
-    """An effect that was there `before` stays right, even one that is unknown."""
+def taint(errors: ErrorList, at: str, found: Obj) -> None:
     metadata.label_key(errors, f"{at}.key", found.get("key", ""))
     _value(errors, f"{at}.value", found.get("value", ""))
-    if before is None or before.get("effect") != found.get("effect"):
-        errors.one_of(f"{at}.effect", found.get("effect"), EFFECTS)
+    errors.one_of(f"{at}.effect", found.get("effect"), EFFECTS)
 
 
 def _value(errors: ErrorList, path: str, value: str) -> None:
@@ -59,23 +56,3 @@ def binding_conditions(errors: ErrorList, at: str, found: Obj) -> None:
     for (name, mine), (other, others) in zip(lists.items(), reversed(lists.items()), strict=True):
         if not mine and others:
             errors.invalid(f"{at}.{name}", found.get(name), f"{name} are required to use {other}")
-
-
-# --- DeviceTaintRule --------------------------------------------------------------------------------------------------
-
-
-def rule(errors: ErrorList, new: Obj, old: Obj | None = None) -> None:
-    spec = new.get("spec") or {}
-    chosen = spec.get("deviceSelector") or {}
-    for name, check in (("driver", devices.driver_name), ("pool", devices.pool_name), ("device", devices.label)):
-        if (value := chosen.get(name)) is not None:
-            check(errors, f"spec.deviceSelector.{name}", value)
-    before = ((old.get("spec") or {}).get("taint") or {}) if old is not None else None
-    taint(errors, "spec.taint", spec.get("taint") or {}, before)
-
-
-def rule_status(errors: ErrorList, new: Obj, old: Obj) -> None:
-    found = (new.get("status") or {}).get("conditions") or []
-    metadata.conditions(errors, "status.conditions", found)
-    if len(found) > MOST_RULE_CONDITIONS:
-        errors.too_many("status.conditions", len(found), MOST_RULE_CONDITIONS)

@@ -3,7 +3,7 @@ length, opaque parameters, selectors in CEL. Upstream: pkg/apis/resource/validat
 
 device_claims.py    who asks: DeviceClass, ResourceClaim, ResourceClaimTemplate
 device_slices.py    who offers: ResourceSlice; device_details.py: one device of it
-device_taints.py    taints, tolerations, binding conditions, DeviceTaintRule
+device_taints.py    taints, tolerations, binding conditions
 claim_statuses.py   what was given: a ResourceClaim's status
 """
 

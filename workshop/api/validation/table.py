@@ -19,7 +19,6 @@ from workshop.api.validation import (
     configuration,
     device_claims,
     device_slices,
-    device_taints,
     endpoint_slices,
     events,
     flow_control,
@@ -99,7 +98,6 @@ RULES: dict[str, Rule] = {
     "resourceclaims.resource.k8s.io": device_claims.claim,
     "resourceclaimtemplates.resource.k8s.io": device_claims.template,
     "resourceslices.resource.k8s.io": device_slices.resource_slice,
-    "devicetaintrules.resource.k8s.io": device_taints.rule,
     "flowschemas.flowcontrol.apiserver.k8s.io": flow_control.flow_schema,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": flow_control.priority_level,
     f"validatingwebhookconfigurations.{ADMISSION}": admission_webhooks.webhook_configuration,
@@ -127,7 +125,6 @@ INSTEAD: dict[str, UpdateRule] = {
     "deviceclasses.resource.k8s.io": device_claims.device_class,
     "resourceclaims.resource.k8s.io": device_claims.claim_update,
     "resourceslices.resource.k8s.io": device_slices.resource_slice,
-    "devicetaintrules.resource.k8s.io": device_taints.rule,
 }
 """On update these hold instead of the rule for creation."""
 
@@ -159,7 +156,6 @@ ALSO: dict[str, UpdateRule] = {
 STATUS: dict[str, UpdateRule] = {
     "pods": pod_statuses.pod_status,
     "resourceclaims.resource.k8s.io": claim_statuses.claim_status,
-    "devicetaintrules.resource.k8s.io": device_taints.rule_status,
     "apiservices.apiregistration.k8s.io": apiservices.status,
     "namespaces": configuration.namespace_status,
     "nodes": nodes.node_update,

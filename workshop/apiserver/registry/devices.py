@@ -196,23 +196,3 @@ def _date(found: Obj, write: Write) -> None:
     for device in (found.get("spec") or {}).get("devices") or []:
         for taint in device.get("taints") or []:
             taint.setdefault("timeAdded", rfc3339(write.now))
-
-
-class DeviceTaintRules(Strategy):
-    def prepare_for_create(self, obj: Obj, write: Write) -> None:
-        super().prepare_for_create(obj, write)
-        _taint(obj).setdefault("timeAdded", rfc3339(write.now))
-
-    def prepare_for_update(self, new: Obj, old: Obj, write: Write) -> None:
-        if write.subresource == "":
-            now, after, before = rfc3339(write.now), _taint(new), _taint(old)
-            after.setdefault("timeAdded", now)
-            changed = after.get("effect") != before.get("effect")
-            if changed and after["timeAdded"] == before.get("timeAdded"):  # since when it has *this* effect
-                after["timeAdded"] = now
-        super().prepare_for_update(new, old, write)
-
-
-def _taint(rule: Obj) -> Obj:
-    found: Obj = rule.setdefault("spec", {}).setdefault("taint", {})
-    return found

@@ -9,7 +9,7 @@ from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.clock import rfc3339
 
-from .devices import DeviceTaintRules, ResourceSlices
+from .devices import ResourceSlices
 from .pods import Pods
 from .strategy import Strategy, Write
 
@@ -311,7 +311,6 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": GenerationOnly,
     "deviceclasses.resource.k8s.io": GenerationOnly,
     "resourceslices.resource.k8s.io": ResourceSlices,
-    "devicetaintrules.resource.k8s.io": DeviceTaintRules,
 }
 
 

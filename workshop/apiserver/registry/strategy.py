@@ -60,7 +60,6 @@ _STATUS_KEEPS_METADATA = {
     "volumeattachments.storage.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "servicecidrs.networking.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io", "resourceclaims.resource.k8s.io",
-    "devicetaintrules.resource.k8s.io",
 }  # fmt: skip
 
 
