@@ -98,10 +98,10 @@ def test_yaml_is_read_as_the_json_it_stands_for() -> None:
 def test_an_alias_bomb_is_refused_quickly() -> None:
     lines = ['a0: &a0 ["x","x","x","x","x","x","x","x","x"]']
     lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match="excessive aliasing"):
         codec.load_yaml("\n".join(lines))
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_bad_yaml_is_told_in_gos_words() -> None:
