@@ -28,16 +28,7 @@ async def test_status_of_a_running_server(api: Api) -> None:
     assert "Binary version: 1.36.2\n" in text
     answer = await api("GET", "/statusz", accept=OBJECT.format("json", "v1beta1", "Statusz"))
     assert answer.headers["content-type"] == "application/json;g=config.k8s.io;v=v1beta1;as=Statusz"
-    assert answer.json["paths"] == [
-        "/debug",
-        "/flagz",
-        "/healthz",
-        "/livez",
-        "/metrics",
-        "/readyz",
-        "/statusz",
-        "/version",
-    ]
+    assert answer.json["paths"] == ["/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version"]
 
 
 def test_flags_as_pflag_writes_them() -> None:

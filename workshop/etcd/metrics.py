@@ -5,6 +5,7 @@ Upstream: `server/etcdserver/metrics.go`, `server/storage/mvcc/metrics.go`, `ser
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import psutil
@@ -27,6 +28,7 @@ def _values(member: Member) -> dict[str, float]:
         "etcd_server_proposals_committed_total": raft.log.committed,
         "etcd_server_proposals_applied_total": node.applied,
         "etcd_server_proposals_pending": node.pending,
+        "etcd_server_proposals_failed_total": node.waiting.failed,
         "etcd_server_quota_backend_bytes": member.limits.quota_bytes,
         f'etcd_server_id{{server_id="{member.id:x}"}}': 1,
         f'etcd_server_version{{server_version="{VERSION}"}}': 1,
@@ -48,6 +50,7 @@ def _values(member: Member) -> dict[str, float]:
         "process_resident_memory_bytes": memory.rss,
         "process_virtual_memory_bytes": memory.vms,
         "process_open_fds": process.num_fds(),
+        "process_max_fds": process.rlimit(psutil.RLIMIT_NOFILE)[0] if sys.platform == "linux" else 0,
         "process_start_time_seconds": process.create_time(),
         **member.counts,
         **dict(_handled(member)),

@@ -36,6 +36,7 @@ class Waiting:
         self._changes: dict[int, bytes] = {}
         self._sent_changes: set[int] = set()
         self._clock, self._patience = clock, patience
+        self.failed = 0  # proposals of which nobody knows what became
         # Unique among members and restarts, as upstream's idutil makes them: an old entry that is replayed must
         # not answer a new request.
         self._last_id = (member_id & 0xFFFF) << 48 | (int(clock.now() * 1000) & 0xFFFFFFFFFF) << 8
@@ -112,6 +113,7 @@ class Waiting:
 
     def expire(self, error: type[errors.EtcdError]) -> None:
         """Give the oldest request up."""
+        self.failed += 1
         self.answer(next(iter(self._futures)), error())
 
     def fail(self, error: type[errors.EtcdError]) -> None:

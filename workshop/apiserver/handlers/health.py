@@ -34,7 +34,11 @@ class Health:
     def paths(self) -> list[str]:
         """All that is answered here; of /healthz and the like each check, too."""
         checks = [f"/{kind}/{name}" for kind in _KINDS for name in self._checks(kind)]
-        return [*checks, *(f"/{kind}" for kind in _KINDS), "/metrics", "/metrics/slis", "/version", *self.pages]
+        return [*checks, *(f"/{kind}" for kind in _KINDS), "/metrics", "/metrics/slis", "/version"] + [
+            page
+            for page in self.pages
+            if not page.startswith("/debug/")  # for who knows of them
+        ]
 
     async def handle(self, request: Request) -> Response | None:
         """The answer; None if the path is not one of these."""
