@@ -28,7 +28,7 @@ from workshop.kubelet.pod_worker import PodWorkers
 from workshop.kubelet.pods import Obj
 from workshop.kubelet.runtimes.process import ProcessRuntime
 from workshop.kubelet.runtimes.simulated import SimulatedRuntime
-from workshop.kubelet.static_pods import StaticPods, is_mirror
+from workshop.kubelet.static_pods import StaticPods, is_mirror, static_uid
 from workshop.kubelet.status_manager import StatusManager
 from workshop.kubelet.tokens import Tokens
 from workshop.kubelet.unheeded import Abilities
@@ -111,10 +111,8 @@ class Kubelet:
         )
         self.static: StaticPods | None = None
         if config.pod_manifest_path:
-            remove = self.workers.removed
-            self.static = StaticPods(
-                client, config.pod_manifest_path, lambda: self.node.node, clock, self.workers.update, remove
-            )
+            do = self.workers.update, self.workers.removed, self.statuses.again
+            self.static = StaticPods(client, config.pod_manifest_path, lambda: self.node.node, clock, *do)
             self.statuses.mirror = self._mirror
         self._tasks: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[None]] = set()
@@ -196,6 +194,8 @@ class Kubelet:
     def _updated(self, pod: Obj) -> None:
         if not is_mirror(pod):
             self.workers.update(pod)
+        elif self.static and pod["metadata"].get("deletionTimestamp"):
+            self.static.mirror_ends(pod)
 
     def _changed(self, old: Obj, new: Obj) -> None:
         self._updated(new)
@@ -252,8 +252,11 @@ class Kubelet:
         await self.runtime.close()
 
     def pod(self, namespace: str, name: str) -> Obj | None:
-        """A pod of this node by name."""
-        return self.pod_informer.store.get(Key(namespace, name))
+        """A pod of this node by name; a static one under its own uid."""
+        found = self.pod_informer.store.get(Key(namespace, name))
+        if found is not None and is_mirror(found):
+            found = {**found, "metadata": {**found["metadata"], "uid": static_uid(found)}}
+        return found
 
 
 def routes(nodes: list[Obj], own: str) -> dict[str, str]:

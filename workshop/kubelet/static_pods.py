@@ -6,6 +6,7 @@ Upstream: `pkg/kubelet/config/file.go`, `pkg/kubelet/pod/mirror_client.go`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable
@@ -24,13 +25,19 @@ log = logging.getLogger(__name__)
 
 PODS = resource("pods")
 SOURCE, HASH, MIRROR = "kubernetes.io/config.source", "kubernetes.io/config.hash", "kubernetes.io/config.mirror"
-CHECK_SECONDS = 20.0
-RETRY_SECONDS = 0.5
+CHECK_SECONDS = 1.0
+"""How often the directory is looked at (upstream watches it, and looks every 20 seconds beside that)."""
 
 
 def is_mirror(pod: Obj) -> bool:
     """Whether an object of the API server only shows a static pod."""
     return MIRROR in (pod["metadata"].get("annotations") or {})
+
+
+def static_uid(pod: Obj) -> str:
+    """Under which uid the runtime knows a pod of the API server: a mirror's is that of its static pod."""
+    meta = pod["metadata"]
+    return str((meta.get("annotations") or {}).get(HASH) if is_mirror(pod) else meta["uid"])
 
 
 def static_pod(manifest: Obj, node: str) -> Obj:
@@ -92,12 +99,14 @@ class StaticPods:
 
     def __init__(
         self, client: Client, directory: str, node: Callable[[], Obj], clock: Clock,
-        update: Callable[[Obj], None], removed: Callable[[Obj], None],
+        update: Callable[[Obj], None], removed: Callable[[Obj], None], mirrored: Callable[[Obj], None],
     ) -> None:  # fmt: skip
         self._client, self._directory, self._node, self._clock = client, directory, node, clock
-        self._update, self._removed = update, removed
+        self._update, self._removed, self._told = update, removed, mirrored
         self._pods: dict[str, Obj] = {}
         self._mirrored: dict[str, str] = {}
+        self._ending: dict[str, Obj] = {}
+        self._seen: list[tuple[str, int, int]] = []
 
     def knows(self, uid: str) -> bool:
         return uid in self._pods
@@ -111,6 +120,20 @@ class StaticPods:
         for uid in [uid for uid, other in self._mirrored.items() if other == mirror["metadata"]["uid"]]:
             del self._mirrored[uid]
 
+    def mirror_ends(self, mirror: Obj) -> None:
+        """Somebody asked for its end: it has nothing to wait for, goes at once, and comes again."""
+        self._ending[mirror["metadata"]["uid"]] = mirror
+
+    def _changed(self) -> bool:
+        """Whether a file of the directory is another one than when this was asked last."""
+        now = []
+        for path in sorted(Path(self._directory).glob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                told = path.stat()
+                now.append((path.name, told.st_mtime_ns, told.st_ino))
+        before, self._seen = self._seen, now
+        return before != now
+
     def load(self) -> dict[str, Obj]:
         """Read the directory, and begin what is new."""
         found = read(self._directory, self._node()["metadata"]["name"])
@@ -121,13 +144,18 @@ class StaticPods:
         return found
 
     async def run(self) -> None:
-        """Look every 20 seconds; sooner while a mirror could not be made."""
+        """Follow the directory, and have each pod mirrored."""
         while True:
-            found = self.load()
-            for uid in [uid for uid in self._pods if uid not in found]:
-                await self._drop(self._pods.pop(uid))
-            done = [await self._mirror(pod) for uid, pod in found.items() if uid not in self._mirrored]
-            await self._clock.sleep(CHECK_SECONDS if all(done) else RETRY_SECONDS)
+            if self._changed():
+                found = self.load()
+                for uid in [uid for uid in self._pods if uid not in found]:
+                    await self._drop(self._pods.pop(uid))
+            for uid in list(self._ending):
+                await self._delete(self._ending.pop(uid), uid)
+            for uid, pod in self._pods.items():
+                if uid not in self._mirrored:
+                    await self._mirror(pod)
+            await self._clock.sleep(CHECK_SECONDS)
 
     async def _mirror(self, pod: Obj) -> bool:
         meta = pod["metadata"]
@@ -145,13 +173,16 @@ class StaticPods:
             log.warning("Failed creating a mirror pod for %s: %s", meta["name"], problem)
             return False
         self._mirrored[meta["uid"]] = made["metadata"]["uid"]
+        self._told(pod)
         return True
 
     async def _drop(self, pod: Obj) -> None:
-        meta = pod["metadata"]
         self._removed(pod)
-        uid = self._mirrored.pop(meta["uid"], None)
+        await self._delete(pod, self._mirrored.pop(pod["metadata"]["uid"], None))
+
+    async def _delete(self, pod: Obj, uid: str | None) -> None:
+        meta = pod["metadata"]
         try:
             await self._client.delete(PODS, meta["name"], meta["namespace"], grace_period_seconds=0, uid=uid)
         except (ApiError, Unreachable) as problem:
-            log.info("mirror pod of %s: %s", meta["name"], problem)
+            log.info("mirror pod %s: %s", meta["name"], problem)

@@ -51,6 +51,12 @@ class StatusManager:
         """What was noted or written last."""
         return self._wanted[uid][1] if uid in self._wanted else self._written.get(uid)
 
+    def again(self, pod: Obj) -> None:
+        """The object is a new one at the API server (a static pod's mirror): it gets all that was written."""
+        told = self._written.pop(pod["metadata"]["uid"], None)
+        if told is not None and pod["metadata"]["uid"] not in self._wanted:
+            self.set(pod, told)
+
     async def _write(self, uid: str) -> None:
         try:
             while uid in self._wanted:
@@ -75,7 +81,9 @@ class StatusManager:
             return False
         uid = mirror or meta["uid"]
         if current is not None and current["metadata"]["uid"] != uid:
-            return True
+            if not mirror:
+                return True
+            current = None  # our cache still has the mirror before this one
         old = self._written.get(meta["uid"]) or (current or pod).get("status") or {}
         body = status.patch(old, new, uid)
         if not body["status"]:
