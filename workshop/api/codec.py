@@ -21,6 +21,8 @@ except ImportError:  # pure fallback
 
 MAX_YAML_NODES = 500_000
 """Nodes of a YAML document with its aliases written out: ten lines can stand for billions."""
+LONGEST_DEEP_YAML = 128 * 1024
+"""Characters of a YAML text that may be nested deeper than the quick reader goes; others are refused as too deep."""
 
 
 def loads(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
@@ -35,10 +37,15 @@ def loads(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         if isinstance(error, RecursionError):
             return deep_json.loads(text)
         value = without_surrogates(json.loads(text))  # only its encoding was bad
+    check_depth(data, value, max_depth)
+    return value
+
+
+def check_depth(data: bytes | str, value: Any, max_depth: int = MAX_DEPTH) -> None:
+    """Raises ValueError where the `value` of a text has too many levels."""
     brackets = (data.count(b"{") + data.count(b"[")) if isinstance(data, bytes) else data.count("{") + data.count("[")
     if brackets > max_depth and depth(value) > max_depth:  # few texts have so many brackets at all
-        raise ValueError("exceeded max depth")
-    return value
+        raise ValueError(complaint(data) or "exceeded max depth")
 
 
 def _no_constant(name: str) -> Any:
@@ -151,7 +158,7 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH, doubled: list[s
     """All documents of a stream; empty ones are None."""
     import yaml  # only those who read YAML pay for it
 
-    from workshop.api.yaml_json import Reader
+    from workshop.api.yaml_json import DeepLoader, Reader
 
     try:
         text = data if isinstance(data, str) else data.decode()
@@ -159,7 +166,13 @@ def load_yaml_all(data: bytes | str, max_depth: int = MAX_DEPTH, doubled: list[s
         raise ValueError(f"error converting YAML to JSON: yaml: {_no_utf8(error)}") from None
     reader = Reader(MAX_YAML_NODES, max_depth, text)
     try:
-        found = [reader.read(node) for node in yaml.compose_all(text, Loader=reader.loader) if node is not None]
+        try:
+            nodes = list(yaml.compose_all(text, Loader=reader.loader))
+        except yaml.YAMLError as error:
+            if "nesting depth" not in str(error) or len(text) > LONGEST_DEEP_YAML:
+                raise
+            nodes = list(yaml.compose_all(text, Loader=DeepLoader))
+        found = [reader.read(node) for node in nodes if node is not None]
         if doubled is not None:
             doubled += reader.doubled
         return found

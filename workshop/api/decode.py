@@ -63,6 +63,7 @@ def loads(body: bytes | str, written: bool = False) -> Any:
     text = body if isinstance(body, str) else body.decode("utf-8", "replace")
     odd: dict[str, Any] = {"parse_float": Written, "parse_int": _integer} if written else {}
     value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant, **odd)
+    codec.check_depth(body, value)
     return codec.without_surrogates(value) if codec.may_have_surrogates(body) else value
 
 

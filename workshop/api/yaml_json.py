@@ -10,9 +10,11 @@ import contextlib
 import json
 import math
 import re
+from collections import OrderedDict
 from typing import Any
 
 import yaml
+from yaml.scanner import ScannerError
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -39,6 +41,35 @@ for _letter in "yYnN":
         (_TAG + "bool", re.compile(r"[yYnN]$")),
         *Loader.yaml_implicit_resolvers.get(_letter, []),
     ]
+
+
+class DeepLoader(yaml.SafeLoader):
+    """The same without libyaml, whose scanner gives up at a thousand levels; slower by far, so only for what is deep.
+
+    PyYAML looks at all keys that are open each time. They are open in their order: looking at the first is enough."""
+
+    yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.possible_simple_keys: OrderedDict[int, Any] = OrderedDict()
+
+    def stale_possible_simple_keys(self) -> None:
+        keys = self.possible_simple_keys
+        while keys:
+            level, key = next(iter(keys.items()))
+            if key.line == self.line and self.index - key.index <= 1024:
+                return
+            if key.required:
+                raise ScannerError(
+                    "while scanning a simple key", key.mark, "could not find expected ':'", self.get_mark()
+                )
+            del keys[level]
+
+    def next_possible_simple_key(self) -> int | None:
+        return next((key.token_number for key in self.possible_simple_keys.values()), None)
+
+
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "binary", "timestamp")}
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -56,10 +87,11 @@ class Reader:
         self.text = text
         self.left = nodes
         self.max_depth = max_depth
+        self.within: set[int] = set()
         self.construct = yaml.constructor.SafeConstructor()
         self.doubled: list[str] = []
 
-    def read(self, node: Any, depth: int = 0, within: tuple[int, ...] = ()) -> Any:
+    def read(self, node: Any, depth: int = 0) -> Any:
         self.left -= 1
         if self.left < 0:
             raise ValueError("error converting YAML to JSON: yaml: document contains excessive aliasing")
@@ -67,21 +99,27 @@ class Reader:
             return self.scalar(node)
         if depth >= self.max_depth:
             raise ValueError("error converting YAML to JSON: yaml: exceeded max depth of 10000")
-        if id(node) in within:
+        if id(node) in self.within:
             raise ValueError(f"error converting YAML to JSON: yaml: anchor '{self.anchor(node)}' value contains itself")
-        inner = (*within, id(node))
+        self.within.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            return [self.read(child, depth + 1, inner) for child in node.value]
+            value: Any = [self.read(child, depth + 1) for child in node.value]
+        else:
+            value = self._mapping(node, depth)
+        self.within.discard(id(node))
+        return value
+
+    def _mapping(self, node: Any, depth: int) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         own: dict[str, Any] = {}
         for key, value in node.value:
             if key.tag == _MERGE:
-                self.merge(self.read(value, depth + 1, inner), merged)
+                self.merge(self.read(value, depth + 1), merged)
             else:
                 name = self.key(key)
                 if name in own:
                     self.doubled.append(f"line {key.start_mark.line + 1}: key {json.dumps(name)} already set in map")
-                own[name] = self.read(value, depth + 1, inner)
+                own[name] = self.read(value, depth + 1)
         return dict(sorted({**merged, **own}.items()))  # as it comes to the reader of JSON upstream
 
     def anchor(self, node: Any) -> str:

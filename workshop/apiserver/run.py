@@ -15,7 +15,7 @@ from random import SystemRandom
 
 from workshop.api.errors import ApiError
 from workshop.clock import SYSTEM
-from workshop.component import inherited_sockets
+from workshop.component import deep_stack, inherited_sockets
 from workshop.serving import listen, serve, server_tls
 from workshop.serving.tls_options import TlsOptions, server_names
 
@@ -38,6 +38,7 @@ RETRY_FIRST, RETRY_MOST = 0.02, 1.0
 
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises OSError, ssl.SSLError and ValueError for flags that cannot work."""
+    deep_stack()
     flags = options.flags
     tls = _tls(flags)
     sockets = [listen(flags.bind_address, flags.secure_port)]

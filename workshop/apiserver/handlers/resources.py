@@ -181,8 +181,9 @@ def read_object(resource: Resource, body: bytes, content_type: str, field_valida
     try:
         value = decode.loads(body) if media == JSON else codec.load_yaml(body, doubled=doubled)
     except (ValueError, RecursionError) as error:
-        why = json_syntax.complaint(text) if media == JSON else str(error)
-        raise kind.unrecognized(f"couldn't get version/kind; json parse error: {why}", text) from None
+        parsing = f"couldn't get version/kind; json parse error: {json_syntax.complaint(text)}"
+        why = parsing if media == JSON else str(error).removeprefix("error converting YAML to JSON: ")
+        raise kind.unrecognized(why, text) from None
     return kind.decode(value, field_validation, text, doubled)
 
 
