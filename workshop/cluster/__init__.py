@@ -12,7 +12,8 @@ flannel's set-up of the network. Read in this order:
                 `zygote_handle`: the supervisor's end)
 - `supervisor`  starts, watches (`ends`), restarts (`lifecycle`: PURE), adopts (`process`); `machine_api` is its
                 small HTTP on a Unix socket
-- `facade`      `Cluster`: what notebooks and the command line use (`launch`: it starts the supervisor)
+- `facade`      `Cluster`: what notebooks and the command line use (`settings`: what `up` is to run; `launch`: it
+                starts the supervisor)
 - `observer`    what the operating system shows, beside what the API says (`procfs`, `sockets`); `watcher` tells it
                 as it changes (`inotify`), `tracing` what components tell
 - `board`       PURE: desired, reported and observed side by side, and who acts next

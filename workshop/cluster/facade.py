@@ -22,10 +22,11 @@ from typing import Any
 
 from workshop import hooks, swap
 from workshop.clock import SYSTEM
-from workshop.cluster import blocks, launch, machine_api, swapping
+from workshop.cluster import launch, machine_api, settings, swapping
 from workshop.cluster import plan as planning
 from workshop.cluster.layout import DEFAULT_NAME, ClusterError, Layout, explain, write_private
 from workshop.cluster.plan import Plan
+from workshop.cluster.settings import Settings
 
 Say = Callable[[str], None]
 
@@ -67,7 +68,7 @@ class Cluster:
         begun = SYSTEM.monotonic()
         self.layout.create()
         with self._exclusive():
-            plan, guard = self._decide(nodes, masters, runtime, max_pods, mode, lab)
+            plan, guard = self._decide(Settings(nodes, masters, runtime, max_pods, mode, lab, self.only))
             try:
                 self._supervise(plan, guard)
             finally:
@@ -85,89 +86,17 @@ class Cluster:
             self.say(f"{what} after {SYSTEM.monotonic() - begun:.2f} s")
         return self
 
-    def _decide(
-        self,
-        nodes: int | None,
-        masters: int | None,
-        runtime: str | None,
-        max_pods: int | None,
-        mode: str | None,
-        lab: bool | None,
-    ) -> tuple[Plan, socket.socket | None]:
-        """The plan to run, written to cluster.json with its certificates due; and the lock on its block, if new."""
+    def _decide(self, asked: Settings) -> tuple[Plan, socket.socket | None]:
+        """The plan to run, written to cluster.json; and the lock on its addresses, if new."""
         old = self.plan_or_none()
         if old is not None and self.running():
-            self._same(old, nodes=nodes, masters=masters, runtime=runtime, max_pods=max_pods, mode=mode, lab=lab)
+            settings.check_running(self.name, old, asked)
             self.say(f"cluster {self.name!r} is running already: starting what is missing")
             return old, None
-        if old is not None and masters not in (None, old.masters):
-            raise ClusterError(
-                f"cluster {self.name!r} was made with {old.masters} master{'s' * (old.masters != 1)}, its etcd too: "
-                f"`workshop reset --name {self.name} --masters {masters}` makes it anew"
-            )
-        runtime = runtime or (old.runtime if old else os.environ.get("WORKSHOP_RUNTIME") or "process")
-        endpoint = launch.docker_engine(old) if runtime == "docker" else ""
-        chosen = self._mode(old, mode, runtime)
-        guard, block = None, old.block if old is not None else 0
-        if old is None:
-            block, guard = blocks.take(os.geteuid(), self.name, chosen[0])
-        elif not self._leftovers(old):
-            guard = blocks.lock(block)
-            if guard is None or not blocks.free(block):
-                raise ClusterError(
-                    f"the addresses of cluster {self.name!r} ({old.addresses.range}) are in use by something else: "
-                    f"stop that, or make the cluster anew with `workshop reset --name {self.name}`"
-                )
-        try:
-            plan = planning.make(
-                self.name,
-                str(self.layout.root),
-                mode=chosen[0],
-                why=chosen[1],
-                block=block,
-                nodes=nodes if nodes is not None else len(old.nodes) if old and old.nodes else 2,
-                masters=masters or (old.masters if old else 1),
-                only=self.only or (old.only if old else ()),
-                runtime=runtime,
-                runtime_endpoint=endpoint,
-                max_pods=max_pods or (old.max_pods if old else None) or 110,
-                lab=lab if lab is not None else old is not None and old.lab,
-            )
-        except ValueError as error:
-            raise ClusterError(str(error)) from error
+        plan, guard = settings.decide(self.name, self.layout, old, asked)
         self.say(f"mode {plan.mode} ({plan.why}), addresses {plan.addresses.range}")
         write_private(self.layout.plan, json.dumps(plan.to_json(), indent=1).encode())
         return plan, guard
-
-    def _mode(self, old: Plan | None, forced: str | None, runtime: str) -> tuple[str, str]:
-        if old is not None:
-            if forced not in (None, old.mode):
-                raise ClusterError(
-                    f"cluster {self.name!r} was made in mode {old.mode}, and its addresses with it: "
-                    f"`workshop reset --name {self.name} --mode {forced}` makes it anew"
-                )
-            return old.mode, old.why
-        from workshop.cluster.network import choose
-
-        found = choose.choose(forced)
-        if runtime == "docker" and found.mode == "userns" and forced is None:
-            return "plain", "the Docker Engine's containers are outside any user namespace of ours"
-        return found.mode, found.why
-
-    def _same(self, old: Plan, **asked: Any) -> None:
-        """Raises ClusterError when one of the settings (None: not asked for) is not that of the running cluster."""
-        for setting, want in {**asked, "only": self.only or None}.items():
-            has = len(old.nodes) if setting == "nodes" else getattr(old, setting)
-            if want is not None and want != has:
-                raise ClusterError(
-                    f"cluster {self.name!r} is running with other settings "
-                    f"({setting}: {_told(has)}, asked for: {_told(want)}): `workshop down --name {self.name}` first"
-                )
-
-    def _leftovers(self, plan: Plan) -> bool:
-        from workshop.cluster import sweep
-
-        return bool(sweep.survivors(self.layout, plan))
 
     def _supervise(self, plan: Plan, guard: socket.socket | None) -> None:
         """A supervisor that runs the plan. Certificates are made while it and its zygote start."""
@@ -216,15 +145,7 @@ class Cluster:
         if self.layout.root.is_dir():
             self.down(purge=True, gently=False)
         if old is not None:
-            options = {
-                "nodes": len(old.nodes) or None,
-                "masters": old.masters,
-                "runtime": old.runtime,
-                "max_pods": old.max_pods,
-                "lab": old.lab,
-                **({"mode": old.mode} if old.asked_for else {}),
-                **options,
-            }
+            options = {**settings.of(old), **options}
             self.only = self.only or old.only
         return self.up(**options)
 
@@ -422,10 +343,3 @@ class Cluster:
             yield
         finally:
             os.close(handle)
-
-
-def _told(setting: Any) -> str:
-    """A setting as `up` takes it: `2`, `etcd,kube-apiserver`, `yes`."""
-    if isinstance(setting, bool):
-        return "yes" if setting else "no"
-    return (",".join(setting) or "everything") if isinstance(setting, tuple) else str(setting)
