@@ -46,7 +46,7 @@ class Claim:
 
 
 def claim(owner: Obj, selector: Selector, objects: list[Obj]) -> Claim:
-    """Sort objects by whether `owner` controls them and its selector matches; a dying owner takes nobody in."""
+    """Which are owned, to be released, to be adopted; a dying owner takes nobody in."""
     result = Claim([], [], [])
     dying = "deletionTimestamp" in owner["metadata"]
     for obj in objects:
