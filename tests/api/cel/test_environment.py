@@ -74,6 +74,8 @@ def test_no_value(text: str, error: str) -> None:
         ("quantity('1').isLessThan(1)", "found no matching overload for 'isLessThan' applied to 'kubernetes.Quantity.(int)'"),
         ("self.size >", "Syntax error: mismatched input '<EOF>'"),
         ("1", "must evaluate to bool"),
+        ("(" * 40 + "true" + ")" * 40, "ERROR: <input>:-1:0: expression recursion limit exceeded: 32"),
+        ("'a'" + " + 'a'" * 40 + " == ''", "ERROR: <input>:-1:0: max recursion depth exceeded"),
     ],
 )  # fmt: skip
 def test_mistakes(text: str, error: str) -> None:

@@ -18,6 +18,7 @@ Read in this order:
 - `literals.py`    what is written out and cannot be right; `mutations.py` what a mutation makes
 
 A value that CEL does not know (a quantity, an address) is a map with one field, whose name tells what it is; only the
-checker sees it as a type of its own. Times are exact to the microsecond, not to the nanosecond.
+checker sees it as a type of its own. Times are exact to the microsecond, not to the nanosecond;
+expressions may be nested 32 deep (upstream: 250), which is the library's limit.
 Upstream: `staging/src/k8s.io/apiserver/pkg/cel/{environment,library}`.
 """

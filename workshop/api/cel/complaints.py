@@ -35,6 +35,10 @@ _WORDS = [
     (re.compile(r"<input>:1:1: Syntax error: mismatched input '<EOF>'(?! expecting [^\n]*\n)"),
      "<input>:1:0: Syntax error: mismatched input '<EOF>'"),
     (re.compile(r"'\\u003F'"), "'?'"),
+    (re.compile(r"<input>:4294967295:0: Exceeded max recursion depth of \d+ when parsing\."),
+     "<input>:-1:0: max recursion depth exceeded"),
+    (re.compile(r"CANCELLED: Expression recursion limit exceeded\. limit: (\d+)"),
+     r"ERROR: <input>:-1:0: expression recursion limit exceeded: \1"),
     (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
 ]  # fmt: skip
 _MEMBER = re.compile(
@@ -49,14 +53,14 @@ def cleaned(text: str) -> str:
         text = pattern.sub(words, text)
     text = _UNDECLARED.sub(_by_first_part, _MEMBER.sub(_as_member, text))
     each = [part.rstrip("\n") for part in _STARTS.split(text) if part]
-    return "\n".join(sorted(each, key=_position)) + ("\n" if text.endswith("\n") else "")
+    return "\n".join(sorted(dict.fromkeys(each), key=_position)) + ("\n" if text.endswith("\n") else "")
 
 
 _STARTS = re.compile(r"(?=^ERROR: )", re.MULTILINE)
 
 
 def _position(complaint: str) -> tuple[int, ...]:
-    found = re.match(r"ERROR: <input>:(\d+):(\d+)", complaint)
+    found = re.match(r"ERROR: <input>:(-?\d+):(\d+)", complaint)
     return tuple(map(int, found.groups())) if found is not None else ()
 
 
