@@ -12,6 +12,7 @@ import pytest
 
 from tests.cluster import seats
 from tests.cluster.test_end_to_end import Api
+from tests.conformance.kubectl import told
 from tests.docker_engine import BUSYBOX
 
 pytestmark = [pytest.mark.cluster, pytest.mark.root]
@@ -81,7 +82,7 @@ def test_pods_are_containers_of_the_engine_and_answer_through_a_service(seat, en
         seat.run("curl", "-sS", "--retry", "60", "--retry-all-errors", "--retry-delay", "1", f"{url}index.html").stdout
         == f"{address}\n"
     )
-    assert kubectl(seat, "logs", "web") == "serving\n"
+    assert told(lambda: kubectl(seat, "logs", "web"), "serving") == "serving\n"  # an engine's logs follow in their time
     assert kubectl(seat, "exec", "web", "--", "hostname") == "web\n"
     if seat.mode == "root":  # pods reach Services there
         host = url.removeprefix("http://").rstrip("/")

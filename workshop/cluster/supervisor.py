@@ -35,7 +35,7 @@ from workshop.component import setup_logging
 
 log = logging.getLogger("supervisor")
 
-STOP_GRACE = 5.0
+STOP_GRACE = 10.0
 
 
 class Supervisor:
