@@ -134,6 +134,14 @@ def test_a_container_that_left_no_trace_counts_as_ended():
     assert entry["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
 
 
+def test_a_pod_that_is_refused_has_no_conditions_any_more():
+    old = {"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "x.io/own", "status": "True"}]}
+    told = status.refused({**pod(), "status": old}, "OutOfcpu", "no room", 1000.0)
+    assert (told["phase"], told["message"], told["conditions"]) == ("Failed", "Pod was rejected: no room", [])
+    body = status.patch(old, told, "u1")["status"]
+    assert body["conditions"] == [{"type": "PodScheduled", "$patch": "delete"}]  # another's condition stays
+
+
 @pytest.mark.parametrize(("told", "code"), [({}, 0), ({"reason": "Evicted", "message": "low on memory"}, 0)])
 def test_why_a_pod_ends_is_said_when_it_has_ended(told, code):
     app = container()

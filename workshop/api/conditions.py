@@ -43,5 +43,11 @@ def set(conditions: Sequence[dict[str, Any]], new: Mapping[str, Any], now: float
     return result
 
 
+def observed(condition: dict[str, Any], obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with the generation of the object that it speaks of (KEP-5067)."""
+    generation = (obj.get("metadata") or {}).get("generation")
+    return {**condition, "observedGeneration": generation} if generation else condition
+
+
 def remove(conditions: Sequence[dict[str, Any]], type: str) -> list[dict[str, Any]]:
     return [condition for condition in conditions if condition.get("type") != type]

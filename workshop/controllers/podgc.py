@@ -110,6 +110,6 @@ class PodGarbageCollector:
                 "message": "PodGC: node no longer exists",
             }
             listed = (pod.get("status") or {}).get("conditions") or []
-            status |= {"conditions": conditions.set(listed, target, self._clock.now())}
+            status |= {"conditions": conditions.set(listed, conditions.observed(target, pod), self._clock.now())}
         body = {"metadata": {"uid": meta.uid(pod)}, "status": status}
         await self._client.patch(PODS, meta.name(pod), body, meta.namespace(pod), subresource="status")

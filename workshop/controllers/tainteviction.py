@@ -104,7 +104,7 @@ class TaintEvictionController:
             "message": "Taint manager: deleting due to NoExecute taint",
         }
         listed = (pod.get("status") or {}).get("conditions") or []
-        merged = conditions.set(listed, target, self._clock.now())
+        merged = conditions.set(listed, conditions.observed(target, pod), self._clock.now())
         try:
             body = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": merged}}
             await self._client.patch(PODS, name, body, namespace, subresource="status")

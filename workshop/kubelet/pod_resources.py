@@ -1,7 +1,7 @@
 """What a pod as a whole is given, as its status says it. Pure.
 
 Upstream: `component-helpers/resource/helpers.go` (`PodRequests`, `PodLimits`), `pkg/kubelet/kubelet_pods.go`
-(`convertToAPIPodLevelResourcesStatus`), `pkg/kubelet/cm/helpers_linux.go` (`ResourceConfigForPod`).
+(`convertToAPIPodLevelResourcesStatus`).
 """
 
 from __future__ import annotations
@@ -63,20 +63,11 @@ def allocated(pod: Obj) -> dict[str, str]:
 
 
 def in_force(pod: Obj) -> Obj:
-    """`status.resources`: of a pod that runs, what the limits of its control group come from; a limit holds for the
-    pod when each of its containers has one, or the pod itself."""
-    requests, limits = total(pod, "requests"), total(pod, "limits")
-    if (pod.get("status") or {}).get("phase") == "Running":
-        own = pod["spec"].get("resources") or {}
-        everyone = [*pods.containers(pod), *pods.init_containers(pod)]
-        requests = {name: amount for name, amount in requests.items() if name in ("cpu", "memory")} | _of(
-            own, "requests"
-        )
-        limits = {
-            name: amount
-            for name, amount in limits.items()
-            if name in _of(own, "limits")
-            or (name in ("cpu", "memory") and all(name in _of(c.get("resources"), "limits") for c in everyone))
-        }
-    found = {"limits": _shown(limits), "requests": _shown(requests)}
+    """`status.resources`; of a pod that runs, only what a control group knows, and what the pod itself names."""
+    found = {}
+    for part in ("limits", "requests"):
+        amounts, own = total(pod, part), _of(pod["spec"].get("resources"), part)
+        if (pod.get("status") or {}).get("phase") == "Running":
+            amounts = {name: amount for name, amount in amounts.items() if name in ("cpu", "memory") or name in own}
+        found[part] = _shown(amounts)
     return {part: amounts for part, amounts in found.items() if amounts}

@@ -14,7 +14,7 @@ from workshop.kubelet.container_statuses import Facts, time
 from workshop.kubelet.pods import Obj, Observed
 
 OWN = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-COME_AND_GO = ("PodResizePending", "PodResizeInProgress")
+COME_AND_GO = ("PodResizePending", "PodResizeInProgress", restarts.RESTARTING)
 
 
 def _end(status: Obj) -> Obj | None:
@@ -157,7 +157,7 @@ def merge_conditions(old: list[Obj], new: list[Obj], now: float, generation: int
             same = same and kept is not None and kept.get("reason") == condition.get("reason")
         merged = {**condition, "lastProbeTime": None}
         merged["lastTransitionTime"] = kept["lastTransitionTime"] if same and kept else rfc3339(now)
-        if generation is not None:
+        if generation is not None and condition["type"] != restarts.RESTARTING:  # upstream leaves it out there
             merged.setdefault("observedGeneration", generation)
         result.append(merged)
     return result
@@ -218,15 +218,14 @@ def generate(pod: Obj, observed: Observed, facts: Facts, now: float) -> Obj:
 
 
 def refused(pod: Obj, reason: str, message: str, now: float) -> Obj:
-    """Of a pod that is not admitted. Upstream: `rejectPod`."""
+    """Of a pod that is not admitted: it has no conditions any more. Upstream: `rejectPod`."""
     old = pod.get("status") or {}
     generation = pod["metadata"].get("generation")
-    scheduled = [_condition("PodScheduled", True)]
     return {
         "phase": "Failed",
         "reason": reason,
         "message": f"Pod was rejected: {message}",
-        "conditions": merge_conditions(old.get("conditions") or [], scheduled, now, generation),
+        "conditions": [],
         "startTime": old.get("startTime") or time(now),
         "qosClass": old.get("qosClass") or pods.qos_class(pod),
         **({"observedGeneration": generation} if generation is not None else {}),
@@ -249,7 +248,7 @@ def patch(old: Mapping[str, Any], new: Obj, uid: str) -> dict[str, Any]:
             gone = {key: None for key in ("reason", "message") if was and key in was and key not in condition}
             conditions_changed.append({**condition, **gone})
         still = {condition["type"] for condition in new["conditions"]}
-        over = [kind for kind in ("PodResizePending", "PodResizeInProgress") if kind in before and kind not in still]
+        over = [kind for kind in (*OWN, *COME_AND_GO) if kind in before and kind not in still]
         conditions_changed += [{"type": kind, "$patch": "delete"} for kind in over]
         changed["conditions"] = conditions_changed
         changed["$setElementOrder/conditions"] = [{"type": c["type"]} for c in new["conditions"]]

@@ -314,6 +314,7 @@ class Scheduler:
                 "message": "preempting to accommodate a higher priority pod",
                 "lastTransitionTime": rfc3339(self.clock.now()),
             }
+            condition = conditions.observed(condition, victim.pod)
             patch = {"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}}
             await self.client.patch(PODS, name, patch, namespace, subresource="status")
             await self.client.delete(PODS, name, namespace, uid=victim.uid)
@@ -340,6 +341,7 @@ def binding(pod: PodInfo, node: str) -> Obj:
 def refusal(pod: Obj, message: str, nominated: str, now: float) -> Obj | None:
     """The patch of the pod's status; None when it says that already."""
     told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    told = conditions.observed(told, pod)
     status = pod.get("status") or {}
     before = status.get("conditions") or []
     after = conditions.find(conditions.set(before, told, now), "PodScheduled")
