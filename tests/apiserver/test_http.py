@@ -166,6 +166,15 @@ async def test_some_kinds_are_only_updated_from_a_version(api: Api) -> None:
     assert (await api("PUT", f"{LEASES}/new", {**lease, "metadata": {"name": "new"}})).status == 201
 
 
+@pytest.mark.parametrize("type", ["Opaque", "kubernetes.io/basic-auth", "kubernetes.io/tls"])
+async def test_bytes_that_are_null(api: Api, type: str) -> None:
+    data = {"username": None, "password": None, "tls.crt": None, "tls.key": None}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": type, "data": data}
+    assert (await made(api, "/api/v1/namespaces/default/secrets", secret))["data"] == data
+    found = await made(api, MAPS, {**config_map("c"), "binaryData": {"b": None}})
+    assert found["binaryData"] == {"b": None}
+
+
 # --- lists
 
 

@@ -57,7 +57,7 @@ def items_of(obj: Obj | None, source: Obj, kind: str, namespace: str, default_mo
         data = {key: base64.b64decode(value or "") for key, value in (obj.get("data") or {}).items()}
     else:
         data = {key: value.encode() for key, value in (obj.get("data") or {}).items()}
-        data |= {key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()}
+        data |= {key: base64.b64decode(value or "") for key, value in (obj.get("binaryData") or {}).items()}
     if not source.get("items"):
         return {key: (value, default_mode) for key, value in data.items()}
     files: Files = {}

@@ -186,7 +186,7 @@ class Exchange:
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         bodiless = status in _NO_BODY or self._scope["method"] == "HEAD"
-        if not self.complete and (self._waits or self._connection.unread >= MOST_UNREAD):
+        if (self._waits and not self._told) or self._connection.unread >= MOST_UNREAD:
             self.keep_alive = False
         if length is not None:
             self._left = length

@@ -253,11 +253,11 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self, asked: Head, raw: bytes) -> None:
         told = dict(asked.headers)
+        if not told.get(b"sec-websocket-key"):
+            raise Refused(text="mismatch challenge/response", headers="")
         if told.get(b"sec-websocket-version") != b"13":
             headers = "Sec-WebSocket-Version: 13\r\n"
             raise Refused(text="missing or bad WebSocket Version", headers=headers)
-        if not told.get(b"sec-websocket-key"):
-            raise Refused(text="mismatch challenge/response", headers="")
         self._deaf = True
         if self._tired is not None:
             self._tired.cancel()

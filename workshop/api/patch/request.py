@@ -37,13 +37,19 @@ class Patch:
     twice: tuple[str, ...] = ()
 
 
-def read(content_type: str, data: bytes, *, custom: bool = False, field_validation: str = "Warn") -> Patch:
-    """Raises ApiError: 415 for a type that is not known (`custom`: of custom resources), 400 for a bad body."""
+def kind_of(content_type: str, custom: bool = False) -> str:
+    """Raises ApiError 415 for a type that is not known (`custom`: of custom resources)."""
     kind = TYPES.get(content_type.partition(";")[0].strip(), "")
     if custom and kind in ("", "strategic"):
         raise errors.unsupported_media_type(CUSTOM)
     if not kind:
         raise errors.failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    return kind
+
+
+def read(content_type: str, data: bytes, *, custom: bool = False, field_validation: str = "Warn") -> Patch:
+    """Raises ApiError: 415 as `kind_of`, 400 for a bad body."""
+    kind = kind_of(content_type, custom)
     if kind == "apply":
         return _applied(data, field_validation)
     lax = field_validation == "Ignore"

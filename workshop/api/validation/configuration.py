@@ -29,8 +29,9 @@ def config_map(errors: ErrorList, obj: Obj) -> None:
         errors.too_long("[]", BIGGEST_DATA)
 
 
-def _decoded_size(value: str) -> int:
-    return len(value) // 4 * 3 - value[-2:].count("=")
+def _decoded_size(value: str | None) -> int:
+    """None is a value too: no bytes."""
+    return len(value) // 4 * 3 - value[-2:].count("=") if value else 0
 
 
 NEEDED = {
@@ -50,7 +51,7 @@ def secret(errors: ErrorList, obj: Obj) -> None:
     for key in NEEDED.get(kind, ()):
         if key not in data:
             errors.required(f"data[{key}]")
-        elif key.startswith(".docker") and (why := _not_an_object(base64.b64decode(data[key]))):
+        elif key.startswith(".docker") and (why := _not_an_object(base64.b64decode(data[key] or ""))):
             errors.invalid(f"data[{key}]", REDACTED, why)
     if kind == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
         errors.required("data[username]")

@@ -8,6 +8,7 @@ from workshop import trace
 from workshop.api import codec, decode, errors, json_syntax, protobuf
 from workshop.api.meta import Obj
 from workshop.api.patch.request import check_options
+from workshop.api.patch.request import kind_of as patch_kind
 from workshop.api.patch.request import read as read_patch
 from workshop.api.resources import Resource
 from workshop.apiserver.registry.deletion import Deleter
@@ -73,22 +74,21 @@ class Resources:
         return forms.many(request, resource, page, form, self.clock.now())
 
     async def create(self, request: Request, resource: Resource) -> Response:
-        form, options = accepted(request.header("accept")), write_options(request)
+        form, media = accepted(request.header("accept")), request.header("content-type")
         if resource.namespaced and not request.info.namespace:
             raise errors.not_allowed()
-        obj, warnings = read_object(
-            resource, await request.body(), request.header("content-type"), options.field_validation
-        )
+        body_type(media, taken(resource))
+        raw, options = await request.body(), write_options(request)
+        obj, warnings = read_object(resource, raw, media, options.field_validation)
         request.warnings.extend(warnings)
         request.sent(obj)
         made = await self.writer.create(resource, request.info.namespace, obj, options)
         return forms.one(request, resource, made.obj, form, self.clock.now(), 201)
 
     async def update(self, request: Request, resource: Resource, subresource: str = "") -> Response:
-        form, options, info = accepted(request.header("accept")), write_options(request), request.info
-        body, warnings = read_object(
-            resource, await request.body(), request.header("content-type"), options.field_validation
-        )
+        form, info, raw = accepted(request.header("accept")), request.info, await request.body()
+        options = write_options(request)
+        body, warnings = read_object(resource, raw, request.header("content-type"), options.field_validation)
         request.warnings.extend(warnings)
         request.sent(body)
         if not body.get("metadata", {}).get("name"):
@@ -114,14 +114,10 @@ class Resources:
         return forms.one(request, resource, written.obj, form, self.clock.now(), status)
 
     async def patch(self, request: Request, resource: Resource, subresource: str = "") -> Response:
-        form, info = accepted(request.header("accept")), request.info
-        options = write_options(request)
-        patch = read_patch(
-            request.header("content-type"),
-            await request.body(),
-            custom=resource.custom,
-            field_validation=options.field_validation,
-        )
+        form, info, media = accepted(request.header("accept")), request.info, request.header("content-type")
+        patch_kind(media, resource.custom)
+        raw, options = await request.body(), write_options(request)
+        patch = read_patch(media, raw, custom=resource.custom, field_validation=options.field_validation)
         request.sent(patch.body)
         check_options(
             patch, options.manager if options.explicit_manager else "",
@@ -171,12 +167,17 @@ def success(resource: Resource, obj: Obj) -> Obj:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
+def taken(resource: Resource) -> tuple[str, ...]:
+    """The media types in which objects of a kind may be sent."""
+    return (JSON, YAML, PROTOBUF) if resource.definition is None else (JSON, YAML)
+
+
 def read_object(resource: Resource, body: bytes, content_type: str, field_validation: str) -> tuple[Obj, list[str]]:
     """A body as an object of the resource's kind, and warnings. Raises ApiError 400 and 415."""
     kind = resource.definition
     if kind is None:
         return read_body(body, content_type, resource.api_version, resource.kind, field_validation)
-    media, text = body_type(content_type, (JSON, YAML)), body.decode(errors="replace")
+    media, text = body_type(content_type, taken(resource)), body.decode(errors="replace")
     doubled: list[str] = []
     try:
         value = decode.loads(body) if media == JSON else codec.load_yaml(body, doubled=doubled)
