@@ -336,7 +336,7 @@ async def test_a_container_over_its_memory_is_said_to_be_oom_killed(node):
 
 async def test_limits_change_while_a_container_runs(node):
     identity = await node.run(
-        "c", "sh", "-c", "sleep 60", resources=cri.Resources(memory_limit=64 << 20, cpu_shares=102)
+        "c", "sh", "-c", "sleep 600", resources=cri.Resources(memory_limit=64 << 20, cpu_shares=102)
     )
     grown = cri.Resources(memory_limit=128 << 20, cpu_shares=256, cpu_quota=50_000)
     await node.runtime.update_container_resources(identity, grown)

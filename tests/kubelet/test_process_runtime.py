@@ -141,7 +141,7 @@ async def test_mount_paths_that_lead_out_are_refused(node, path):
 
 
 async def test_a_new_kubelet_finds_what_runs_and_what_ended_meanwhile(node):
-    lasting = await node.run("a", "busybox", "sh", "-c", "echo up; exec sleep 100")
+    lasting = await node.run("a", "busybox", "sh", "-c", "echo up; exec sleep 1000")
     gate = f"{node.root}/gate"
     os.mkfifo(gate)
     ending = await node.run("b", "busybox", "sh", "-c", f"read x < {gate}; echo last line; exit 5")
@@ -169,7 +169,7 @@ async def test_the_exit_code_is_on_disk_before_it_is_told(node):
 
 
 async def test_a_killed_shim_takes_its_containers_along(node):
-    identity = await node.run("c", "busybox", "sleep", "100")
+    identity = await node.run("c", "busybox", "sleep", "1000")
     pid = (await node.runtime.container_status(identity)).pid
     end = os.pidfd_open(pid)
     os.kill(shims.alive(node.runtime.directory(node.sandbox)), signal.SIGKILL)
@@ -218,13 +218,13 @@ async def test_a_stand_in_has_started_when_it_listens(node):
 
 
 async def test_exec_with_input_output_and_exit_code(node):
-    identity = await node.run("c", "busybox", "sleep", "100")
+    identity = await node.run("c", "busybox", "sleep", "1000")
     done = await node.runtime.exec_sync(identity, ["sh", "-c", "echo out; echo err >&2; exit 3"], 60)
     assert done == cri.ExecResult(b"out\n", b"err\n", 3)
     with pytest.raises(cri.CriError, match=r'exec: "nosuch": executable file not found in \$PATH'):
         await node.runtime.exec_sync(identity, ["nosuch"], 60)
     with pytest.raises(cri.CriError, match="timed out"):
-        await node.runtime.exec_sync(identity, ["sleep", "100"], 0.2)
+        await node.runtime.exec_sync(identity, ["sleep", "1000"], 0.2)
     stream = await node.runtime.exec(identity, ["cat"], stdin=True, tty=False)
 
     async def feed():
@@ -242,7 +242,7 @@ async def test_exec_with_input_output_and_exit_code(node):
 
 
 async def test_a_terminal(node):
-    identity = await node.run("c", "busybox", "sleep", "100")
+    identity = await node.run("c", "busybox", "sleep", "1000")
     stream = await node.runtime.exec(identity, ["sh"], stdin=True, tty=True)
     await stream.resize(90, 20)
     await stream.write(b"stty size; exit 5\n")
@@ -256,7 +256,7 @@ async def test_a_terminal(node):
 async def test_what_is_sent_to_a_command_that_has_ended_costs_none_of_its_output(node):
     """A client tells its terminal's size, and types, while the command ends: a socket that is closed over that would
     lose the output and the exit code that the kubelet has not read yet."""
-    identity = await node.run("c", "busybox", "sleep", "100")
+    identity = await node.run("c", "busybox", "sleep", "1000")
     status = await node.runtime.container_status(identity)
     _, command = node.runtime._streams._exec_spec(identity, ["sh", "-c", "echo said; exit 5"], stdin=True, tty=False)
     loop = asyncio.get_running_loop()
