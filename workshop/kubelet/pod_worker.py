@@ -177,6 +177,7 @@ class PodWorkers:
             await self._terminate(worker, deleting)
             return
         observed = await self._observe(pod)
+        self._probe(worker, observed)  # first of all: what an earlier kubelet has said of them is taken over here
         anew = restarts.all_restart(pod, observed, self._told(worker))
         actions = compute_pod_actions(pod, observed, self._health(worker), anew=anew)
         if actions.remove:
