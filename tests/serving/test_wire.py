@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import yaml
 
 from tests.api_server import running
 from workshop.serving import listen, serve
 
-from . import cases
+from . import cases, real
 from .dialogue import PATIENCE, Server
 from .record import FACTS, ask
 
@@ -32,4 +33,9 @@ def test_every_case_has_its_fact() -> None:
 
 async def test_what_ours_says() -> None:
     async with ours() as server:
+        assert await ask(server) == FOUND
+
+
+async def test_what_a_real_one_says(tmp_path: Path) -> None:
+    async with real.running(tmp_path) as server:
         assert await ask(server) == FOUND
