@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from workshop.api import decode, schema
+from workshop.api import decode, reading, schema
 from workshop.api.errors import ApiError
 from workshop.api.patch import merge
 from workshop.api.resources import resource
+from workshop.api.self_reading import DecodeError
 
 DEPLOYMENTS = resource("deployments")
 
@@ -118,7 +119,7 @@ def test_kind_and_version_may_be_missing() -> None:
 def converted(kind: str, value: dict[str, Any], api_version: str = "v1") -> dict[str, Any]:
     found = schema.for_kind(api_version, kind)
     assert found is not None
-    return decode.convert(found, value).obj
+    return reading.convert(found, value).obj
 
 
 def test_canonical_form() -> None:
@@ -158,7 +159,7 @@ def test_pointers_keep_zero() -> None:
 def test_micro_times_need_six_digits() -> None:
     lease = {"spec": {"renewTime": "2026-01-01T00:00:00.123456Z"}}
     assert converted("Lease", lease, "coordination.k8s.io/v1")["spec"] == lease["spec"]
-    with pytest.raises(decode.DecodeError, match=r'cannot parse "\.5Z" as "\.000000"'):
+    with pytest.raises(DecodeError, match=r'cannot parse "\.5Z" as "\.000000"'):
         converted("Lease", {"spec": {"renewTime": "2026-01-01T00:00:00.5Z"}}, "coordination.k8s.io/v1")
 
 

@@ -10,8 +10,8 @@ Read in this order:
 - `resources.py` which kinds there are and under which paths; `schema.py` which fields a kind has
 - `codec.py` JSON and YAML with limits (`json_syntax.py` and `yaml_json.py` word what is wrong with a text,
   `deep_json.py` reads what is nested deeper than Python's stack)
-- `decode.py` a request's body as an object of its kind (`self_reading.py`: quantities, times); `protobuf.py` the same
-  from protobuf
+- `decode.py` a request's body as an object of its kind, read by `reading.py` as Go reads it (`self_reading.py`:
+  quantities, times); `protobuf.py` the same from protobuf
 - `defaults/` what is filled in where a manifest is silent; `dropped.py` what is forgotten
 - `validation/` what is refused; `warnings` what is taken with a warning, `no_controller.py` what nobody acts on
 - `scheduling/` what a pod asks of a node; `restarts.py` which of its containers start again

@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workshop.api import schema
-from workshop.api.decode import tidy, zero
 from workshop.api.meta import Obj
+from workshop.api.reading import tidy, zero
 from workshop.api.schema import Schema, Type
 
 MAGIC = b"k8s\x00"

@@ -19,7 +19,7 @@ from workshop.api import quantity, schema
 from workshop.api.schema import Type
 
 if TYPE_CHECKING:
-    from workshop.api.decode import Reader, Where
+    from workshop.api.reading import Reader, Where
 
 
 class DecodeError(ValueError):

@@ -18,7 +18,9 @@ from workshop.api.custom import jsonpath, lists, schema_checks, structural, valu
 from workshop.api.meta import Obj, copy
 from workshop.api.patch import typed
 from workshop.api.patch.typed import Node
+from workshop.api.reading import Doubled
 from workshop.api.schema import load
+from workshop.api.self_reading import word
 from workshop.api.validation import metadata
 from workshop.api.validation.field import ErrorList, FieldError
 
@@ -99,7 +101,7 @@ class CustomKind:
         Raises ApiError 400."""
         if not isinstance(value, dict):
             go = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
-            what = decode.word(value)
+            what = word(value)
             why = (
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {go}"
             )
@@ -292,7 +294,7 @@ def doubled(value: Any, path: str = "") -> list[str]:
     """`duplicate field "spec.size"` for names that stand twice in one object of the body."""
     found: list[str] = []
     if isinstance(value, dict):
-        if isinstance(value, decode.Doubled):
+        if isinstance(value, Doubled):
             seen: set[str] = set()
             for name, _ in value.pairs:
                 told = f'duplicate field "{structural.join(path, name)}"'

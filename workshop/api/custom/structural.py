@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workshop.api import decode, errors
+from workshop.api import errors
 from workshop.api.meta import copy
+from workshop.api.reading import convert
 from workshop.api.schema import load
+from workshop.api.self_reading import DecodeError, word
 from workshop.api.validation.field import shown
 
 Schema = Mapping[str, Any]
@@ -199,19 +201,19 @@ def _object_meta(value: dict[str, Any], path: str, unknown: list[str], lenient: 
     if not isinstance(given, dict):
         if lenient:
             return
-        kind = decode.word(given)
+        kind = word(given)
         text = f"json: cannot unmarshal {kind} into Go value of type v1.ObjectMeta"
         raise Malformed(text, join(path, "metadata") if path else "", given)
     try:
-        read = decode.convert(of, given)
-    except decode.DecodeError as error:
+        read = convert(of, given)
+    except DecodeError as error:
         if lenient:
             return
         raise Malformed(str(error), join(path, "metadata") if path else "", given) from None
     lead = join(path, "metadata")
     for complaint in read.strict:
-        word, _, rest = complaint.partition(' field "')
-        if word == "unknown":
+        what, _, rest = complaint.partition(' field "')
+        if what == "unknown":
             unknown.append(f"{lead}.{rest.rstrip(chr(34))}")
     value["metadata"] = read.obj
     if value["metadata"].get("creationTimestamp") is None:

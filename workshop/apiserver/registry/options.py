@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from workshop.api import codec, decode, errors, labels, protobuf, schema
+from workshop.api import codec, decode, errors, labels, protobuf, reading, schema
 from workshop.api.fields import Selector as Fields
 from workshop.api.fields import Term
 from workshop.api.resources import Resource
+from workshop.api.self_reading import DecodeError
 from workshop.apiserver.interfaces import UserInfo
 from workshop.apiserver.server.http import Request
 from workshop.apiserver.server.negotiate import JSON, PROTOBUF, YAML, body_type
@@ -125,8 +126,8 @@ def _read_options(given: dict[str, Any]) -> dict[str, Any]:
     known = schema.load("meta.v1", "DeleteOptions")
     assert known is not None
     try:
-        return decode.convert(known, given).obj
-    except decode.DecodeError as error:
+        return reading.convert(known, given).obj
+    except DecodeError as error:
         raise errors.bad_request(str(error)) from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from workshop.api import decode, defaults, no_controller, schema, warnings
+from workshop.api import defaults, no_controller, reading, schema, warnings
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
 from workshop.api.validation import ErrorList
@@ -164,7 +164,7 @@ def _with_zeros(resource: Resource, status: Obj) -> Obj:
     types = schema.for_kind(resource.api_version, resource.kind)
     if types is None:
         return status
-    found: Obj = decode.convert(types, {"status": status}).obj["status"]
+    found: Obj = reading.convert(types, {"status": status}).obj["status"]
     return found
 
 
