@@ -10,6 +10,7 @@ here; `refused` words what decoding finds wrong. Upstream: `apiserver/pkg/endpoi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,10 +169,38 @@ def _place(field: str) -> int:
     return _METADATA.index(field) if field in _METADATA else len(_METADATA)
 
 
+_UNFIT = re.compile(r"json: cannot unmarshal (\w+)( [-+.\deE]+)? into Go (?:struct field \S+|value) of type \*?(\S+)$")
+_SIMPLE = ("int", "int32", "int64", "float64", "bool", "string")
+
+
+def converted(why: str) -> str:
+    """A strategic merge patch is no text any more when it is read: Go's converter has other words than its decoder.
+    Upstream: `apimachinery/pkg/runtime/converter.go` (`fromUnstructured`).
+
+    >>> converted("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32")
+    'unrecognized type: int32'
+    """
+    if (match := _UNFIT.match(why)) is None:
+        return why
+    given, digits, wanted = match.groups()
+    number = "float64" if digits and set(digits) & set(".eE") else "int64"
+    kind = {"number": number, "array": "slice", "object": "map"}.get(given, given)
+    for head, name in (("[]", "slice"), ("map[", "map")):
+        if wanted.startswith(head):
+            return f"cannot restore {name} from {kind}"
+    if wanted not in _SIMPLE:
+        return why
+    return (
+        f"cannot convert {kind} to {wanted}"
+        if given == "number" and wanted != "bool"
+        else f"unrecognized type: {wanted}"
+    )
+
+
 def refused(patch: Patch, changed: Obj, why: str) -> errors.ApiError:
     """422 for a changed object that does not decode: `why` as decoding words it (`strict decoding error: …`)."""
     if patch.kind == "strategic":
-        shown = strategic.go_text(patch.body)
+        shown, why = strategic.go_text(patch.body), converted(why)
     else:
         told = {key: changed[key] for key in sorted(changed)}
         if isinstance(metadata := told.get("metadata"), dict):
