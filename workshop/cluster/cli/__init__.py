@@ -14,8 +14,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from workshop.cluster.layout import DEFAULT_NAME, ClusterError
+from workshop.cluster.layout import DEFAULT_NAME, ClusterError, explain
 from workshop.cluster.plan import MODES, PROGRAMS, RUNTIMES
 
 PASSED_ON = ("kubectl", "etcdctl")
@@ -177,3 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"workshop: {explain(error, Path(os.fsdecode(error.filename)))}\n")
+        return 1

@@ -71,7 +71,7 @@ def join(url: str, token: str, name: str = "") -> Joined:
 
 def leave() -> bool:
     """Tell nobody any more. False when no room had been joined."""
-    there = (home() / FILE).exists()
+    there = joined({}) is not None
     (home() / FILE).unlink(missing_ok=True)
     return there
 
@@ -87,6 +87,10 @@ def send(room: Joined, report: Mapping[str, Any]) -> None:
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(300).decode(errors="replace").strip()
+        if not error.headers.get("Content-Type", "").startswith("text/plain"):
+            raise ClusterError(
+                f"{room.url} is no instructor's board: it answers {error.code} {error.reason}"
+            ) from error
         raise ClusterError(f"the instructor's board refused: {said or error.reason}") from error
     except (OSError, ValueError) as error:
         why = getattr(getattr(error, "reason", error), "strerror", None) or error
