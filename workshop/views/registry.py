@@ -68,7 +68,8 @@ class Registry:
             return f"etcd does not answer: {error}"
         wide = max((len(name) for name in found), default=0)
         return "\n".join(
-            f"{name:{wide}}  {len(keys):>4} {'keys,' if len(keys) != 1 else 'key, '} newest revision {max(one.mod for one in keys)}"
+            f"{name:{wide}}  {len(keys):>4} key{'s, ' if len(keys) != 1 else ',  '}"
+            f"newest revision {max(one.mod for one in keys)}"
             for name, keys in sorted(found.items())
         )
 
