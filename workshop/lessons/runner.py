@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jupytext
@@ -42,14 +43,19 @@ def sources(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.md")) if path.read_text(encoding="utf-8").startswith("---\n")]
 
 
-def exercises(made: Any) -> dict[str, Exercise]:
-    """Those of the module whose `open_lab` the notebook imports, by the name that its tags use."""
+def module(made: Any) -> ModuleType | None:
+    """The module whose `open_lab` the notebook imports."""
     for cell in made.cells:
         found = re.search(r"^from (workshop\.lessons\.\w+) import open_lab", cell.source, re.MULTILINE)
         if found and cell.cell_type == "code":
-            known = importlib.import_module(found[1]).EXERCISES
-            return {exercise.name.replace(" ", "-"): exercise for exercise in known}
-    return {}
+            return importlib.import_module(found[1])
+    return None
+
+
+def exercises(made: Any) -> dict[str, Exercise]:
+    """The lab's exercises, by the name that its tags use."""
+    lab = module(made)
+    return {exercise.name.replace(" ", "-"): exercise for exercise in lab.EXERCISES} if lab is not None else {}
 
 
 def answers(made: Any) -> dict[str, Any]:
