@@ -36,10 +36,9 @@ async def test_tcp_and_udp_reach_the_pod_until_it_is_gone():
         writer.close()
 
     loop = asyncio.get_running_loop()
-    server = await asyncio.start_server(answer, POD, 0)
-    port = server.sockets[0].getsockname()[1]
+    port, host = ports.free_port(), ports.free_port()
+    server = await asyncio.start_server(answer, POD, port)
     echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=(POD, port))
-    host = ports.free_port()
     node = HostPorts("127.0.0.1")
     mappings = [PortMapping(port, host), PortMapping(port, host, "UDP"), PortMapping(port)]
     try:
