@@ -8,7 +8,7 @@ first asked for, so a component that never validates never pays for it.
 >>> containers.type.kind, containers.merge_key, containers.type.schema.name
 ('list', 'name', 'Container')
 
-Reading JSON by a schema (strict checks, pruning, canonical forms) is in `decode.py`, defaults are in `defaults`.
+Reading JSON by a schema (strict checks, canonical forms) is in `reading.py`, defaults are in `defaults`.
 """
 
 from __future__ import annotations

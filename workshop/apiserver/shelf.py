@@ -19,7 +19,7 @@ from sortedcontainers import SortedDict
 
 from workshop.api import errors
 from workshop.api.meta import Obj
-from workshop.apiserver.storage.encryption import MARK, why_unreadable
+from workshop.apiserver.storage.ciphers import MARK, why_unreadable
 
 WINDOW = 2_000
 """Events kept a shelf, so that a client may resume a watch after a broken connection."""

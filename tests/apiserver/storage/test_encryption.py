@@ -14,8 +14,9 @@ import pytest
 
 from tests.api_server import Api, assembled, caller, running, until
 from tests.virtual_clock import HastyClock
+from workshop.apiserver.storage.ciphers import Unreadable
 from workshop.apiserver.storage.encrypted import EncryptedStorage
-from workshop.apiserver.storage.encryption import Unreadable, load
+from workshop.apiserver.storage.encryption import load
 from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.apiserver.storage.tending import tend
 from workshop.client.asgi import AsgiTransport

@@ -12,8 +12,9 @@ import pytest
 from tests.apiserver.conftest import Api, assembled, caller, running
 from tests.apiserver.storage.kms_plugin import Plugin
 from tests.apiserver.storage.test_encryption import NAME, SECRET, SECRETS, configuration, stored
+from workshop.apiserver.storage.ciphers import Unreadable
 from workshop.apiserver.storage.encrypted import EncryptedStorage
-from workshop.apiserver.storage.encryption import Unreadable, load
+from workshop.apiserver.storage.encryption import load
 from workshop.apiserver.storage.interface import StorageError
 from workshop.apiserver.storage.kms import WRITES_LAST, Kms, Unwell
 from workshop.apiserver.storage.memory import MemoryStorage

@@ -8,7 +8,7 @@ import pytest
 
 from workshop.apiserver.cacher import Cacher
 from workshop.apiserver.shelf import Change
-from workshop.apiserver.storage.encryption import MARK
+from workshop.apiserver.storage.ciphers import MARK
 from workshop.apiserver.storage.memory import MemoryStorage
 from workshop.clock import SYSTEM
 

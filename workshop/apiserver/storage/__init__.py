@@ -8,6 +8,6 @@ Read in this order:
 - `etcd3.py`: over etcd v3 gRPC, in the transaction shapes that upstream uses; `watch_stream.py`: its watches.
 - `leases.py`: one lease for many short-lived keys (Events).
 - `compaction.py`: forgets old revisions every five minutes; several API servers agree by `compact_rev_key`.
-- `encryption.py`: an EncryptionConfiguration and its ciphers; `encrypted.py`: the storage that uses them;
+- `encryption.py`: an EncryptionConfiguration; `ciphers.py`: its providers; `encrypted.py`: the storage that uses them;
   `kms.py`: keys that a plugin keeps; `tending.py`: plugins are looked after, a changed file is taken again.
 """

@@ -14,7 +14,8 @@ from contextlib import aclosing
 
 from workshop.api import errors
 
-from .encryption import Encryption, Providers, Unreadable
+from .ciphers import Unreadable
+from .encryption import Encryption, Providers
 from .interface import Batch, Compacted, Conflict, Event, KeyValue, ListResult, Storage, StorageError, StorageStatus
 from .kms import Kms, Unwell
 

@@ -29,7 +29,7 @@ from workshop.clock import SYSTEM, Clock, rfc3339
 from workshop.http2.client import Channel, RpcError
 from workshop.wire import kms_pb2 as pb
 
-from .encryption import AesGcm, Unreadable
+from .ciphers import AesGcm, Unreadable
 
 logger = logging.getLogger(__name__)
 Envelope = Any  # a pb.EncryptedObject, without data where it only tells which seed
