@@ -141,7 +141,7 @@ class Discovery:
         rows: list[Obj] = []
         for r in self._of(group, version):
             row: Obj = {"name": r.plural, "singularName": r.singular, "namespaced": r.namespaced, "kind": r.kind,
-                        "verbs": sorted(r.verbs)}  # fmt: skip
+                        "verbs": _verbs(r)}  # fmt: skip
             if r.short_names:
                 row["shortNames"] = list(r.short_names)
             if r.categories:
@@ -247,6 +247,14 @@ class Discovery:
         return Response(200, body, offered[kind], headers)
 
 
+_OF_CUSTOM = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""Upstream's order for custom resources; for its own it is the alphabet's."""
+
+
+def _verbs(r: Resource) -> list[str]:
+    return sorted(r.verbs) if r.definition is None else [verb for verb in _OF_CUSTOM if verb in r.verbs]
+
+
 def _aggregated(r: Resource) -> Obj:
     kind = {"group": r.group, "version": r.version, "kind": r.kind}
     found: Obj = {
@@ -254,7 +262,7 @@ def _aggregated(r: Resource) -> Obj:
         "responseKind": kind,
         "scope": "Namespaced" if r.namespaced else "Cluster",
         "singularResource": r.singular,
-        "verbs": sorted(r.verbs),
+        "verbs": _verbs(r),
     }
     if r.short_names:
         found["shortNames"] = list(r.short_names)

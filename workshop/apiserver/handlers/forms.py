@@ -66,6 +66,8 @@ def many(request: Request, resource: Resource, page: Page, form: Accepted, now: 
         return json_response(
             table(request, resource, [served_obj(resource, s) for s in page.items], now, version, **more)
         )
+    if resource.custom and not form.form:
+        more.setdefault("continue", "")  # as upstream's lists of no type have it
     metadata = encode({"resourceVersion": version, **more})
     if form.form == "PartialObjectMetadata":
         why = f"you requested {form.form}, but the requested object is a list (*{_go_type(resource)}List)"

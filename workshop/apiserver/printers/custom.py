@@ -12,7 +12,13 @@ from workshop.api.custom.kind import CustomKind, go_value
 from workshop.api.meta import Obj
 from workshop.apiserver.printers.cells import since
 
-AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+AGE_TEXT = (
+    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed "
+    "to be set in happens-before order across separate operations. Clients may not set this value. It is represented "
+    "in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+)
+AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp", "description": AGE_TEXT}
 NAME = {"name": "Name", "type": "string", "format": "name", "priority": 0}
 NAME_TEXT = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a "
