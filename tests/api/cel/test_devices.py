@@ -58,6 +58,10 @@ def test_what_is_wrong_is_told_in_upstreams_words(text: str, why: str) -> None:
     assert judged(text).wrong == why
 
 
+def test_comparisons_of_two_kinds_of_numbers_have_their_price() -> None:
+    assert judged("1 < 1.5 && device.driver == 'abcdefghijklmno'").cost == 5
+
+
 @pytest.mark.parametrize(
     ("text", "too_dear"),
     [

@@ -7,7 +7,8 @@ Read in this order:
 - `environment.py` names and types of variables; an expression, checked and ready to run; `complaints.py` the words
 - `policies.py`    the variables of policies and webhooks; `devices.py` those of who chooses devices;
   `typecheck.py` what is wrong with a policy once the kinds that it is about are known
-- `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, said so that the checker knows them
+- `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, `numbers.py` comparisons like `1 < 1.5`,
+  said so that the checker knows them
 - `evaluate.py`    the tree as a function, made of `steps.py`, in a frame of `frames.py`; `costs.py` what a call costs
 - `values.py`      the kinds of values; `standard.py` CEL's own functions
 - `estimate.py`    what an expression costs at worst, in `ranges.py`; `estimate_functions.py` what a call does

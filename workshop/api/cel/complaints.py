@@ -121,6 +121,12 @@ def problems(text: str, expression: str) -> list[str]:
     return kept
 
 
+def mixed_numbers(text: str, expression: str) -> list[int]:
+    """The places of comparisons between numbers of two kinds."""
+    found = re.finditer(rf"<input>:(\d+):(\d+): found no matching overload for {_NUMBERS}", cleaned(text))
+    return [_offset(expression, int(each[1]), int(each[2])) for each in found]
+
+
 def _of_operands(complaint: str, expression: str, tree: Tree) -> Iterator[str]:
     """Of `&&` and `||`: which side is no truth."""
     found = _JOINED.match(complaint)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workshop.api.cel import complaints, library, literals, twofold
+from workshop.api.cel import complaints, library, literals, numbers, twofold
 from workshop.api.cel.costs import PER_CALL
 from workshop.api.cel.evaluate import Planner
 from workshop.api.cel.frames import EXCEEDED, Frame
@@ -122,11 +122,11 @@ class Environment:
         place of `text` where that says more of types. Raises CompileError."""
         self._load()
         tree = written(text)
-        checked = self._check(told or text)
+        checked, exact = self._check(told or text)
         known = read(checked) if checked is not None else None
         type = known.types.get(known.root.id, ("dyn",)) if known is not None else (want or "dyn",)
         result = literals.said(type, literals.AT_RUN_TIME)
-        typed = known if known is not None and not told and next(twofold.forms(text))[0] == text else tree
+        typed = known if known is not None and exact and not told else tree
         if wrong := literals.wrong(typed, text, strict=not self._mutating):
             raise CompileError(wrong)
         if want and result != want and not (result == "dyn" and _LOOSE.search(text)):
@@ -135,25 +135,32 @@ class Environment:
             raise NoProgram(why, type)
         return Program(text, self._planner.plan(tree.root), type, used(text, self._variables), checked)
 
-    def _check(self, text: str) -> bytes | None:
-        """The checked tree as bytes; None where numbers of two kinds are compared, of which the checker cannot say."""
+    def _check(self, text: str) -> tuple[bytes | None, bool]:
+        """The checked tree as bytes, and whether it is that of the text itself, place by place; None where the checker
+        cannot say."""
         wrong = ""
         for asked, places in twofold.forms(text):
-            try:
-                found: bytes = self._checked.compile(asked).serialize()
-                return found
-            except RuntimeError as error:
-                if _TEXT_OF_ADDRESS in str(error):
+            told, origins = asked, places or list(range(len(asked)))
+            for _ in range(2):  # the second time without comparisons of numbers of two kinds
+                try:
+                    return self._checked.compile(told).serialize(), told == text
+                except RuntimeError as error:
+                    complaint = str(error)
+                if _TEXT_OF_ADDRESS in complaint:
                     return self._check_text(text)
-                problems = complaints.problems(str(error), asked)
-                if not problems:
-                    return None
+                if not (operators := complaints.mixed_numbers(complaint, told)):
+                    break
+                told, moved = numbers.loose(told, operators)
+                origins = [origins[at] for at in moved]
+            problems = complaints.problems(complaint, told)
+            if not problems:
+                return None, False
+            if not wrong or twofold.NO_LIST in wrong:
                 said = "".join(problems).rstrip("\n")
-                if not wrong or twofold.NO_LIST in wrong:
-                    wrong = said if asked == text else twofold.moved(said, text, places)
+                wrong = said if told == text else twofold.moved(said, told, text, origins)
         raise CompileError(wrong)
 
-    def _check_text(self, text: str) -> bytes | None:
+    def _check_text(self, text: str) -> tuple[bytes | None, bool]:
         """The same of an expression with `string(ip('10.0.0.1'))`."""
         try:
             return self._check(re.sub(r"\bstring(?=\s*\()", library.TEXT, text))

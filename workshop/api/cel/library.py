@@ -14,6 +14,7 @@ from typing import Any
 
 from workshop.api.cel import amounts, authorizer, network, standard, texts
 from workshop.api.cel.standard import add, contains
+from workshop.api.cel.syntax import ANY
 from workshop.api.cel.values import NONE, EvaluationError, NoOverload, Optional, compare, equal, kind
 from workshop.api.custom import formats
 
@@ -193,6 +194,7 @@ def table() -> Iterator[Function]:
     yield from network.FUNCTIONS
     for of in ("ip", "cidr", "bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"):
         yield TEXT, of, "string", standard.to_string
+    yield ANY, "dyn", "dyn", lambda value: value
     yield from amounts.FUNCTIONS
     yield from authorizer.FUNCTIONS
 

@@ -136,7 +136,15 @@ def read(data: bytes) -> Tree:
                     entry = dict(_fields(v))
                     places[entry.get(1, 0)] = entry.get(2, 0)
     assert root is not None
-    return Tree(root, types, overloads, places)
+    return Tree(_plain(root), types, overloads, places)
+
+
+ANY = "_any_"
+"""The checker is told that its argument may be anything; it is no call."""
+
+
+def _plain(e: Expr) -> Expr:
+    return _plain(e.args[0]) if isinstance(e, Call) and e.function == ANY else rebuilt(e, _plain)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -304,9 +312,6 @@ class _Macros:
         names = [arg.name if isinstance(arg, Ident) else "" for arg in e.args]
         if e.function == "sortBy" and len(names) == 2 and names[0]:
             return self._sort_by(e, e.target, names[0])
-        if e.function == "existsOne" and len(names) == 2 and names[0]:
-            start, condition, step, result = self.exists_one(e.args[1:])
-            return Fold(e.id, e.target, names[0], "", RESULT, start, condition, step, result)
         if len(names) not in (3, 4) or not (names[0] and names[1]) or e.function not in _TWO:
             return None
         if len(names) == 4 and not e.function.startswith("transform"):

@@ -18,16 +18,20 @@ _TOKEN = re.compile(
 )
 _NAMES = ("all", "exists", "existsOne", "exists_one", "transformList", "transformMap", "transformMapEntry", "sortBy")
 _WITH_ONE = {"existsOne": "exists_one", "transformList": "map", "transformMap": "map", "transformMapEntry": "map"}
-_OPEN, _CLOSE = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
+OPENING, CLOSING = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
 NO_LIST = "for '_[_]' applied to '(map("
 """In a complaint about the first form: it is a map, and the second form's is the one to tell."""
 Piece = tuple[str, int]
 """A token, and where it began in the text."""
 
 
+def pieces_of(text: str) -> list[Piece]:
+    return [(found[0], found.start()) for found in _TOKEN.finditer(text)]
+
+
 def forms(text: str) -> Iterator[tuple[str, list[int]]]:
     """The text as the checker may have it, with the place of each character; one form where no such macro stands."""
-    pieces = [(found[0], found.start()) for found in _TOKEN.finditer(text)]
+    pieces = pieces_of(text)
     if _next(pieces) is None:
         yield text, []
         return
@@ -43,7 +47,7 @@ def _next(pieces: list[Piece]) -> int | None:
     for at in range(1, len(pieces) - 1):
         if pieces[at][0] in _NAMES and pieces[at - 1][0] == "." and pieces[at + 1][0] == "(":
             arguments, _ = _arguments(pieces, at + 1)
-            if pieces[at][0] in ("sortBy", "existsOne") and len(arguments) == 2:
+            if pieces[at][0] == "sortBy" and len(arguments) == 2:
                 return at
             names = ["".join(piece for piece, _ in each).strip() for each in arguments[:2]]
             if len(arguments) in (3, 4) and pieces[at][0] != "sortBy" and all(name.isidentifier() for name in names):
@@ -60,9 +64,9 @@ def _arguments(pieces: list[Piece], at: int) -> tuple[list[list[Piece]], int]:
     found: list[list[Piece]] = [[]]
     for place in range(at, len(pieces)):
         piece = pieces[place][0]
-        if piece in _OPEN:
+        if piece in OPENING:
             depth += 1
-        elif piece in _CLOSE:
+        elif piece in CLOSING:
             depth -= 1
             if depth == 0:
                 return found, place
@@ -79,17 +83,17 @@ def _begin(pieces: list[Piece], dot: int) -> int:
     while True:
         while pieces[at][0].isspace() and at > 0:
             at -= 1
-        if pieces[at][0] in _CLOSE:
+        if pieces[at][0] in CLOSING:
             depth = 0
             while at >= 0:
-                depth += (pieces[at][0] in _CLOSE) - (pieces[at][0] in _OPEN)
+                depth += (pieces[at][0] in CLOSING) - (pieces[at][0] in OPENING)
                 if depth == 0:
                     break
                 at -= 1
             before = pieces[at - 1][0] if at > 0 else ""
-            if pieces[at][0] != "{" and (re.fullmatch(r"\w+", before) or before in _CLOSE):
+            if pieces[at][0] != "{" and (re.fullmatch(r"\w+", before) or before in CLOSING):
                 at -= 1
-                if before in _CLOSE:
+                if before in CLOSING:
                     continue
         if at > 1 and pieces[at - 1][0] in (".", ".?"):
             at -= 2
@@ -118,8 +122,6 @@ def _rewritten(pieces: list[Piece], at: int, as_list: bool) -> list[Piece]:
             *said("])"),
         ]
         return pieces[:begin] + made + pieces[end + 1 :]
-    if len(arguments) == 2:  # existsOne
-        return [*pieces[:at], ("exists_one", place), *pieces[at + 1 :]]
     key = "".join(piece for piece, _ in arguments[0]).strip()
     value = "".join(piece for piece, _ in arguments[1]).strip()
     rest = [piece for each in arguments[2:] for piece in (*said(","), *each)][1:]
@@ -136,12 +138,12 @@ def _rewritten(pieces: list[Piece], at: int, as_list: bool) -> list[Piece]:
     return pieces[:begin] + made + pieces[end + 1 :]
 
 
-def moved(complaint: str, text: str, places: list[int]) -> str:
+def moved(complaint: str, form: str, text: str, places: list[int]) -> str:
     """The checker's complaint about a form as one about the text."""
-    rows = text.split("\n")
+    rows, begins = text.split("\n"), [0, *(at + 1 for at, char in enumerate(form) if char == "\n")]
 
     def told(found: re.Match[str]) -> str:
-        at = places[min(int(found[2]) - 1, len(places) - 1)] if places else 0
+        at = places[min(begins[int(found[1]) - 1] + int(found[2]) - 1, len(places) - 1)] if places else 0
         before = text[:at].split("\n")
         row, column = len(before), len(before[-1])
         return f"ERROR: <input>:{row}:{column + 1}: {found[3]}\n | {rows[row - 1]}\n | {'.' * column}^"

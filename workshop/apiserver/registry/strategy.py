@@ -34,7 +34,8 @@ _NO_GENERATION = {
 _RETURN_DELETED = {
     "pods", "services", "serviceaccounts", "podtemplates", "persistentvolumes", "persistentvolumeclaims",
     "resourcequotas", "storageclasses.storage.k8s.io", "csidrivers.storage.k8s.io", "csinodes.storage.k8s.io",
-    "volumeattachments.storage.k8s.io",
+    "volumeattachments.storage.k8s.io", "deviceclasses.resource.k8s.io", "resourceclaims.resource.k8s.io",
+    "resourceclaimtemplates.resource.k8s.io", "resourceslices.resource.k8s.io",
 }  # fmt: skip
 # Kinds whose update must say which version it is made of. Upstream: AllowUnconditionalUpdate in each strategy.go.
 _ONLY_CONDITIONAL = {
