@@ -102,7 +102,8 @@ def parse(resource: Resource, text: str) -> fields.Selector:
                 raise errors.bad_request(
                     f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
                 )
-            raise errors.bad_request(f"field label not supported: {path}")
+            of = f" for {resource.api_version}, Kind={resource.kind}" if resource.kind == "ResourceSlice" else ""
+            raise errors.bad_request(f"field label not supported{of}: {path}")
     if resource.group_resource == "events.events.k8s.io":
         return selector.transform(lambda path, value: (_stored_event_path(path), value))
     return selector
