@@ -109,6 +109,7 @@ def sandbox_config(
             for port in container.get("ports") or ()
         ),
         sysctls=sysctls.wanted(pod),
+        resources=resources(pod, {"resources": spec["resources"]}, 0) if spec.get("resources") else None,
         labels=labels(pod),
         annotations=dict(meta.get("annotations") or {}),
     )

@@ -56,6 +56,8 @@ class PodSandboxConfig:
     dns_options: tuple[str, ...] = ()
     port_mappings: tuple[PortMapping, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources | None = None
+    """Limits that hold for all containers together; None: the pod names none."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -46,7 +46,7 @@ def of(pod: Obj, able: Abilities) -> list[str]:
         found.append("runtimeClassName")
     if spec.get("resourceClaims"):
         found.append("resourceClaims")
-    if (spec.get("resources") or {}).get("limits"):
+    if (spec.get("resources") or {}).get("limits") and not able.processor:
         found.append("resources.limits")  # of the pod as a whole; those of its containers are kept
     for volume in spec.get("volumes") or ():
         medium = (volume.get("emptyDir") or {}).get("medium") or ""

@@ -53,14 +53,16 @@ def limits(controller: str, directory: str, wanted: Resources) -> dict[str, str]
     return files
 
 
-def for_container(pod_uid: str, container_id: str, wanted: Resources) -> dict[str, Any]:
-    """Make the groups; the part of a spec that enters them. Empty when it is not allowed."""
+def for_container(pod_uid: str, container_id: str, wanted: Resources, pod: Resources | None = None) -> dict[str, Any]:
+    """Make the groups; the part of a spec that enters them. Empty when it is not allowed. `pod`: limits of the pod as
+    a whole, which stand in the group above."""
     made: dict[str, Any] = {"cgroups": [], "oom_files": []}
     for controller, root in _controllers().items():
         directory = f"{root}/{PARENT}/pod{pod_uid}/{container_id[:12]}"
         try:
             os.makedirs(directory, exist_ok=True)
-            for path, text in limits(controller, directory, wanted).items():
+            files = limits(controller, os.path.dirname(directory), pod) if pod else {}
+            for path, text in (files | limits(controller, directory, wanted)).items():
                 Path(path).write_text(text)
         except OSError:
             with contextlib.suppress(OSError):

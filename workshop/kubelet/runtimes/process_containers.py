@@ -127,7 +127,7 @@ class ProcessContainers(OnNodeNetwork):
                 target_pid=targets[-1] if targets else self._first.get(sandbox_id, 0),
             )
             if namespaced:
-                made |= cgroups.for_container(known.uid, identity, config.resources)
+                made |= cgroups.for_container(known.uid, identity, config.resources, sandbox.resources)
             if not made.get("oom_files") and config.resources.memory_limit:
                 made["memory_watch"] = config.resources.memory_limit
             write(os.path.join(folder, "spec.json"), made)
