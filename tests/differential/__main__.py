@@ -34,7 +34,7 @@ async def compare(
     found[""] = [case.name for case in made]
     theirs, mine = Stage(real, sheet), Stage(ours, sheet)
     try:
-        if any(case not in remembered for case in made):
+        if asked := any(case not in remembered for case in made):
             await theirs.build()
             if sheet.in_order:
                 remembered.forget()
@@ -54,7 +54,8 @@ async def compare(
             known = not everything and explained.why(sheet.name, case.name, line)
             found["explained" if known else line].append(case.name)
     await mine.clear()
-    await theirs.clear()
+    if asked:
+        await theirs.clear()
     return found
 
 

@@ -16,11 +16,12 @@ UIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 """The first that an answer names is UID1, the next other one UID2."""
 MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # What a server writes is of now; what a case writes is of 2026-01-01 at midnight, and stays.
-    (re.compile(r"20[2-9]\d-(?!01-01T00)\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z)"), "TIME"),
+    (re.compile(r"2[01]\d\d-(?!01-01T00)\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000 UTC|Z)"), "TIME"),
     (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-x"),
     # Addresses and ports out of the pools, at random; those of the cases stay.
     (re.compile(r"10\.96\.(?!77\.77)\d+\.\d+"), "10.96.x.x"),
     (re.compile(r'(odePort\\?": ?)(?!31111|31112)3[0-2]\d{3}\b'), r"\g<1>0"),
+    (re.compile(r"(\b8\d:)3[0-2]\d{3}(/TCP)"), r"\g<1>0\g<2>"),
     # The rest of a message that shows a difference between two of Go's own structures, field by field.
     (re.compile(r"\\n(@@|  )(?:[^\"\\]|\\.)*"), "DIFF"),
     # Pointers, as Go's %v prints them.
@@ -34,19 +35,23 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # The server's own address.
     (re.compile(r"192\.0\.2\.1:\d+"), "ADDRESS"),
 )
-DISTRIBUTION = ', {"configMap": {"name": "openshift-service-ca.crt", "items": [{"key": "service-ca.crt", "path": "service-ca.crt"}]}}'
-"""What a build of a distribution adds to each pod."""
+DISTRIBUTION = ', {"configMap": {"items": [{"key": "service-ca.crt", "path": "service-ca.crt"}], "name": "openshift-service-ca.crt"}}'
+OF_A_DISTRIBUTION = {"nonResourceURLs": ["/.well-known", "/.well-known/*"], "verbs": ["get"]}
+"""What a build of a distribution adds to each pod, and to what everybody may."""
 OWN_WARNING = re.compile("is stored, but|chooses no devices here yet")
 """What only ours says: nobody looks after this kind."""
 MADE_UP = "resourceVersion"
 TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 """A service account's token: what it claims is compared, who signed it is not."""
+FAIRNESS = "api-priority-and-fairness-config-"
+"""A controller inside the real server, which tells of each FlowSchema and level that it is there. Who wrote in which
+second, after which the entries are ordered, is left out too."""
 AGE = re.compile(r"\d+m?s")
 
 
 def comparable(answer: Answer) -> Any:
     """Without uids, times and versions; causes in the order of their texts (Go walks its maps in any order)."""
-    text = TOKEN.sub(_claims, json.dumps(answer.body).replace(DISTRIBUTION, ""))
+    text = TOKEN.sub(_claims, json.dumps(answer.body, sort_keys=True).replace(DISTRIBUTION, ""))
     known: dict[str, str] = {}
     text = UIDS.sub(lambda found: known.setdefault(found[0], f"UID{len(known) + 1}"), text)
     for pattern, instead in MASKS:
@@ -67,6 +72,8 @@ def _claims(token: re.Match[str]) -> str:
     begins = claims.pop("nbf", 0)
     for name in ("iat", "exp"):
         claims[name] = claims.get(name, 0) - begins
+    if "warnafter" in claims.get("kubernetes.io", {}):
+        claims["kubernetes.io"]["warnafter"] -= begins
     return json.dumps(json.dumps(claims, sort_keys=True))[1:-1]
 
 
@@ -118,9 +125,18 @@ def _status(body: dict[str, Any]) -> None:
 
 def _object(body: dict[str, Any]) -> dict[str, Any]:
     body["metadata"].pop(MADE_UP, None)
+    if body.get("kind") == "SelfSubjectRulesReview":  # in the order of bindings in a map
+        for rules in ("resourceRules", "nonResourceRules"):
+            kept = [each for each in body.get("status", {}).get(rules) or () if each != OF_A_DISTRIBUTION]
+            body.setdefault("status", {})[rules] = sorted(kept, key=lambda each: json.dumps(each, sort_keys=True))
     entries = body["metadata"].get("managedFields")
-    for each in entries if isinstance(entries, list) else []:
-        each.pop("time", None)
+    if isinstance(entries, list) and all(isinstance(each, dict) for each in entries):
+        others = [each for each in entries if not str(each.get("manager")).startswith(FAIRNESS)]
+        for each in others:
+            each.pop("time", None)
+        body["metadata"]["managedFields"] = sorted(others, key=lambda each: json.dumps(each, sort_keys=True))
+        if not others:
+            del body["metadata"]["managedFields"]
     return body
 
 

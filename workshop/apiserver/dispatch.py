@@ -24,7 +24,7 @@ from .handlers.reviews import Reviews
 from .handlers.subresources import Subresources
 from .handlers.tokens import Tokens
 from .server.http import Request, Response, json_response, text_response
-from .server.negotiate import accepted
+from .server.negotiate import accepted, routed
 from .storage.interface import StorageError
 
 # group-resource → what every request for it is told (upstream: k8s.io/api/core/v1/lifecycle.go)
@@ -123,7 +123,8 @@ class Dispatch:
         if request.method == "HEAD" and sub != "proxy":
             raise errors.not_allowed()
         _check_path(request, res)
-        if res.group_resource in DEPRECATED and request.info.verb in res.verbs:
+        deprecated = res.group_resource in DEPRECATED and request.info.verb in res.verbs
+        if deprecated and routed(request.header("accept")):
             request.warnings.append(DEPRECATED[res.group_resource])
             told = (
                 f'group="{res.group}",removed_release="",resource="{res.plural}",subresource="",version="{res.version}"'

@@ -18,6 +18,7 @@ from workshop.api.patch import managed_fields as mf
 from workshop.api.patch.fieldset import EMPTY, Trie
 from workshop.api.patch.managed_fields import Entry, Managed, Manager, Types
 from workshop.api.patch.resets import Filter, nothing
+from workshop.api.patch.strategic import go_text, go_type
 from workshop.api.patch.typed import Node
 from workshop.clock import rfc3339
 
@@ -199,9 +200,8 @@ def _unfit(value: Any, node: Node, path: str) -> list[str]:
     if value is None or node.kind == "any":
         return []
     if node.kind == "scalar":
-        if isinstance(value, (dict, list)):
-            return [f"{where}: expected scalar, got &{_shape(value)}"]
-        return []
+        wrong = _unfit_scalar(value, node.scalar)
+        return [f"{where}: {wrong}"] if wrong else []
     if node.kind == "list":
         if not isinstance(value, list):
             return [f"{where}: expected list, got &{_shape(value)}"]
@@ -217,6 +217,32 @@ def _unfit(value: Any, node: Node, path: str) -> list[str]:
         if inner is not None:
             found += _unfit(child, inner, f"{path}.{name}")
     return found
+
+
+def _unfit_scalar(value: Any, wanted: str) -> str:
+    """Each kind of scalar shows what it got by another of Go's verbs."""
+    kind = type(value)
+    if wanted == "string" and kind is not str:
+        return f"expected string, got &value.valueUnstructured{{Value:{_go_syntax(value)}}}"
+    if wanted == "numeric" and kind not in (int, float):
+        return f"expected numeric (int or float), got {go_type(value)}"
+    if wanted == "boolean" and kind is not bool:
+        return f"expected boolean, got &{_shape(value)}"
+    if not wanted and kind in (dict, list):
+        return f"expected any scalar, got &{_shape(value)}"
+    return ""
+
+
+def _go_syntax(value: Any) -> str:
+    """As Go's %#v prints it."""
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{errors.quote(key)}:{_go_syntax(value[key])}" for key in sorted(value))
+        return f"map[string]interface {{}}{{{pairs}}}"
+    if isinstance(value, list):
+        return f"[]interface {{}}{{{', '.join(map(_go_syntax, value))}}}"
+    if value is None:
+        return "interface {}(nil)"
+    return errors.quote(value) if isinstance(value, str) else go_text(value)
 
 
 def _unfit_list(value: list[Any], node: Node, path: str) -> list[str]:

@@ -10,7 +10,6 @@ here; `refused` words what decoding finds wrong. Upstream: `apiserver/pkg/endpoi
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,43 +168,43 @@ def _place(field: str) -> int:
     return _METADATA.index(field) if field in _METADATA else len(_METADATA)
 
 
-_UNFIT = re.compile(r"json: cannot unmarshal (\w+)( [-+.\deE]+)? into Go (?:struct field \S+|value) of type \*?(\S+)$")
-_SIMPLE = ("int", "int32", "int64", "float64", "bool", "string")
-
-
-def converted(why: str) -> str:
-    """A strategic merge patch is no text any more when it is read: Go's converter has other words than its decoder.
-    Upstream: `apimachinery/pkg/runtime/converter.go` (`fromUnstructured`).
-
-    >>> converted("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32")
-    'unrecognized type: int32'
-    """
-    if (match := _UNFIT.match(why)) is None:
-        return why
-    given, digits, wanted = match.groups()
-    number = "float64" if digits and set(digits) & set(".eE") else "int64"
-    kind = {"number": number, "array": "slice", "object": "map"}.get(given, given)
-    for head, name in (("[]", "slice"), ("map[", "map")):
-        if wanted.startswith(head):
-            return f"cannot restore {name} from {kind}"
-    if wanted not in _SIMPLE:
-        return why
-    return (
-        f"cannot convert {kind} to {wanted}"
-        if given == "number" and wanted != "bool"
-        else f"unrecognized type: {wanted}"
-    )
-
-
 def refused(patch: Patch, changed: Obj, why: str) -> errors.ApiError:
     """422 for a changed object that does not decode: `why` as decoding words it (`strict decoding error: …`)."""
-    if patch.kind == "strategic":
-        shown, why = strategic.go_text(patch.body), converted(why)
-    else:
-        told = {key: changed[key] for key in sorted(changed)}
-        if isinstance(metadata := told.get("metadata"), dict):
-            told["metadata"] = {key: metadata[key] for key in sorted(metadata, key=_place)}
-        shown = codec.dumps(told).decode()
+    shown = (
+        strategic.go_text(patch.body) if patch.kind == "strategic" else codec.dumps(_in_order(patch, changed)).decode()
+    )
     return errors.invalid(
         "", "", [errors.cause("FieldValueInvalid", f"Invalid value: {errors.quote(shown)}: {why}", "patch")]
     )
+
+
+Touched = dict[str, "Touched"]
+"""Which members of an object a patch has opened. Go writes those by name; what it left alone stays as it was."""
+
+
+def _in_order(patch: Patch, changed: Obj) -> Obj:
+    touched = _opened(patch.body) if patch.kind == "merge" else _reached(patch.body)
+    if "metadata" not in touched and isinstance(metadata := changed.get("metadata"), dict):
+        changed = {**changed, "metadata": {key: metadata[key] for key in sorted(metadata, key=_place)}}
+    shown: Obj = _sorted(changed, touched)
+    return shown
+
+
+def _opened(body: Any) -> Touched:
+    return {key: _opened(value) for key, value in body.items() if isinstance(value, dict)} if body else {}
+
+
+def _reached(operations: Any) -> Touched:
+    found: Touched = {}
+    for operation in operations or ():
+        for pointer in (operation.get("path"), operation.get("from")):
+            at = found
+            for step in str(pointer or "").split("/")[1:-1]:
+                at = at.setdefault(step.replace("~1", "/").replace("~0", "~"), {})
+    return found
+
+
+def _sorted(value: Any, touched: Touched) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _sorted(value[key], touched[key]) if key in touched else value[key] for key in sorted(value)}

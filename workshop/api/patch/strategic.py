@@ -97,7 +97,7 @@ def go_text(value: Any) -> str:
     )
 
 
-def _go_type(value: Any) -> str:
+def go_type(value: Any) -> str:
     if isinstance(value, dict):
         return "map[string]interface {}"
     if isinstance(value, list):
@@ -183,7 +183,7 @@ def _without_directives(value: Any) -> tuple[bool, Any]:
 
 
 def _element_kind(*lists: list[Any]) -> str:
-    kinds = {_go_type(element) for elements in lists for element in elements}
+    kinds = {go_type(element) for elements in lists for element in elements}
     if "[]interface {}" in kinds:
         raise _Bad(LIST_OF_LISTS)
     if len(kinds) > 1 and kinds != {"int64", "float64"}:
@@ -246,7 +246,7 @@ def _ordered(old: dict[str, Any], patch: dict[str, Any], directive: str, schema:
     name = directive[len(ORDER) :]
     for given in (order, old.get(name, []), patch.get(name, [])):
         if not isinstance(given, list):
-            raise _Bad(f"expected a []interface {{}}, but received a {_go_type(given)}")
+            raise _Bad(f"expected a []interface {{}}, but received a {go_type(given)}")
     _, key, inner = _facts(schema, name)
     strategy = _facts(schema, name)[0]
     _check_order(patch.get(name, []), order, key)
@@ -280,7 +280,7 @@ def _identity(element: Any, key: str) -> Any:
     if not key:
         return element
     if not isinstance(element, dict):
-        raise _Bad(f"expected a map[string]interface {{}}, but received a {_go_type(element)}")
+        raise _Bad(f"expected a map[string]interface {{}}, but received a {go_type(element)}")
     if key not in element:
         raise _no_merge_key(element, key)
     return element[key]

@@ -24,7 +24,7 @@ from workshop.api.schema import Field, Schema, Type, for_kind
 class Node:
     """`kind` is scalar, list, map or any. An atomic list or map is one value: it is owned and replaced whole."""
 
-    __slots__ = ("_find", "_found", "atomic", "defaults", "element", "keys", "kind")
+    __slots__ = ("_find", "_found", "atomic", "defaults", "element", "keys", "kind", "scalar")
 
     def __init__(
         self,
@@ -35,8 +35,11 @@ class Node:
         defaults: Mapping[str, Any] | None = None,
         element: Node | None = None,
         find: Callable[[str], Node | None] | None = None,
+        scalar: str = "",
     ) -> None:
         self.kind, self.atomic, self.keys = kind, atomic, keys
+        self.scalar = scalar
+        """Of a scalar: string, numeric or boolean; "" for one that may be any."""
         self.defaults = defaults or {}
         """Of a keyed list: what a key is where an element leaves it out."""
         self.element = element
@@ -81,6 +84,12 @@ class Node:
 ANY = Node("any")
 WHOLE = Node("any", atomic=True)
 SCALAR = Node("scalar")
+STRING, NUMERIC, BOOLEAN = (Node("scalar", scalar=kind) for kind in ("string", "numeric", "boolean"))
+SCALARS = {
+    **dict.fromkeys(("string", "bytes", "time", "microtime"), STRING),
+    **dict.fromkeys(("int32", "int64", "double"), NUMERIC),
+    "bool": BOOLEAN,
+}
 
 
 def types_of(resource: Resource) -> Schema | Node | None:
@@ -137,6 +146,8 @@ def _of_type(type: Type) -> Node:
         return Node("map", element=_of_type(type.element))
     if type.kind == "list":
         return Node("list", atomic=True)
+    if (scalar := SCALARS.get(type.kind)) is not None:
+        return scalar
     if type.kind == "raw":
         return WHOLE
     return ANY if type.kind in ("any", "struct") or type.kind.startswith("schema-or") else SCALAR

@@ -79,6 +79,11 @@ def many(request: Request, resource: Resource, page: Page, form: Accepted, now: 
     else:
         kind, api_version = f"{resource.kind}List", resource.api_version
         elements, common = _elements(resource, page.items)
+    if form.form and not elements:  # Go's nil, where other lists have an empty one
+        return json_response(
+            b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":null}'
+            % (kind.encode(), api_version.encode(), metadata)
+        )
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (kind.encode(), api_version.encode(), metadata)
     return joined(head, elements, common, b"]}\n")
 

@@ -95,6 +95,8 @@ class NodeProxy:
             raise errors.not_allowed()
         if sub == "log":
             return await self._log(request)
+        if request.query.get("dryRun"):
+            raise errors.bad_request("dryRun is not supported")
         options = connect_options(request, res)
         await self._writer.admit(
             AdmissionRequest("CONNECT", res, sub, info.namespace, info.name, options, None, request.user)

@@ -5,10 +5,10 @@ Upstream: apiserver/pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-from workshop.api import decode, errors
+from workshop.api import decode, errors, schema
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
-from workshop.api.patch import apply, managed_fields, request, resets, typed
+from workshop.api.patch import apply, managed_fields, request, resets, restoring, typed
 from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource
 from workshop.api.schema import Schema
@@ -25,6 +25,8 @@ def change(patch: Patch, resource: Resource, options: WriteOptions, name: str) -
         if old is None:
             raise errors.not_found(resource, name)
         changed = request.change(patch, old, types if isinstance(types, Schema) else None)
+        if patch.kind == "strategic":  # of which kind an object is, the struct says into which it is read back
+            changed = {**changed, "kind": resource.kind, "apiVersion": resource.api_version}
         if resource.definition is not None:
             return _custom(patch, resource.definition, changed, options)
         shared = old if patch.kind in ("merge", "strategic") else None  # these leave alone what they do not change
@@ -40,8 +42,11 @@ def read(patch: Patch, new: Obj, api_version: str, kind: str, options: WriteOpti
         validation = "Warn" if strict else options.field_validation
         obj, unknown = decode.decode_value(api_version, kind, new, validation, known=shared)
     except errors.ApiError as error:
-        lead = f" cannot be handled as a {kind}: "
-        raise request.refused(patch, new, error.message.partition(lead)[2] or error.message) from None
+        lead, types = f" cannot be handled as a {kind}: ", schema.for_kind(api_version, kind)
+        said = error.message.partition(lead)[2] or error.message
+        if patch.kind == "strategic" and types is not None:
+            said = restoring.complaint(types, new) or said
+        raise request.refused(patch, new, said) from None
     complaints = [*patch.twice, *unknown]
     if strict and complaints:
         raise request.refused(patch, new, "strict decoding error: " + ", ".join(complaints))
@@ -85,6 +90,9 @@ def applied(
     reset = resets.of_resource(resource, subresource)
 
     async def merged(old: Obj | None) -> Obj:
+        if old is None and (uid := (patch.body.get("metadata") or {}).get("uid")):
+            gone = f"the provided object specified uid {uid}, and no existing object was found"
+            raise errors.conflict(resource, name, f"uid mismatch: {gone}")
         # The patch as it was sent: read by its schema it would also say the zero values that Go writes out.
         new = apply.apply(old, patch.body, options.manager, options.force, types, clock.now(), subresource, reset)
         return _decoded(resource, new, "Ignore")[0]

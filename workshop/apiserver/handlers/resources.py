@@ -41,9 +41,8 @@ class Resources:
             case "list":
                 return await self.list(request, resource)
             case "watch":
-                return await self.watches.serve(
-                    request, selection(request, resource), accepted(request.header("accept"))
-                )
+                form = accepted(request.header("accept"), streams=True)
+                return await self.watches.serve(request, selection(request, resource), form)
             case "create":
                 return await self.create(request, resource)
             case "update":
@@ -67,7 +66,7 @@ class Resources:
         return forms.one(request, resource, served_obj(resource, stored), form, self.clock.now())
 
     async def list(self, request: Request, resource: Resource) -> Response:
-        form = accepted(request.header("accept"))
+        form = accepted(request.header("accept"), streams=True)
         with trace.step("apiserver.link", link="read") as told:
             page = await self.reader.list(selection(request, resource), list_options(request))
             told["revision"], told["objects"] = page.revision, len(page.items)

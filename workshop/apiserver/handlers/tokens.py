@@ -21,7 +21,6 @@ from . import forms, posted
 
 VERSION, KIND = "authentication.k8s.io/v1", "TokenRequest"
 REQUEST = schema.for_kind(VERSION, KIND)
-WIPED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Tokens:
         form, options = accepted(request.header("accept"), table=False), write_options(request)
         obj = await posted.read(request, VERSION, KIND, options)
         posted.same_namespace(obj, info.namespace)
-        metadata = {name: value for name, value in (obj.get("metadata") or {}).items() if name not in WIPED}
+        metadata = obj.get("metadata") or {}  # the uid is a precondition: nothing of it is wiped
         spec = dict(obj.get("spec") or {})
         if spec.get("expirationSeconds") is None:
             spec["expirationSeconds"] = DEFAULT_EXPIRATION

@@ -363,8 +363,20 @@ def admission_policy_binding(obj: Obj, now: float) -> list[Any]:
     ref = get(obj, "spec.paramRef", {})
     shown = f"{ref.get('namespace') or '*'}/{ref['name']}" if ref.get("name") else "<unset>"
     if not ref.get("name") and ref.get("selector"):
-        shown = label_selector(ref["selector"])
+        mutating = obj.get("kind") == "MutatingAdmissionPolicyBinding"  # shows the structure as Go prints it
+        shown = _go_selector(ref["selector"]) if mutating else label_selector(ref["selector"])
     return [name_of(obj), get(obj, "spec.policyName", ""), shown, age(obj, now)]
+
+
+def _go_selector(selector: Obj) -> str:
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{e.get('key', '')},Operator:{e.get('operator', '')},"
+        f"Values:[{' '.join(e.get('values') or ())}],}},"
+        for e in selector.get("matchExpressions") or ()
+    )
+    shown = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},"
+    return f"&LabelSelector{{{shown}}}"
 
 
 @printer("deviceclasses.resource.k8s.io", "resourceclaimtemplates.resource.k8s.io")

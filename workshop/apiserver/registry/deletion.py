@@ -29,6 +29,9 @@ from .written import tell, versioned
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 PARALLEL_DELETES = 32
+DEFINITION = "CustomResourceDefinition"
+BY_THEMSELVES = ("Namespace", DEFINITION)
+"""Kinds that upstream marks by code of their own: they get no grace."""
 TRIES = 50
 
 
@@ -128,7 +131,8 @@ def mark(
 ) -> bool | None:
     """Decide: None to remove the object now; else `obj` is marked in place, and True says that this changed it."""
     metadata = obj["metadata"]
-    finalizers = _finalizers(metadata.get("finalizers") or [], options, default)
+    present = metadata.get("finalizers") or []
+    finalizers = present if resource.kind == "Event" else _finalizers(present, options, default)
     changed = finalizers != (metadata.get("finalizers") or [])
     if finalizers:
         metadata["finalizers"] = finalizers
@@ -150,16 +154,16 @@ def mark(
             metadata["deletionGracePeriodSeconds"] = seconds
             return True
         return changed
-    if not waits and not seconds:
+    if not waits and grace is None:
         return None
     metadata["deletionTimestamp"] = rfc3339(now + seconds)
-    metadata["deletionGracePeriodSeconds"] = seconds
-    if metadata.get("generation"):
+    if resource.kind not in BY_THEMSELVES:
+        metadata["deletionGracePeriodSeconds"] = seconds
+    if metadata.get("generation") and resource.kind != DEFINITION:
         metadata["generation"] += 1
     if resource.kind == "Namespace":
         obj.setdefault("status", {})["phase"] = "Terminating"
-        del metadata["deletionGracePeriodSeconds"]  # upstream's namespaces have none
-    return True
+    return True if waits or seconds else None
 
 
 def _finalizers(present: list[str], options: DeleteOptions, default: str) -> list[str]:

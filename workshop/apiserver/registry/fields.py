@@ -17,7 +17,8 @@ _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion"
 
 PATHS: dict[str, tuple[str, ...]] = {
     "pods": ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-             "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+             "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",
+             "status.nominatedNodeName"),
     "nodes": ("spec.unschedulable",),
     "namespaces": ("status.phase",),
     "replicationcontrollers": ("status.replicas",),
@@ -52,6 +53,11 @@ _DEFAULTS = {
 }
 
 
+_NEVER_FILLED = ("status.podIPs",)
+"""A client may ask by it, and finds the pods without."""
+_OLD_NAMES = {("pods", "spec.host"): "spec.nodeName"}
+
+
 def _event(obj: Obj, path: str) -> str:
     if path == "source":
         return str((obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "")
@@ -68,7 +74,7 @@ def extractor(stored: str) -> Callable[[Obj], dict[str, str]]:
         metadata = obj["metadata"]
         found = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
         for path in paths:
-            found[path] = read(obj, path) or _DEFAULTS.get(path, "")
+            found[path] = read(obj, path) or _DEFAULTS.get(path, "") if path not in _NEVER_FILLED else ""
         return found
 
     return fields_of
@@ -92,21 +98,33 @@ def parse(resource: Resource, text: str) -> fields.Selector:
         selector = fields.parse(text)
     except ValueError as error:
         raise errors.bad_request(str(error)) from None
+    kept = [term for term in selector.terms if term.field or term.value]  # `=` alone asks for nothing
+    selector = fields.Selector(tuple(kept)).transform(
+        lambda path, value: (_OLD_NAMES.get((resource.group_resource, path), path), value)
+    )
     custom = resource.definition.selectable if resource.definition is not None else None
     known = {"metadata.name", *PATHS.get(resource.group_resource, ()), *(custom or ())}
     if resource.namespaced:
         known.add("metadata.namespace")
     for path in (term.field for term in selector.terms):
         if path not in known:
-            if custom is None and not PATHS.get(resource.group_resource):
-                raise errors.bad_request(
-                    f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
-                )
-            of = f" for {resource.api_version}, Kind={resource.kind}" if resource.kind == "ResourceSlice" else ""
-            raise errors.bad_request(f"field label not supported{of}: {path}")
+            raise errors.bad_request(_unknown(resource, path))
     if resource.group_resource == "events.events.k8s.io":
         return selector.transform(lambda path, value: (_stored_event_path(path), value))
     return selector
+
+
+def _unknown(resource: Resource, path: str) -> str:
+    """Each kind's conversion says it in words of its own."""
+    kind = resource.group_resource
+    if kind == "jobs.batch":
+        return f"field label {errors.quote(path)} not supported for Job"
+    if kind == "resourceslices.resource.k8s.io":
+        return f"field label not supported for {resource.api_version}, Kind=ResourceSlice: {path}"
+    ordinary = not PATHS.get(kind) and (resource.definition is None or resource.definition.selectable is None)
+    if ordinary or kind == "ipaddresses.networking.k8s.io":
+        return f'{errors.quote(path)} is not a known field selector: only "metadata.name", "metadata.namespace"'
+    return f"field label not supported: {path}"
 
 
 def _stored_event_path(path: str) -> str:

@@ -48,12 +48,17 @@ def generated_name(prefix: str, random: Random) -> str:
     return prefix[: MAX_NAME - SUFFIX] + "".join(random.choice(NAME_CHARACTERS) for _ in range(SUFFIX))
 
 
-def wipe(metadata: Obj, dry_run: bool) -> None:
-    """Take away what a client may not choose. Raises ApiError 500 for a version."""
-    for field in ("resourceVersion", "uid", "creationTimestamp", *GONE_WITH_IT, "selfLink"):
-        given = metadata.pop(field, None)
-        if field == "resourceVersion" and given and given.isdigit() and given != "0" and not dry_run:
-            raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
+def wipe(metadata: Obj) -> None:
+    """Take away what a client may not choose."""
+    for field in ("uid", "creationTimestamp", *GONE_WITH_IT, "selfLink"):
+        metadata.pop(field, None)
+
+
+def check_new(metadata: Obj, dry_run: bool) -> None:
+    """Nothing new has a version. Raises ApiError 500."""
+    given = metadata.pop("resourceVersion", None)
+    if given and given.isdigit() and given != "0" and not dry_run:
+        raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
 
 
 def begin(metadata: Obj, now: float, random: Random) -> None:

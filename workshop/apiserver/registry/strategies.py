@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from uuid import UUID, uuid5
 
 from workshop.api.meta import Obj
 from workshop.api.resources import Resource
@@ -183,19 +184,7 @@ class LimitRanges(Strategy):
     def prepare_for_create(self, obj: Obj, write: Write) -> None:
         super().prepare_for_create(obj, write)
         if not obj["metadata"].get("name"):
-            obj["metadata"]["name"] = obj["metadata"]["uid"]
-
-
-class Leases(Strategy):
-    allows_create_on_update = True
-
-
-class Events(Strategy):
-    allows_create_on_update = True
-
-
-class Endpoints(Strategy):
-    allows_create_on_update = True
+            obj["metadata"]["name"] = str(uuid5(UUID(obj["metadata"]["uid"]), "name"))
 
 
 class EndpointSlices(Strategy):
@@ -292,10 +281,6 @@ _BY_NAME: dict[str, Callable[[Resource], Strategy]] = {
     "jobs.batch": Jobs,
     "secrets": Secrets,
     "certificatesigningrequests.certificates.k8s.io": CertificateSigningRequests,
-    "leases.coordination.k8s.io": Leases,
-    "events": Events,
-    "events.events.k8s.io": Events,
-    "endpoints": Endpoints,
     "endpointslices.discovery.k8s.io": EndpointSlices,
     "deployments.apps": Deployments,
     "daemonsets.apps": DaemonSets,

@@ -56,6 +56,13 @@ _ONLY_CONDITIONAL = {
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
 }
+# Kinds that an update makes where they are missing. Upstream: AllowCreateOnUpdate in each strategy.go.
+_MADE_BY_UPDATES = {
+    "runtimeclasses.node.k8s.io", "roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io",
+    "rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io", "services", "endpoints",
+    "leases.coordination.k8s.io", "leasecandidates.coordination.k8s.io", "limitranges", "events",
+    "events.events.k8s.io",
+}  # fmt: skip
 # Kinds whose status door changes nothing of the metadata (metav1.ResetObjectMetaForStatus).
 _STATUS_KEEPS_METADATA = {
     "volumeattachments.storage.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
@@ -78,11 +85,11 @@ class Write:
 class Strategy:
     """The ordinary kind."""
 
-    allows_create_on_update = False
     has_status = True
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
+        self.allows_create_on_update = resource.group_resource in _MADE_BY_UPDATES
         self.allows_unconditional_update = resource.group_resource not in _ONLY_CONDITIONAL
         self.has_status = resource.subresource("status") is not None
         self.counts_generation = self.has_status and resource.group_resource not in _NO_GENERATION

@@ -32,7 +32,7 @@ from workshop.clock import Clock
 from . import object_meta
 from .encoding import key_of, to_storage
 from .options import WriteOptions
-from .preconditions import Stale, check_uid, check_version
+from .preconditions import Stale, check_uid, check_version, failed
 from .reader import Presenter, served_obj
 from .strategies import Strategies
 from .strategy import Pool, Strategy, Write
@@ -119,7 +119,7 @@ class Writer:
         self, resource: Resource, namespace: str, obj: Obj, options: WriteOptions, applying: bool = False
     ) -> Written:
         """Up to the name, made up behind the plugins that change. Raises KeyExists, and what `create` raises."""
-        object_meta.wipe(obj["metadata"], options.dry_run)
+        object_meta.wipe(obj["metadata"])
         object_meta.own_once(obj["metadata"], options.warnings)
         obj = _defaulted(resource, obj)
         if not applying:  # what admission and the server add is managed by nobody
@@ -169,6 +169,7 @@ class Writer:
 
     async def _store_new(self, resource: Resource, obj: Obj, options: WriteOptions) -> Written:
         key = key_of(resource, obj)
+        object_meta.check_new(obj["metadata"], options.dry_run)
         if options.dry_run:
             if await self._read(key) is not None:
                 raise KeyExists(key)
@@ -205,7 +206,7 @@ class Writer:
             if current is None and not fresh:
                 current, fresh = await self._read(key), True
             if current is None:
-                if not create_if_missing or subresource:
+                if not create_if_missing or (subresource and not asked.strategy.allows_create_on_update):
                     raise errors.not_found(resource, name)
                 try:
                     return await self._create_named(asked, namespace, name)
@@ -235,6 +236,9 @@ class Writer:
     async def _create_named(self, asked: _Update, namespace: str, name: str) -> Written:
         """An update of what is not there, where a kind or a patch may make it. Raises KeyExists if it is there now."""
         obj = await asked.change(None)
+        if asked.uid:
+            named = {"metadata": {"name": name, "namespace": namespace}}
+            raise failed(asked.resource, named, "UID", asked.uid, "", asked.options.dry_run)
         obj["metadata"]["name"] = obj["metadata"].get("name") or name
         object_meta.place(asked.resource, namespace, obj["metadata"])
         return await self._create(asked.resource, namespace, obj, asked.options, asked.applying)

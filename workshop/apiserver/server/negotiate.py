@@ -43,8 +43,9 @@ def media_types(header: str) -> list[tuple[str, dict[str, str]]]:
 
 
 @remembered(256)
-def accepted(header: str, table: bool = True) -> Accepted:
-    """The first clause that we can serve; `table` where the answer has a Table's form. Raises ApiError 406."""
+def accepted(header: str, table: bool = True, streams: bool = False) -> Accepted:
+    """The first clause that we can serve; `table` where the answer has a Table's form, `streams` where it may be a
+    watch. Raises ApiError 406."""
     if not header:
         return Accepted()
     clauses = media_types(header)
@@ -62,9 +63,14 @@ def accepted(header: str, table: bool = True) -> Accepted:
                 continue
             return Accepted(form, parameters=parameters)
     if not any(kind in _JSON_RANGES for kind, _ in clauses):
-        known = ", ".join([JSON, YAML, PROTOBUF])
+        known = ", ".join([JSON, YAML, PROTOBUF, *(f"{kind};stream=watch" for kind in (JSON, PROTOBUF) if streams)])
         raise errors.failure(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {known}", {})
     raise errors.not_acceptable([JSON, YAML, PROTOBUF])
+
+
+def routed(header: str) -> bool:
+    """Whether a request with this Accept header reaches a handler at all."""
+    return not header or any(kind in _JSON_RANGES for kind, _ in media_types(header))
 
 
 @remembered(256)
