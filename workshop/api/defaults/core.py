@@ -76,17 +76,26 @@ def _pod_level_requests(spec: dict[str, Any]) -> None:
     if not resources or not resources.get("limits"):
         return
     requests = dict(resources.get("requests", {}))
+    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
     for name in ("cpu", "memory"):
-        asked = [c["resources"]["requests"][name] for c in spec.get("containers") or [] if name in _requests(c)]
-        first = [c["resources"]["requests"][name] for c in spec.get("initContainers") or [] if name in _requests(c)]
-        if name in requests or not (asked or first):
-            continue
-        total = quantity.parse("0")
-        for each in asked:
-            total = total + quantity.parse(each)
-        requests[name] = str(max([total, *map(quantity.parse, first)]))
+        if name not in requests and any(name in _requests(each) for each in containers):
+            requests[name] = str(_together(spec, name))
     requests = {**{k: v for k, v in resources["limits"].items() if k in ("cpu", "memory")}, **requests}
     resources["requests"] = requests
+
+
+def _together(spec: dict[str, Any], name: str) -> quantity.Quantity:
+    """What the containers ask for at most at any one time: sidecars beside those that start after them."""
+    none = quantity.parse("0")
+    total = sidecars = most = none
+    for each in spec.get("containers") or []:
+        total = total + quantity.parse(_requests(each).get(name, "0"))
+    for each in spec.get("initContainers") or []:
+        asked = quantity.parse(_requests(each).get(name, "0")) + sidecars
+        if each.get("restartPolicy") == "Always":
+            sidecars = asked
+        most = max(most, asked)
+    return max(total + sidecars, most)
 
 
 def _requests(container: dict[str, Any]) -> dict[str, Any]:

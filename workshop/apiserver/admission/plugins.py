@@ -29,6 +29,7 @@ from workshop.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from workshop.apiserver.admission.node_restriction import NodeRestriction
 from workshop.apiserver.admission.node_taint import TaintNodesByCondition
 from workshop.apiserver.admission.plugin import Plugin
+from workshop.apiserver.admission.pod_resize import NodeDeclaredFeatureValidator, PodResizeValidator
 from workshop.apiserver.admission.pod_security import PodSecurity
 from workshop.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from workshop.apiserver.admission.policies import MutatingAdmissionPolicy, ValidatingAdmissionPolicy
@@ -64,6 +65,8 @@ ORDER: tuple[type[Plugin], ...] = (
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    NodeDeclaredFeatureValidator,
+    PodResizeValidator,
     MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
@@ -77,9 +80,7 @@ UNBUILT = frozenset(
     {
         "PodGroupProtection",
         "PodGroupWorkloadExists",
-        "NodeDeclaredFeatureValidator",
         "JobValidation",
-        "PodResizeValidator",
     }
 )
 

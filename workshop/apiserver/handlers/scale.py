@@ -23,6 +23,7 @@ from workshop.apiserver.server.negotiate import accepted
 from . import forms, patches
 from .resources import Resources, read_body
 
+SCALES_OF_OLD = ("extensions/v1beta1", "apps/v1beta1", "apps/v1beta2")
 SCALE = schema.for_kind("autoscaling/v1", "Scale")
 
 
@@ -61,7 +62,14 @@ class Scales:
     async def _given(self, request: Request, options: WriteOptions) -> Obj:
         """The Scale of a PUT. Raises ApiError 400."""
         body, header, wanted = await request.body(), request.header("content-type"), request.info.name
-        given, warnings = read_body(body, header, "autoscaling/v1", "Scale", options.field_validation)
+        try:
+            given, warnings = read_body(body, header, "autoscaling/v1", "Scale", options.field_validation)
+        except errors.ApiError as error:
+            for old in SCALES_OF_OLD:
+                if f'no kind "Scale" is registered for version "{old}"' in error.message:  # it is, in upstream
+                    said = f"the API version in the data ({old}) does not match the expected API version"
+                    raise errors.bad_request(f"{said} (autoscaling/v1)") from None
+            raise
         request.warnings.extend(warnings)
         name = given.get("metadata", {}).get("name")
         if not name:
