@@ -204,10 +204,10 @@ def _unfit(value: Any, node: Node, path: str) -> list[str]:
         return [f"{where}: {wrong}"] if wrong else []
     if node.kind == "list":
         if not isinstance(value, list):
-            return [f"{where}: expected list, got &{_shape(value)}"]
+            return [f"{where}: expected list, got &{go_text(value)}"]
         return _unfit_list(value, node, path)
     if not isinstance(value, dict):
-        return [f"{where}: expected map, got &{_shape(value)}"]
+        return [f"{where}: expected map, got &{go_text(value)}"]
     found: list[str] = []
     for name, child in value.items():
         inner = node.named(name) or node.element
@@ -227,9 +227,9 @@ def _unfit_scalar(value: Any, wanted: str) -> str:
     if wanted == "numeric" and kind not in (int, float):
         return f"expected numeric (int or float), got {go_type(value)}"
     if wanted == "boolean" and kind is not bool:
-        return f"expected boolean, got &{_shape(value)}"
+        return f"expected boolean, got &{go_text(value)}"
     if not wanted and kind in (dict, list):
-        return f"expected any scalar, got &{_shape(value)}"
+        return f"expected any scalar, got &{go_text(value)}"
     return ""
 
 
@@ -262,8 +262,3 @@ def _unfit_list(value: list[Any], node: Node, path: str) -> list[str]:
         if node.element is not None:
             found += _unfit(item, node.element, path + told)
     return found
-
-
-def _shape(value: Any) -> str:
-    kind = {dict: "map", list: "list", str: "string", bool: "boolean"}.get(type(value), "numeric")
-    return f"{{{kind}}}"

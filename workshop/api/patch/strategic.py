@@ -97,6 +97,11 @@ def go_text(value: Any) -> str:
     )
 
 
+def _as_text(value: Any) -> str:
+    """As Go's %s shows it, which is for texts."""
+    return value if isinstance(value, str) else f"%!s({go_type(value)}={go_text(value)})"
+
+
 def go_type(value: Any) -> str:
     if isinstance(value, dict):
         return "map[string]interface {}"
@@ -117,7 +122,7 @@ def _merge_map(old: dict[str, Any], patch: dict[str, Any], schema: SchemaFacts |
     if directive == "delete":
         return {}
     if directive is not None:
-        raise _Bad(f"unknown patch type: {go_text(directive)} in map: {go_text({DIRECTIVE: directive, **patch})}")
+        raise _Bad(f"unknown patch type: {_as_text(directive)} in map: {go_text({DIRECTIVE: directive, **patch})}")
     _retain(old, patch)
     for key in [key for key in patch if key.startswith("$setElementOrder")]:
         _ordered(old, patch, key, schema)
@@ -234,7 +239,7 @@ def _directives_of_list(old: list[Any], patch: list[Any], key: str) -> tuple[lis
         elif directive == "merge":
             raise _Bad("merging lists cannot yet be specified in the patch")
         else:
-            raise _Bad(f"unknown patch type: {go_text(directive)} in map: {go_text(element)}")
+            raise _Bad(f"unknown patch type: {_as_text(directive)} in map: {go_text(element)}")
     return (plain, []) if replace else (list(old), plain)
 
 
