@@ -248,6 +248,13 @@ def test_pause_is_seen_in_proc(fake_cluster):
             assert time.monotonic() < end, wanted
 
 
+def test_a_path_that_is_too_long_for_a_socket(fake_cluster, home, monkeypatch):
+    monkeypatch.setenv("WORKSHOP_HOME", str(home / "ü b" / ("x" * 120)))
+    cluster = fake_cluster(only=["etcd"])
+    assert cluster.state() == "running"
+    cluster.kill("etcd")
+
+
 def test_unknown_requests_are_refused_in_words(fake_cluster):
     cluster = fake_cluster(only=["etcd"])
     with pytest.raises(machine_api.Refused, match="no process 'x'"):

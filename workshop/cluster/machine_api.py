@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -56,7 +57,13 @@ async def serve(path: Path, handle: Handler, events: Stream) -> asyncio.Abstract
                 _answer(writer, 500, {"message": f"the supervisor could not do that: {error}"})
         writer.close()
 
-    return await asyncio.start_unix_server(client, str(path))
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        _through_folder(path, sock.bind)
+    except OSError:
+        sock.close()
+        raise
+    return await asyncio.start_unix_server(client, sock=sock)
 
 
 def _answer(writer: asyncio.StreamWriter, code: int, body: Any) -> None:
@@ -76,7 +83,7 @@ def _open(path: Path, method: str, target: str, timeout: float | None) -> socket
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(timeout)
     try:
-        _connect(sock, path)
+        _through_folder(path, sock.connect)
         sock.sendall(f"{method} {target} HTTP/1.1\r\nHost: supervisor\r\n\r\n".encode())
     except TimeoutError:
         sock.close()
@@ -87,16 +94,14 @@ def _open(path: Path, method: str, target: str, timeout: float | None) -> socket
     return sock
 
 
-def _connect(sock: socket.socket, path: Path) -> None:
-    """A Unix socket's path has room for 107 bytes; a longer one is reached through its open directory."""
-    import os
-
+def _through_folder(path: Path, act: Callable[[str], None]) -> None:
+    """Bind or connect: a Unix socket's path has room for 107 bytes; a longer one is reached by its open directory."""
     if len(os.fsencode(path)) <= 107:
-        sock.connect(str(path))
+        act(str(path))
         return
     folder = os.open(path.parent, os.O_PATH)
     try:
-        sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+        act(f"/proc/self/fd/{folder}/{path.name}")
     finally:
         os.close(folder)
 

@@ -186,8 +186,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     ok, what = docker_engine.usable(docker_engine.endpoint_of("docker:"))
     checks.append({"check": "docker", "ok": ok, "what": what})
     home = layout.home()
-    place = next(part for part in (home, *home.parents) if part.exists())
-    writable = os.access(place, os.W_OK)
+    place = next(part for part in (home, *home.parents) if os.path.exists(part))
+    writable = place.is_dir() and os.access(place, os.W_OK)
     room = shutil.disk_usage(place).free // 1_000_000 if writable else 0
     what = f"{home}, {room} MB free" if writable else f"{place} cannot be written: set WORKSHOP_HOME"
     if writable and room < ROOM:

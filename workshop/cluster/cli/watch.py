@@ -94,7 +94,7 @@ def _processes(processes: list[dict[str, Any]]) -> Columns:
     entries = []
     for row in processes:
         lives = row["state"] == "running"
-        again = f" ({row['restarts']} restarts)" if row["restarts"] else ""
+        again = f" (started again {row['restarts']}×)" if row["restarts"] else ""
         said = f"{'●' if lives else '✕'} {row['name']} {row['pid'] if lives else row['state']}{again}"
         entries.append(Text(said, style="" if lives else "bold red", no_wrap=True))
     return Columns(entries, padding=(0, 3))
