@@ -616,7 +616,10 @@ def test_for_whom_an_endpoint_is(wanted, hints):
         "spec": {"nodeName": "n1", "containers": []},
         "status": {"podIP": "10.0.0.1", "conditions": ready},
     }
-    made = endpointslice.endpoint(pod, service, "IPv4", "a")
-    assert made is not None and made.get("hints") == hints
-    unready = {**pod, "status": {"podIP": "10.0.0.1"}}
-    assert "hints" not in (endpointslice.endpoint(unready, service, "IPv4", "a") or {})
+
+    def made(pod):
+        ((one,),) = endpointslice.desired(service, [pod], {"n1": "a"}).values()
+        return one
+
+    assert made(pod).get("hints") == hints
+    assert "hints" not in made({**pod, "status": {"podIP": "10.0.0.1"}})

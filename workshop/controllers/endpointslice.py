@@ -49,20 +49,18 @@ def endpoint(pod: Obj, service: Obj, family: str, zone: str) -> dict[str, Any] |
         made["zone"] = zone
     if name := service_pods.hostname(pod, service):
         made["hostname"] = name
-    if ready and (said := hints(service, zone, pods.node_name(pod))):
-        made["hints"] = said
     return made
 
 
-def hints(service: Obj, zone: str, node: str) -> dict[str, Any]:
-    """For whom an endpoint is, as the Service's trafficDistribution wants it. Upstream: `endpointslice/trafficdist`."""
+def hinted(made: dict[str, Any], service: Obj) -> dict[str, Any]:
+    """With hints for whom it is, as trafficDistribution wants. Upstream: `endpointslice/trafficdist`."""
     wanted = service["spec"].get("trafficDistribution")
-    found: dict[str, Any] = {}
-    if wanted in CLOSE and zone:
-        found["forZones"] = [{"name": zone}]
-    if wanted == "PreferSameNode" and node:
-        found["forNodes"] = [{"name": node}]
-    return found
+    hints: dict[str, Any] = {}
+    if wanted in CLOSE and made.get("zone"):
+        hints["forZones"] = [{"name": made["zone"]}]
+    if wanted == "PreferSameNode" and made.get("nodeName"):
+        hints["forNodes"] = [{"name": made["nodeName"]}]
+    return {**made, "hints": hints} if hints and made["conditions"]["ready"] else made
 
 
 def family_of(address: str) -> str:
@@ -87,7 +85,7 @@ def desired(service: Obj, found: list[Obj], zones: dict[str, str]) -> dict[Group
         for family in families(service):
             made = endpoint(pod, service, family, zones.get(pods.node_name(pod), ""))
             if made is not None:
-                groups.setdefault((family, ports), []).append(made)
+                groups.setdefault((family, ports), []).append(hinted(made, service))
     return groups
 
 
