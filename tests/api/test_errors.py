@@ -55,7 +55,6 @@ def test_questions_look_at_the_reason() -> None:
     assert errors.is_conflict(errors.conflict("pods", "web"))
     assert not errors.is_conflict(errors.already_exists("pods", "web"))
     assert errors.is_already_exists(errors.already_exists("pods", "web"))
-    assert errors.is_gone(errors.gone_expired())
     assert not errors.is_not_found(KeyError("x"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -31,6 +32,11 @@ def written(buckets: Buckets) -> bytes:
         writer.bucket(name, sorted(buckets[name].items()))
     writer.finish()
     return file.getvalue()
+
+
+def with_digest(body: bytes) -> bytes:
+    """As etcdctl writes the file: its SHA-256 behind it."""
+    return body + hashlib.sha256(body).digest()
 
 
 def found(data: bytes) -> Buckets:
@@ -99,7 +105,7 @@ def test_a_state_comes_back_from_its_file() -> None:
 
 def test_the_digest_behind_a_file_is_looked_at() -> None:
     body = written({b"key": {b"a": b"b"}})
-    good = backup.with_digest(body)
+    good = with_digest(body)
     assert backup.check_digest(good) == body
     with pytest.raises(ValueError, match="expected sha256"):
         backup.check_digest(good[:100] + b"!" + good[101:])
@@ -115,7 +121,7 @@ def test_etcdctl_reads_the_file(tmp_path: Path) -> None:
     file = io.BytesIO()
     backup.write(file, backup.Backup(state()))
     path = tmp_path / "state.db"
-    path.write_bytes(backup.with_digest(file.getvalue()))
+    path.write_bytes(with_digest(file.getvalue()))
     environment = {**os.environ, "ETCDCTL_API": "3"}
     told = subprocess.run(
         [etcdctl, "snapshot", "status", str(path)], capture_output=True, text=True, env=environment, check=True
@@ -177,7 +183,7 @@ async def test_a_snapshot_of_either_kind_becomes_a_member_of_ours(kind: str, tmp
 async def test_a_restored_member_may_go_on_later_and_without_its_past(tmp_path: Path) -> None:
     file = io.BytesIO()
     backup.write(file, backup.Backup(state()))
-    (tmp_path / "state.db").write_bytes(backup.with_digest(file.getvalue()))
+    (tmp_path / "state.db").write_bytes(with_digest(file.getvalue()))
     etcd = EtcdProcess("ours", tmp_path / "data")
     assert restored(tmp_path / "state.db", etcd, "--bump-revision=1000", "--mark-compacted") == 0
     await etcd.start()
@@ -195,8 +201,8 @@ def test_what_cannot_be_restored_says_why(tmp_path: Path, capsys: pytest.Capture
     cases = {
         "none.db": (None, "no such file or directory"),
         "short.db": (body, "snapshot missing hash but --skip-hash-check=false"),
-        "other.db": (backup.with_digest(written({b"a": {}})), "not a snapshot of etcd"),
-        "noise.db": (backup.with_digest(b"x" * 4096), "not a file of bbolt"),
+        "other.db": (with_digest(written({b"a": {}})), "not a snapshot of etcd"),
+        "noise.db": (with_digest(b"x" * 4096), "not a file of bbolt"),
     }
     for name, (data, text) in cases.items():
         if data is not None:

@@ -17,7 +17,7 @@ import pytest
 
 from workshop.clock import SYSTEM
 from workshop.kubelet import cri
-from workshop.kubelet.runtimes import shims
+from workshop.kubelet.runtimes import cgroups, shims
 from workshop.kubelet.runtimes.process import ProcessRuntime
 from workshop.kubelet.server import logs
 from workshop.kubelet.server.logs import Options
@@ -29,6 +29,18 @@ ADDRESS = "127.91.254.11"
 
 async def _always() -> bool:
     return True
+
+
+def end_all(root_dir: str) -> None:
+    """Kill every shim and container below a kubelet's root directory."""
+    for folder in sorted(Path(root_dir, "run").glob("*")):
+        pid = shims.alive(str(folder))
+        if pid:
+            os.kill(pid, signal.SIGSTOP)  # so that it restarts, reaps and reports nothing
+        shims.kill_leftovers(str(folder))
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    cgroups.remove_all(root_dir)
 
 
 class Node:
@@ -96,7 +108,7 @@ async def node():
         assert os.listdir(f"{root}/run") == []
     finally:
         await made.runtime.close()
-        shims.end_all(root)
+        end_all(root)
         for child in made.runtime._children.values():
             child.wait()
         shutil.rmtree(root)
@@ -420,5 +432,5 @@ def test_namespaces_mounts_and_a_layer_of_its_own():
         assert first == "/pause"  # where a pod's containers share their processes
         assert not Path("/etc/made-by-test").exists()
     finally:
-        shims.end_all(root)
+        end_all(root)
         shutil.rmtree(root)

@@ -303,11 +303,6 @@ def is_conflict(error: BaseException) -> bool:
     return _is(error, "Conflict")
 
 
-def is_gone(error: BaseException) -> bool:
-    """410: list again."""
-    return _is(error, "Expired") or _is(error, "Gone")
-
-
 def is_terminating_namespace(error: BaseException) -> bool:
     """A creation that was refused because its namespace is being deleted."""
     return isinstance(error, ApiError) and any(c.get("reason") == "NamespaceTerminating" for c in error.causes)

@@ -90,11 +90,6 @@ def _versions(records: Iterable[Record]) -> Iterator[Pair]:
         yield revision_key(record), encode.upstream_value(record.key, record.kv, not record.version)
 
 
-def with_digest(body: bytes) -> bytes:
-    """The file with its SHA-256 behind it."""
-    return body + hashlib.sha256(body).digest()
-
-
 def check_digest(data: bytes, skip: bool = False) -> bytes:
     """The file without the digest behind it. Raises ValueError where that is missing or wrong (unless `skip`)."""
     if len(data) % 512 != DIGEST_SIZE:

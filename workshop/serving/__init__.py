@@ -6,6 +6,7 @@ the peer's certificate (DER bytes) stands in `scope["extensions"]["tls"]["client
     head.py      what a request is, and what is refused: pure     secured.py   TLS, a transport of asyncio
     chunks.py    bodies in chunks: pure                           http1.py     a connection: one request after another
     asgi.py      the seam to an app                               exchange.py  a request and its answer
+    tls_options.py   versions and ciphers that flags ask for
 
 WebSockets are uvicorn's. Upstream: `staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`, Go's `net/http`.
 """

@@ -9,7 +9,8 @@ Read in this order:
   `typecheck.py` what is wrong with a policy once the kinds that it is about are known
 - `syntax.py`      the tree; `twofold.py` macros of two variables and `sortBy`, `numbers.py` comparisons like `1 < 1.5`,
   said so that the checker knows them
-- `evaluate.py`    the tree as a function, made of `steps.py`, in a frame of `frames.py`; `costs.py` what a call costs
+- `evaluate.py`    the tree as a function, made of `steps.py`, in a frame of `frames.py`; `costs.py` what a call costs,
+  `quick.py` how much several may cost together
 - `values.py`      the kinds of values; `standard.py` CEL's own functions
 - `estimate.py`    what an expression costs at worst, in `ranges.py`; `estimate_functions.py` what a call does
 - `lengths.py`     how long a schema's values can be

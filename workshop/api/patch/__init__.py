@@ -6,7 +6,8 @@ Read in this order:
 - `strategic.py` Kubernetes' own: lists are merged by a key that the schema names (`$patch`, `$setElementOrder/…`).
 - server-side apply, where each field has managers: `fieldset.py` (sets of paths), `typed.py` (what the schema says of
   lists and maps), `walk.py` (compare, merge, remove), `managed_fields.py` (who manages what; every write goes through
-  `track_update`), `apply.py` (the merge itself, conflicts), `scale_fields.py` (managers of a scale).
+  `track_update`), `apply.py` (the merge itself, conflicts), `scale_fields.py` (managers of a scale),
+  `resets.py` (what a door does not set).
 - `request.py` reads a PATCH request and words what is wrong with it.
 
 Nothing here changes its arguments. Upstream: `apimachinery/pkg/util/{strategicpatch,managedfields}`,

@@ -9,7 +9,7 @@ Read in this order:
 - `graph.py`      which node may see which object, as a graph of references
 - `node.py`       the Node authorizer
 - `configuration.py` the file of --authorization-config; `webhook.py` somebody else is asked (`conditions.py`: when)
-- `reviews.py`    SubjectAccessReview and its like: the same questions as an API
+- `reviews.py`    SubjectAccessReview and its like: the same questions as an API (`selectors.py`: of whom)
 
 Left out: ABAC.
 Upstream: `staging/src/k8s.io/apiserver/pkg/authorization`, `plugin/pkg/auth/authorizer`, `pkg/registry/rbac`.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.kubelet.cri import CriError
-from workshop.kubelet.runtimes import cgroups, spec
+from workshop.kubelet.runtimes import spec
 from workshop.kubelet.shim.containers import start_time
 
 SHIM = str(Path(__file__).parent.parent / "shim")
@@ -206,21 +206,6 @@ class Session:
     async def close(self) -> None:
         """The client went away."""
         self._writer.close()
-
-
-def end_all(root_dir: str) -> int:
-    """Kill every shim and container below a kubelet's root directory; for `down`. Returns how many shims there were."""
-    ended = 0
-    for folder in sorted(Path(root_dir, "run").glob("*")):
-        pid = alive(str(folder))
-        if pid:
-            ended += 1
-            os.kill(pid, signal.SIGSTOP)  # so that it restarts, reaps and reports nothing
-        kill_leftovers(str(folder))
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-    cgroups.remove_all(root_dir)
-    return ended
 
 
 def kill_leftovers(directory: str) -> None:
