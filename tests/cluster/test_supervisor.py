@@ -279,6 +279,12 @@ def test_an_unreadable_plan_is_one_sentence(home):
     assert json.loads(listed) == [{"name": "broken", "state": "damaged", "mode": None, "addresses": None}]
 
 
+def test_a_state_directory_that_no_list_of_paths_could_hold(home, monkeypatch):
+    monkeypatch.setenv("WORKSHOP_HOME", str(home / "a:b"))
+    with pytest.raises(ClusterError, match="':' separates paths"):
+        Cluster("lab").up(mode="plain", wait=0)
+
+
 def test_a_file_in_the_place_of_the_state_directory(home):
     (home / "clusters").write_text("")
     with pytest.raises(ClusterError, match="is a file where a directory is needed"):

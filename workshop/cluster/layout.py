@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_NAME = "workshop"
+SEPARATORS = ":,\n"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -105,6 +106,11 @@ class Layout:
 
     def create(self) -> None:
         """Make the directories, all 0700. Raises ClusterError with one sentence."""
+        if odd := sorted(set(str(self.root)) & set(SEPARATORS)):
+            raise ClusterError(
+                f"{str(self.root)!r} cannot be a state directory: {' '.join(map(repr, odd))} separates paths in "
+                "KUBECONFIG, flags and mounts; set WORKSHOP_HOME to another one"
+            )
         try:
             home().mkdir(parents=True, exist_ok=True, mode=0o700)
             for part in ("", "pki", "pki/etcd", "kubeconfig", "etcd", "logs", "run", "nodes"):
