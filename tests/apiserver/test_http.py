@@ -797,3 +797,21 @@ async def test_a_proxy_without_a_path_sends_on_to_one_that_ends_in_a_slash(api):
     assert (await api("HEAD", "/api/v1/nodes/n/proxy")).status == 301
     assert (await api("HEAD", "/api/v1/nodes/n")).status == 405
     assert (await api("POST", "/api/v1/nodes/n/proxy")).status == 500  # asked for, and nobody listens
+
+
+async def test_a_request_takes_no_longer_than_it_wants_to(api: Api) -> None:
+    late = await api("GET", "/api/v1/namespaces?resourceVersion=99999999&timeout=1ms")
+    assert (late.status, late.json["reason"]) == (504, "Timeout")
+    assert late.json["message"] == "Timeout: request did not complete within the allotted timeout"
+    assert (await api("GET", "/api/v1/namespaces?timeout=0s")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis", "/apis/apps", "/apis/apps/v1", "/version"])
+async def test_discovery_in_no_form_that_the_client_takes(api: Api, path: str) -> None:
+    assert (await api("GET", path, accept="text/html")).status == 406
+    assert (await api("GET", path, accept="text/html, application/json")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/openapi/v2/", "/openapi/v3/"])
+async def test_a_slash_too_many(api: Api, path: str) -> None:
+    assert (await api("GET", path)).status == 404

@@ -143,6 +143,7 @@ class ApiServer:
         self.chain = [
             *([allowing(settings.allowed_origins)] if settings.allowed_origins else []),
             chain.counted(self.health.metrics, clock),
+            chain.in_time(settings.request_timeout),
             chain.authenticated(self.security.authentication, self.health.metrics, recorder),
             chain.held_until(self.started),
             *([recorder.link] if recorder else []),

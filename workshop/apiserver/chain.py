@@ -1,6 +1,7 @@
 """The chain that every request passes, as one list in upstream's order. Each link takes a handler and is a handler.
 
     request info  (server/info.py, filled in by server/app.py)
+    (in time)     a deadline for what does not last by its nature   504
     authentication     who?                      401
     (wait for the indexes of a server that has just begun)
     audit              write down who asks what
@@ -31,9 +32,10 @@ from workshop.apiserver.authorization.modes import forbidden
 from workshop.apiserver.interfaces import Attributes, Authenticator, Authorizer, Decision
 from workshop.clock import Clock
 
-from .handlers.metrics import Metrics, is_long
+from .handlers.metrics import Metrics
 from .server.app import Handler
 from .server.http import Request, Response
+from .server.timeout import is_long, seconds_of
 
 Link = Callable[[Handler], Handler]
 _KNOWN = {name: f'username="{name}"' for name in ("admin", "system:anonymous", "kube-apiserver", "kubelet")}
@@ -67,6 +69,28 @@ def counted(metrics: Metrics, clock: Clock) -> Link:
                         response.when_over.append(lambda: metrics.over(info))
                     else:
                         metrics.over(info)
+
+        return handle
+
+    return link
+
+
+def in_time(most: float) -> Link:
+    """A request that takes longer than it wants to (`?timeout=`), or than `most` seconds, is broken off. Raises
+    ApiError 504."""
+
+    def link(inner: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            if is_long(request.info):
+                return await inner(request)
+            deadline = asyncio.timeout(seconds_of(request, most))
+            try:
+                async with deadline:
+                    return await inner(request)
+            except TimeoutError:
+                if not deadline.expired():
+                    raise
+                raise errors.timeout("request did not complete within the allotted timeout") from None
 
         return handle
 

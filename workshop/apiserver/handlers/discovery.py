@@ -18,7 +18,7 @@ from workshop.api.meta import Obj
 from workshop.api.openapi import wire
 from workshop.api.resources import Registry, Resource, group_versions
 from workshop.apiserver.server.http import Request, Response, json_response
-from workshop.apiserver.server.negotiate import media_types
+from workshop.apiserver.server.negotiate import JSON, PROTOBUF, YAML, media_types, no_representation, readable
 
 from .health import VERSION
 
@@ -63,6 +63,9 @@ class Discovery:
         answer = self._answer(request)
         if answer is not None and request.method not in ("GET", "HEAD") and _only_read(request.path):
             raise errors.not_allowed()
+        if answer is not None and not request.path.startswith("/openapi") and not readable(request.header("accept")):
+            kinds = (JSON, YAML, PROTOBUF)  # as text of one filter for groups, of another for the rest
+            raise no_representation(*kinds) if _only_read(request.path) else errors.not_acceptable(kinds)
         return answer
 
     def knows(self, group: str) -> bool:
@@ -71,7 +74,7 @@ class Discovery:
     def paths(self) -> list[str]:
         """All documents of discovery and OpenAPI."""
         self._refresh()
-        found = ["/api", "/api/v1", "/apis", "/apis/", "/openapi/v2", "/openapi/v3", "/openapi/v3/"]
+        found = ["/api", "/api/v1", "/apis", "/apis/", "/openapi/v2", "/openapi/v3"]
         for group, versions in self._versions.items():
             if group:
                 found += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
@@ -89,6 +92,8 @@ class Discovery:
                 return json_response(self._version("", "v1"))
             case ["apis", group, version] if version in self._versions.get(group, ()) and group:
                 return json_response(self._version(group, version))
+            case ["openapi", *_] if request.path.endswith("/"):
+                return None
             case ["openapi", "v3"]:
                 return json_response(self._openapi_index)
             case ["openapi", "v2"]:

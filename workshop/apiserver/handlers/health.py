@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from workshop.api import errors
 from workshop.apiserver.handlers.metrics import Metrics
 from workshop.apiserver.server.http import Request, Response, json_response, text_response
+from workshop.apiserver.server.negotiate import JSON, media_types, no_representation
 
 VERSION = "v1.36.2"
 _KINDS = ("healthz", "livez", "readyz")
@@ -42,10 +43,13 @@ class Health:
 
     async def handle(self, request: Request) -> Response | None:
         """The answer; None if the path is not one of these."""
-        match request.path.strip("/").split("/"):
-            case ["version"]:
+        match request.path[1:].split("/"):
+            case ["version"] | ["version", ""]:
                 if request.method != "GET":
                     raise errors.not_allowed()
+                wanted = request.header("accept")
+                if wanted and not any(kind in (JSON, "*/*", "application/*") for kind, _ in media_types(wanted)):
+                    raise no_representation(JSON)
                 return json_response(version())
             case ["metrics"]:
                 for before in self.metrics.before:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from workshop.apiserver.server.info import RequestInfo
-from workshop.apiserver.server.timeout import LONG_RUNNING
+from workshop.apiserver.server.timeout import is_long
 
 BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
@@ -159,10 +159,6 @@ class Metrics:
                 yield f"# TYPE {name} histogram"
             told = name
             yield from histogram.lines(name, labels)
-
-
-def is_long(info: RequestInfo) -> bool:
-    return info.verb in ("watch", "proxy") or info.subresource in LONG_RUNNING
 
 
 def _labels(info: RequestInfo) -> Labels:

@@ -42,6 +42,18 @@ def media_types(header: str) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
+def readable(header: str) -> bool:
+    """Does the client take JSON, or another form that upstream has and for which it gets JSON here?"""
+    known = (*_JSON_RANGES, YAML, PROTOBUF)
+    return not header or any(kind in known for kind, _ in media_types(header))
+
+
+def no_representation(*kinds: str) -> errors.ApiError:
+    """406 where the answer exists in these media types only."""
+    text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(kinds)}"
+    return errors.failure(406, "NotAcceptable", text, {})
+
+
 @remembered(256)
 def accepted(header: str, table: bool = True, streams: bool = False) -> Accepted:
     """The first clause that we can serve; `table` where the answer has a Table's form, `streams` where it may be a
@@ -63,8 +75,8 @@ def accepted(header: str, table: bool = True, streams: bool = False) -> Accepted
                 continue
             return Accepted(form, parameters=parameters)
     if not any(kind in _JSON_RANGES for kind, _ in clauses):
-        known = ", ".join([JSON, YAML, PROTOBUF, *(f"{kind};stream=watch" for kind in (JSON, PROTOBUF) if streams)])
-        raise errors.failure(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {known}", {})
+        streaming = [f"{kind};stream=watch" for kind in (JSON, PROTOBUF) if streams]
+        raise no_representation(JSON, YAML, PROTOBUF, *streaming)
     raise errors.not_acceptable([JSON, YAML, PROTOBUF])
 
 
