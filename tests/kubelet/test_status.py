@@ -140,6 +140,8 @@ def test_a_pod_that_is_refused_has_no_conditions_any_more():
     assert (told["phase"], told["message"], told["conditions"]) == ("Failed", "Pod was rejected: no room", [])
     body = status.patch(old, told, "u1")["status"]
     assert body["conditions"] == [{"type": "PodScheduled", "$patch": "delete"}]  # another's condition stays
+    assert not [field for field in body if field.startswith("$")]
+    assert "conditions" not in status.patch({}, told, "u1")["status"]
 
 
 @pytest.mark.parametrize(("told", "code"), [({}, 0), ({"reason": "Evicted", "message": "low on memory"}, 0)])

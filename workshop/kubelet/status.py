@@ -250,6 +250,9 @@ def patch(old: Mapping[str, Any], new: Obj, uid: str) -> dict[str, Any]:
         still = {condition["type"] for condition in new["conditions"]}
         over = [kind for kind in (*OWN, *COME_AND_GO) if kind in before and kind not in still]
         conditions_changed += [{"type": kind, "$patch": "delete"} for kind in over]
-        changed["conditions"] = conditions_changed
-        changed["$setElementOrder/conditions"] = [{"type": c["type"]} for c in new["conditions"]]
+        del changed["conditions"]
+        if conditions_changed:
+            changed["conditions"] = conditions_changed
+        if conditions_changed and new["conditions"]:  # the real API server takes no empty order
+            changed["$setElementOrder/conditions"] = [{"type": c["type"]} for c in new["conditions"]]
     return {"metadata": {"uid": uid}, "status": changed}
