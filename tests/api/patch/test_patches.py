@@ -22,7 +22,7 @@ documents = st.dictionaries(st.sampled_from("abc"), objects)
 def _without_nulls(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without_nulls(child) for key, child in value.items() if child is not None}
-    return value
+    return [_without_nulls(child) for child in value] if isinstance(value, list) else value
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

@@ -189,6 +189,14 @@ def check(applied: Obj, node: Node) -> None:
         raise errors.failure(500, "", f"failed to create typed patch object ({_which(applied)}): {told}")
 
 
+def unconvertible(applied: Obj, why: str) -> errors.ApiError:
+    """500: the fields are of the right shapes, but their values are none of their types'."""
+    group, _, version = (applied.get("apiVersion") or "").rpartition("/")
+    kind = f"{group}/{version}, Kind={applied.get('kind', '')}"
+    lead = f"failed to convert new object ({_which(applied)}) to proper version"
+    return errors.failure(500, "", f"{lead}: unable to convert unstructured object to {kind}: {why}")
+
+
 def _which(obj: Obj) -> str:
     group, _, version = (obj.get("apiVersion") or "").rpartition("/")
     namespace = meta.namespace(obj)
@@ -204,10 +212,10 @@ def _unfit(value: Any, node: Node, path: str) -> list[str]:
         return [f"{where}: {wrong}"] if wrong else []
     if node.kind == "list":
         if not isinstance(value, list):
-            return [f"{where}: expected list, got &{go_text(value)}"]
+            return [f"{where}: expected list, got &{{{go_text(value)}}}"]
         return _unfit_list(value, node, path)
     if not isinstance(value, dict):
-        return [f"{where}: expected map, got &{go_text(value)}"]
+        return [f"{where}: expected map, got &{{{go_text(value)}}}"]
     found: list[str] = []
     for name, child in value.items():
         inner = node.named(name) or node.element
@@ -227,9 +235,9 @@ def _unfit_scalar(value: Any, wanted: str) -> str:
     if wanted == "numeric" and kind not in (int, float):
         return f"expected numeric (int or float), got {go_type(value)}"
     if wanted == "boolean" and kind is not bool:
-        return f"expected boolean, got &{go_text(value)}"
+        return f"expected boolean, got &{{{go_text(value)}}}"
     if not wanted and kind in (dict, list):
-        return f"expected any scalar, got &{go_text(value)}"
+        return f"expected any scalar, got &{{{go_text(value)}}}"
     return ""
 
 
@@ -247,7 +255,8 @@ def _go_syntax(value: Any) -> str:
 
 def _unfit_list(value: list[Any], node: Node, path: str) -> list[str]:
     if node.atomic:
-        return []
+        of = node.element
+        return [] if of is None else [p for i, item in enumerate(value) for p in _unfit(item, of, f"{path}[{i}]")]
     found, seen = [], set()
     for i, item in enumerate(value):
         try:

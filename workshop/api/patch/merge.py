@@ -10,16 +10,27 @@ from typing import Any
 
 
 def apply(obj: Any, patch: Any) -> Any:
-    """The patched object. Neither argument is changed; the result shares what was not patched."""
+    """The patched object. Neither argument is changed; the result shares what was not patched.
+
+    In what is new a null names nothing to delete, and is left out, inside of lists too: that is upstream's library, the
+    RFC takes lists as they are."""
+    if not isinstance(obj, dict):
+        return _new(patch)
     if not isinstance(patch, dict):
         return patch
-    result = dict(obj) if isinstance(obj, dict) else {}
+    result = dict(obj)
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
         else:
             result[key] = apply(result.get(key), value)
     return result
+
+
+def _new(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _new(child) for key, child in value.items() if child is not None}
+    return [_new(child) for child in value] if isinstance(value, list) else value
 
 
 def diff(original: dict[str, Any], modified: dict[str, Any]) -> dict[str, Any]:

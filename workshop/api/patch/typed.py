@@ -39,7 +39,8 @@ class Node:
     ) -> None:
         self.kind, self.atomic, self.keys = kind, atomic, keys
         self.scalar = scalar
-        """Of a scalar: string, numeric or boolean; "" for one that may be any."""
+        """Of a scalar: string, numeric or boolean; "" for one that may be any of these, "any" for what a type reads by
+        itself."""
         self.defaults = defaults or {}
         """Of a keyed list: what a key is where an element leaves it out."""
         self.element = element
@@ -86,9 +87,10 @@ WHOLE = Node("any", atomic=True)
 SCALAR = Node("scalar")
 STRING, NUMERIC, BOOLEAN = (Node("scalar", scalar=kind) for kind in ("string", "numeric", "boolean"))
 SCALARS = {
-    **dict.fromkeys(("string", "bytes", "time", "microtime"), STRING),
+    **dict.fromkeys(("string", "bytes"), STRING),
     **dict.fromkeys(("int32", "int64", "double"), NUMERIC),
     "bool": BOOLEAN,
+    "int-or-string": Node("scalar", scalar="any"),
 }
 
 
@@ -118,7 +120,7 @@ def _of_field(field: Field) -> Node:
         element = field.type.element
         assert element is not None
         if field.list_type not in ("map", "set"):
-            return Node("list", atomic=True)
+            return Node("list", atomic=True, element=_of_type(element))
         defaults = {}
         if element.schema is not None:
             facts = {key: element.schema.fields.get(key) for key in field.map_keys}

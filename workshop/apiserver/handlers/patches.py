@@ -8,7 +8,7 @@ from __future__ import annotations
 from workshop.api import decode, errors, schema
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
-from workshop.api.patch import apply, managed_fields, request, resets, restoring, typed
+from workshop.api.patch import apply, converted, managed_fields, request, resets, typed
 from workshop.api.patch.request import Patch
 from workshop.api.resources import Resource
 from workshop.api.schema import Schema
@@ -42,11 +42,16 @@ def read(patch: Patch, new: Obj, api_version: str, kind: str, options: WriteOpti
         validation = "Warn" if strict else options.field_validation
         obj, unknown = decode.decode_value(api_version, kind, new, validation, known=shared)
     except errors.ApiError as error:
-        lead, types = f" cannot be handled as a {kind}: ", schema.for_kind(api_version, kind)
+        lead = f" cannot be handled as a {kind}: "
         said = error.message.partition(lead)[2] or error.message
-        if patch.kind == "strategic" and types is not None:
-            said = restoring.complaint(types, new) or said
-        raise request.refused(patch, new, said) from None
+        types = schema.for_kind(api_version, kind) if patch.kind == "strategic" else None
+        try:
+            cut = new if types is None else converted.of_struct(types, new)
+        except converted.Unconvertible as unfit:
+            raise request.refused(patch, new, str(unfit)) from None
+        if cut == new:
+            raise request.refused(patch, new, said) from None
+        return read(patch, cut, api_version, kind, options)
     complaints = [*patch.twice, *unknown]
     if strict and complaints:
         raise request.refused(patch, new, "strict decoding error: " + ", ".join(complaints))
@@ -82,7 +87,17 @@ def applied(
     types = typed.types_of(resource)
     request.check_applied(patch.body, resource.api_version, resource.kind, name)
     apply.check(patch.body, managed_fields.root_of(types))  # before fields that nobody knows are dropped
-    _, warnings = _decoded(resource, patch.body, options.field_validation)
+    body = patch.body
+    try:
+        _, warnings = _decoded(resource, body, options.field_validation)
+    except errors.ApiError:
+        if not isinstance(types, Schema):
+            raise
+        try:
+            body = converted.of_struct(types, body)
+        except converted.Unconvertible as unfit:
+            raise apply.unconvertible(body, str(unfit)) from None
+        _, warnings = _decoded(resource, body, options.field_validation)
     if patch.twice and options.field_validation == "Strict":
         lead = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:"
         raise errors.bad_request(lead + "".join(f"\n  {each}" for each in patch.twice))
@@ -94,7 +109,7 @@ def applied(
             gone = f"the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(resource, name, f"uid mismatch: {gone}")
         # The patch as it was sent: read by its schema it would also say the zero values that Go writes out.
-        new = apply.apply(old, patch.body, options.manager, options.force, types, clock.now(), subresource, reset)
+        new = apply.apply(old, body, options.manager, options.force, types, clock.now(), subresource, reset)
         return _decoded(resource, new, "Ignore")[0]
 
     return merged
