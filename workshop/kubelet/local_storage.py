@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workshop.api import quantity
+from workshop.api.scheduling.pod_resources import of_pod
 from workshop.clock import to_beat
-from workshop.kubelet import admission, cri, pod_resources, pods
+from workshop.kubelet import admission, cri, pods
 from workshop.kubelet.pod_parts import Parts
 from workshop.kubelet.pod_worker import PodWorkers
 from workshop.kubelet.pods import Obj
@@ -33,7 +34,7 @@ class Usage:
 def limited(pod: Obj) -> bool:
     """Whether there is anything to measure."""
     volumes = pod["spec"].get("volumes") or ()
-    return STORAGE in pod_resources.total(pod, "limits") or any(
+    return STORAGE in of_pod(pod, "limits") or any(
         (volume.get("emptyDir") or {}).get("sizeLimit") for volume in volumes
     )
 
@@ -49,7 +50,7 @@ def excess(pod: Obj, used: Usage) -> str:
         size = (volume.get("emptyDir") or {}).get("sizeLimit")
         if size and 0 < quantity.parse(size).value() < used.volumes.get(volume["name"], 0):
             return f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{quantity.canonical(size)}". '
-    whole = pod_resources.total(pod, "limits").get(STORAGE)
+    whole = of_pod(pod, "limits").get(STORAGE)
     if whole is None:
         return ""
     if sum(used.volumes.values()) + sum(used.containers.values()) > whole.value():

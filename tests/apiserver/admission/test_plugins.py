@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from workshop.api.errors import ApiError
+from workshop.api.scheduling.pod_resources import of_pod
 from workshop.apiserver.admission import plugins
 from workshop.apiserver.admission.certificates import CertificateApproval, CertificateSubjectRestriction
 from workshop.apiserver.admission.default_ingress_class import DefaultIngressClass
@@ -20,7 +21,6 @@ from workshop.apiserver.admission.limit_ranger import LimitRanger
 from workshop.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from workshop.apiserver.admission.node_restriction import NodeRestriction
 from workshop.apiserver.admission.node_taint import TaintNodesByCondition
-from workshop.apiserver.admission.pod_resources import of_pod
 from workshop.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from workshop.apiserver.admission.priority import Priority
 from workshop.apiserver.admission.runtime_class import RuntimeClass

@@ -6,7 +6,7 @@ Read in this order:
 - `plugin.py`            what plugins share
 - `namespace_lifecycle.py`, `service_account.py`, `priority.py`: short ones that each write meets
 - `node_restriction.py`  what a kubelet may write
-- `limit_ranger.py`      over `pod_resources.py`: amounts per container and per pod
+- `limit_ranger.py`      amounts per container and per pod
 - `pod_security.py`      levels by namespace labels, over `pod_security_checks.py`; `configuration.py`: their defaults
 - `resource_quota.py`    charging a write, over `quota_usage.py`: what an object uses
 - `webhooks.py`, `policies.py`  what the cluster itself wants asked, over `selecting.py` (which requests), `asked.py`

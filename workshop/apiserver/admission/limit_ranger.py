@@ -11,9 +11,9 @@ from workshop.api import meta
 from workshop.api.meta import Obj, deletion_timestamp
 from workshop.api.quantity import Quantity, parse
 from workshop.api.resources import resource
-from workshop.apiserver.admission import pod_resources
+from workshop.api.scheduling import pod_resources
+from workshop.api.scheduling.pod_resources import Amounts
 from workshop.apiserver.admission.plugin import Plugin, forbidden, section
-from workshop.apiserver.admission.pod_resources import Amounts
 from workshop.apiserver.authorization.rbac import aggregate
 from workshop.apiserver.interfaces import AdmissionRequest
 

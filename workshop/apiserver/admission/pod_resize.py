@@ -13,7 +13,7 @@ from workshop.api import errors
 from workshop.api.meta import Obj, labels
 from workshop.api.quantity import parse
 from workshop.api.resources import resource
-from workshop.apiserver.admission import pod_resources
+from workshop.api.scheduling import pod_resources
 from workshop.apiserver.admission.plugin import Plugin, forbidden
 from workshop.apiserver.interfaces import AdmissionRequest
 

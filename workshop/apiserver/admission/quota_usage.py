@@ -15,7 +15,7 @@ from workshop.api import labels
 from workshop.api.meta import Obj, deletion_timestamp
 from workshop.api.quantity import of, parse
 from workshop.api.resources import Resource
-from workshop.apiserver.admission.pod_resources import Amounts, of_pod
+from workshop.api.scheduling.pod_resources import Amounts, of_pod
 
 #: Kinds whose plural alone also names their count.
 PLAIN_COUNTS = (

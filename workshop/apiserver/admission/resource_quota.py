@@ -16,8 +16,8 @@ from workshop.api import errors
 from workshop.api.meta import Obj, name
 from workshop.api.quantity import of, parse
 from workshop.api.resources import resource
+from workshop.api.scheduling.pod_resources import Amounts, add
 from workshop.apiserver.admission.plugin import Plugin, forbidden
-from workshop.apiserver.admission.pod_resources import Amounts, add
 from workshop.apiserver.admission.quota_usage import in_scope, kinds_of, unnamed, usage
 from workshop.apiserver.interfaces import AdmissionRequest, Context
 

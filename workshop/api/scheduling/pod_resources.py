@@ -1,4 +1,5 @@
-"""What a whole pod asks for: requests and limits summed over its containers. Pure.
+"""What a whole pod asks for, exactly: requests and limits as quantities, summed over its containers. (`requests` counts
+in whole numbers, quicker, for the scheduler.)
 
 Ordinary containers run side by side, so they add up. Init containers run one after another before them, so only the
 largest counts; those that keep running (`restartPolicy: Always`) count beside all that start later.
@@ -60,5 +61,5 @@ def of_pod(pod: Obj, side: Side) -> Amounts:
             total[key] = value
     overhead = {key: parse(value) for key, value in (spec.get("overhead") or {}).items()}
     if side == "limits":
-        overhead = {key: value for key, value in overhead.items() if key in total}
+        overhead = {key: value for key, value in overhead.items() if key in total and not total[key].is_zero()}
     return add(total, overhead)
