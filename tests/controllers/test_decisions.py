@@ -540,6 +540,11 @@ def test_what_a_namespace_uses() -> None:
     quota = {"spec": {"hard": {"pods": "5", "requests.cpu": "1", "limits.memory": "4Gi", "count/jobs.batch": "1"}}}
     used = resourcequota.usage(quota, {"pods": [busy, pod("b", phase="Succeeded")], "jobs": [{}, {}]})
     assert used == {"pods": "1", "requests.cpu": "250m", "limits.memory": "2Gi", "count/jobs.batch": "2"}
+    whole = {"containers": [container], "resources": {"limits": {"memory": "3Gi"}}, "overhead": {"cpu": "10m"}}
+    used = resourcequota.usage(
+        {"spec": {"hard": quota["spec"]["hard"] | {"limits.cpu": "9"}}}, {"pods": [pod("c", spec=whole)]}
+    )
+    assert (used["requests.cpu"], used["limits.memory"], used["limits.cpu"]) == ("110m", "3Gi", "0")
 
 
 def thing(uid: str, *owners: str, finalizers: tuple[str, ...] = (), deleting: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from workshop.api import meta, quantity
 from workshop.api.meta import Key, Obj, key_of
 from workshop.api.quantity import Quantity
 from workshop.api.resources import Resource, resource
+from workshop.api.scheduling.pod_resources import of_pod
 from workshop.client.informer import Informer
 
 from . import pods
@@ -34,28 +35,10 @@ RESYNC = 300.0
 
 
 def pod_usage(pod: Obj) -> dict[str, Quantity]:
-    """`requests.cpu`, `limits.memory`, … of one pod: the sum of its containers, or the largest init container."""
-    result: dict[str, Quantity] = {}
-    for kind in ("requests", "limits"):
-        total: dict[str, Quantity] = {}
-        sidecars: dict[str, Quantity] = {}
-        for container in pod["spec"].get("containers") or ():
-            for name, text in ((container.get("resources") or {}).get(kind) or {}).items():
-                total[name] = total.get(name, ZERO) + quantity.parse(text)
-        for container in pod["spec"].get("initContainers") or ():
-            for name, text in ((container.get("resources") or {}).get(kind) or {}).items():
-                if container.get("restartPolicy") == "Always":
-                    sidecars[name] = sidecars.get(name, ZERO) + quantity.parse(text)
-                    total[name] = total.get(name, ZERO) + quantity.parse(text)
-                else:
-                    total[name] = max(total.get(name, ZERO), quantity.parse(text) + sidecars.get(name, ZERO))
-        for name, text in ((pod["spec"].get("overhead") or {}) if total else {}).items():
-            total[name] = total.get(name, ZERO) + quantity.parse(text)
-        for name, amount in total.items():
-            result[f"{kind}.{name}"] = amount
-            if kind == "requests":
-                result[name] = amount
-    return result
+    """`cpu`, `requests.cpu`, `limits.memory`, … of one pod, as admission charges it."""
+    requests, limits = of_pod(pod, "requests"), of_pod(pod, "limits")
+    named = {f"requests.{name}": amount for name, amount in requests.items()}
+    return {**requests, **named, **{f"limits.{name}": amount for name, amount in limits.items()}}
 
 
 def in_scopes(quota: Obj, pod: Obj) -> bool:
