@@ -121,7 +121,8 @@ def status(arguments: argparse.Namespace) -> int:
                 f"\nPorts below {shift} cannot be bound by you: they are shifted by 10,000, see `workshop url SERVICE`."
             )
         print("Names of Services do not resolve yet: use their addresses.")
-        print(_advice(plan.name, state, missing), end="")
+        states = {str(row["name"]): str(row["state"]) for row in rows}
+        print(_advice(plan.name, state, [f"{name} {states.get(name, 'stopped')}" for name in missing]), end="")
     return 0
 
 
@@ -131,8 +132,10 @@ def _advice(name: str, state: str, missing: list[str]) -> str:
     if state == "down":
         return f"It is down: {up} brings it up again, with its data.\n"
     if state == "degraded":
-        why = f"{', '.join(missing)} not running" if missing else "no supervisor watches over it"
-        return f"Something is missing ({why}): {up} heals it; what you stopped yourself, `workshop start` starts.\n"
+        why = ", ".join(missing) or "no supervisor watches over it"
+        return (
+            f"Something is missing ({why}): {up} heals it; for what you stopped or paused there is `start`, `resume`.\n"
+        )
     return ""
 
 
