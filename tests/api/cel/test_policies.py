@@ -20,6 +20,7 @@ OWN = {"list": policies.type_of("[1]", False, {}), "text": policies.type_of("'a'
         ("[duration('1s'), 1].size() == 1", "1:18: expected type 'duration' but found 'int'"),
         ("variables.list == 'x'", "1:16: found no matching overload for '_==_' applied to '(list(int), string)'"),
         ("has(variables.foo)", "1:4: undefined field 'foo'"),
+        ("request.userInfo == 1", "1:18: found no matching overload for '_==_' applied to '(kubernetes.UserInfo, int)'"),
         ("object.all(c, 1)", "1:15: expected type 'bool' but found 'int'"),
         ("object.all(1, true)", "1:12: argument must be a simple name"),
         ("sets.contains([1], ['a'])", "1:14: found no matching overload for 'sets.contains' applied to '(list(int), list(string))'"),
@@ -49,6 +50,7 @@ def test_complaints(text: str, why: str) -> None:
         ("string(ip('1.1.1.1')) == '1.1.1.1'", ""),
         ("[1, 2].distinct().map(x, [x, 1]).size() == 1", ""),
         ("variables.text == 'ab' && 1 < 1.5", ""),
+        ("request.namespace == 'a' && namespaceObject.metadata.namespace == ''", ""),
     ],
 )
 def test_results_and_programs(text: str, why: str) -> None:

@@ -103,6 +103,10 @@ def test_a_file(tmp_path: Path) -> None:
         ({"failurePolicy": "Allow"}, 'Unsupported value: "Allow": supported values: "NoOpinion", "Deny"'),
         ({"connectionInfo": {"type": "KubeConfigFile", "kubeConfigFile": "opa.conf"}}, "must be an absolute path"),
         ({"matchConditions": [{"expression": "request.foo == 1"}]}, "undefined field 'foo'"),
+        (
+            {"matchConditions": [{"expression": "request.resourceAttributes.namespace == 1"}]},
+            "'_==_' applied to '(string, int)'",
+        ),
         ({"matchConditionSubjectAccessReviewVersion": None}, "required if match conditions are specified"),
     ],
 )

@@ -20,7 +20,7 @@ _NUMBERS = r"'_[<>]=?_' applied to '\((?:int|uint|double), (?:int|uint|double)\)
 _STATUS = re.compile(r" ?\[[A-Z_]+\]$")
 _WORDS = [
     (re.compile(r"undefined field '([^']*)' not found in struct '[^']*'"), r"undefined field '\1'"),
-    (re.compile(r"\b(?:k8s|kubernetes)\.Type\d+\b"), "object"),
+    (re.compile(r"\bkubernetes\.Type\d+\b"), "object"),
     (re.compile(r"expression of type '([^']*)' cannot be the operand of a select operation"),
      r"type '\1' does not support field selection"),
     (re.compile(r"cannot be the range of a comprehension"), "cannot be range of a comprehension"),

@@ -26,7 +26,7 @@ from workshop.api.cel.estimate import estimated
 from workshop.api.cel.literals import AT_RUN_TIME, said
 from workshop.api.cel.ranges import Path, Range
 from workshop.api.cel.syntax import Expr, Ident, Select, Tree, Type, rebuilt
-from workshop.api.cel.types import Declared, Messages
+from workshop.api.cel.types import OWN_NAME, Declared
 
 MOST_ENTRIES, LONGEST_DOMAIN, LONGEST_ID, LONGEST_VALUE, LONGEST_DRIVER = 32, 63, 32, 64, 63
 DEVICE = "kubernetes.DRADevice"
@@ -85,9 +85,9 @@ def size_of(path: Path) -> Range | None:
 
 @cache
 def environment() -> Environment:
-    messages = Messages("kubernetes", "DRADevice")
     known = {"driver": {"type": "string"}, "allowMultipleAllocations": {"type": "boolean"}}
-    itself = Declared({"type": "object", "properties": {**known, "attributes": {}, "capacity": {}}}, messages)
+    properties = {**known, "attributes": {}, "capacity": {}}
+    itself = Declared({OWN_NAME: "DRADevice", "type": "object", "properties": properties})
     text: Type = ("string",)
     attributes = ("map", text, ("map", text, ("any",)))
     capacity = ("map", text, ("map", text, ("opaque", library.OPAQUE["quantity"])))

@@ -15,7 +15,7 @@ from workshop.api.cel.complaints import place
 from workshop.api.cel.environment import CompileError, Environment, NoProgram, written
 from workshop.api.cel.literals import AT_RUN_TIME, said
 from workshop.api.cel.syntax import Type
-from workshop.api.cel.types import Declared, Messages
+from workshop.api.cel.types import OWN_NAME, Declared, Messages
 
 ALWAYS = {
     "object": "dyn", "oldObject": "dyn", "request": "dyn", "authorizer": "authorizer",
@@ -25,27 +25,34 @@ _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 
 
-def _object(**fields: object) -> dict[str, object]:
-    return {"type": "object", "properties": fields}
+def message(own_name: str, /, **fields: object) -> dict[str, object]:
+    return {OWN_NAME: own_name, "type": "object", "properties": fields}
 
 
-_KIND = _object(group=_TEXT, version=_TEXT, kind=_TEXT)
-_RESOURCE = _object(group=_TEXT, version=_TEXT, resource=_TEXT)
-USER = _object(username=_TEXT, uid=_TEXT, groups=_TEXTS, extra={"type": "object", "additionalProperties": _TEXTS})
-REQUEST = _object(
-    kind=_KIND, resource=_RESOURCE, subResource=_TEXT, requestKind=_KIND, requestResource=_RESOURCE,
+_KIND = message("GroupVersionKind", group=_TEXT, version=_TEXT, kind=_TEXT)
+_RESOURCE = message("GroupVersionResource", group=_TEXT, version=_TEXT, resource=_TEXT)
+USER = message(
+    "UserInfo", username=_TEXT, uid=_TEXT, groups=_TEXTS, extra={"type": "object", "additionalProperties": _TEXTS}
+)
+REQUEST = message(
+    "AdmissionRequest", kind=_KIND, resource=_RESOURCE, subResource=_TEXT, requestKind=_KIND, requestResource=_RESOURCE,
     requestSubResource=_TEXT, name=_TEXT, namespace=_TEXT, operation=_TEXT, dryRun={"type": "boolean"}, options={},
     userInfo=USER,
 )  # fmt: skip
 _LABELS = {"type": "object", "additionalProperties": _TEXT}
 _TIME = {"type": "string", "format": "date-time"}
-NAMESPACE = _object(
-    metadata=_object(
-        name=_TEXT, generateName=_TEXT, namespace=_TEXT, labels=_LABELS, annotations=_LABELS, UID=_TEXT,
-        creationTimestamp=_TIME, deletionGracePeriodSeconds={"type": "integer"}, deletionTimestamp=_TIME,
+_CONDITION = message(
+    "NamespaceCondition", status=_TEXT, type=_TEXT, lastTransitionTime=_TIME, message=_TEXT, reason=_TEXT
+)
+NAMESPACE = message(
+    "Namespace",
+    metadata=message(
+        "NamespaceMetadata", name=_TEXT, generateName=_TEXT, namespace=_TEXT, labels=_LABELS, annotations=_LABELS,
+        UID=_TEXT, creationTimestamp=_TIME, deletionGracePeriodSeconds={"type": "integer"}, deletionTimestamp=_TIME,
         generation={"type": "integer"}, resourceVersion=_TEXT, finalizers=_TEXTS,
     ),
-    spec=_object(finalizers=_TEXTS), status=_object(phase=_TEXT),
+    spec=message("NamespaceSpec", finalizers=_TEXTS),
+    status=message("NamespaceStatus", phase=_TEXT, conditions={"type": "array", "items": _CONDITION}),
 )  # fmt: skip
 """As upstream writes them down by hand: apiserver/pkg/admission/plugin/cel/compile.go."""
 OF_POLICIES = {"namespaceObject": "dyn"}
@@ -72,7 +79,7 @@ def variables(params: bool, conditions_only: bool = False) -> dict[str, str]:
 def _checker(params: bool, conditions_only: bool, own: tuple[tuple[str, Type], ...], mutating: bool) -> Environment:
     known: dict[str, str | Type | Declared] = dict(variables(params, conditions_only))
     known.pop("variables", None)
-    messages = Messages("kubernetes", "AdmissionRequest")
+    messages = Messages()
     known["request"] = Declared(REQUEST, messages)
     if "namespaceObject" in known:
         known["namespaceObject"] = Declared(NAMESPACE, messages)
@@ -103,6 +110,13 @@ def judged(text: str, own: Types | None, environment: Environment, want: str = "
             raise CompileError(place(text, at, f"undefined field '{found[1]}'"))
     text = _HAS.sub(lambda found: "true".ljust(len(found[0])), text)  # each of them is there
     return environment.compile(text, want).type
+
+
+@lru_cache(maxsize=2)
+def of_tokens(about: str) -> Environment:
+    """For an issuer's rules: about the `claims` of a token, or about the `user` that was made of them."""
+    user = Declared(USER)
+    return Environment({about: user if about == "user" else ("map", ("string",), ("any",))})
 
 
 def wrong(text: str, want: str, params: bool, conditions_only: bool = False, own: Types | None = None) -> str:

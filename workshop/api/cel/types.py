@@ -21,6 +21,8 @@ RESERVED = frozenset({
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
     "loop", "package", "namespace", "return", "var", "void", "while",
 })  # fmt: skip
+OWN_NAME = " name"
+"""In a schema that is written by hand here: how upstream calls the type, whose fields it does not escape."""
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _META = {
     "metadata": {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}},
@@ -134,12 +136,11 @@ _FORMATS = {"byte": "bytes", "date": "timestamp", "date-time": "timestamp", "dat
 class Messages:
     """Message types, made of schemas as they are met."""
 
-    def __init__(self, package: str = "k8s", first: str = "") -> None:
-        """`first` is the name of the first one, where it has one that people know."""
+    def __init__(self) -> None:
         from google.protobuf import descriptor_pb2
 
-        self._file = descriptor_pb2.FileDescriptorProto(name="k8s.proto", package=package, syntax="proto3")
-        self._first = first
+        self._file = descriptor_pb2.FileDescriptorProto(name="k8s.proto", package="kubernetes", syntax="proto3")
+        self._known: dict[str, Kind] = {}
         self._pool: Any = None
 
     def kind(self, schema: Schema) -> Kind:
@@ -170,15 +171,17 @@ class Messages:
         known = schema.get("properties") or {}
         if not known:  # an object of which nothing is known has no fields to speak of
             return ("dyn",) if schema.get("x-kubernetes-preserve-unknown-fields") or more else self._message({})
+        if (name := schema.get(OWN_NAME)) is not None:
+            self._known[name] = self._known.get(name) or self._message(known, name)
+            return self._known[name]
         return self._message(known)
 
-    def _message(self, properties: Schema) -> Kind:
-        count = len(self._file.message_type)
-        name = self._first if self._first and not count else f"Type{count}"
+    def _message(self, properties: Schema, own_name: str = "") -> Kind:
+        name = own_name or f"Type{len(self._file.message_type)}"
         message = self._file.message_type.add(name=name)
         number = 0
         for field, of in properties.items():
-            short = escape(field)
+            short = field if own_name else escape(field)
             if short is not None:
                 number += 1
                 self._field(message, name, short, number, self.kind(of))

@@ -209,20 +209,15 @@ def _mapping(errors: ErrorList, at: str, given: Any, needed: bool = False, prefi
         errors.required(f"{at}.prefix", text)
 
 
-_CLAIMS = ("map", ("string",), ("any",))
-
-
 def _expression(errors: ErrorList, at: str, text: str | None, about: str, want: str) -> None:
-    from workshop.api.cel.environment import CompileError, Environment, NoProgram  # loaded by who has expressions
-    from workshop.api.cel.policies import USER
-    from workshop.api.cel.types import Declared, Messages
+    from workshop.api.cel.environment import CompileError, NoProgram  # loaded by who has expressions
+    from workshop.api.cel.policies import of_tokens
 
     if not text:
         errors.required(at, "")
         return
     try:
-        user = Declared(USER, Messages("kubernetes", "UserInfo")) if about == "user" else _CLAIMS
-        Environment({about: user}).compile(text, want)
+        of_tokens(about).compile(text, want)
     except NoProgram as error:
         errors.internal(at, str(error))
     except CompileError as error:

@@ -187,11 +187,11 @@ def _quoted(found: Any) -> str:
 
 
 def _evaluated(text: str, name: str, value: Any) -> Any:
-    from workshop.api.cel.environment import Environment  # loaded by who has expressions
+    from workshop.api.cel.policies import of_tokens  # loaded by who has expressions
     from workshop.api.cel.values import EvaluationError
 
     try:
-        return Environment({name: "dyn"}).compile(text).run({name: value})
+        return of_tokens(name).compile(text).run({name: value})
     except EvaluationError as error:
         raise InvalidToken(f"oidc: error evaluating expression '{text}': {error}") from None
 

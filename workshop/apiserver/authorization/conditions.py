@@ -13,21 +13,22 @@ _TEXTS = {"type": "array", "items": _TEXT}
 def environment() -> Any:
     """`request` is the review's spec."""
     from workshop.api.cel.environment import Environment
+    from workshop.api.cel.policies import message
     from workshop.api.cel.types import Declared
 
-    def requirements() -> dict[str, Any]:
-        fields = {"key": _TEXT, "operator": _TEXT, "values": _TEXTS}
-        each = {"type": "object", "properties": fields}
-        return {
-            "type": "object",
-            "properties": {"rawSelector": _TEXT, "requirements": {"type": "array", "items": each}},
-        }
+    requirement = message("SelectorRequirement", key=_TEXT, operator=_TEXT, values=_TEXTS)
 
-    resource = dict.fromkeys(("namespace", "verb", "group", "version", "resource", "subresource", "name"), _TEXT)
-    resource_fields = {**resource, "fieldSelector": requirements(), "labelSelector": requirements()}
-    fields = {
-        "resourceAttributes": {"type": "object", "properties": resource_fields},
-        "nonResourceAttributes": {"type": "object", "properties": {"path": _TEXT, "verb": _TEXT}},
-        "user": _TEXT, "uid": _TEXT, "groups": _TEXTS, "extra": {"type": "object", "additionalProperties": _TEXTS},
-    }  # fmt: skip
-    return Environment({"request": Declared({"type": "object", "properties": fields})})
+    def selector(own_name: str) -> dict[str, Any]:
+        return message(own_name, rawSelector=_TEXT, requirements={"type": "array", "items": requirement})
+
+    review = message(
+        "SubjectAccessReviewSpec",
+        resourceAttributes=message(
+            "ResourceAttributes",
+            **dict.fromkeys(("namespace", "verb", "group", "version", "resource", "subresource", "name"), _TEXT),
+            fieldSelector=selector("FieldSelectorAttributes"), labelSelector=selector("LabelSelectorAttributes"),
+        ),
+        nonResourceAttributes=message("NonResourceAttributes", path=_TEXT, verb=_TEXT),
+        user=_TEXT, uid=_TEXT, groups=_TEXTS, extra={"type": "object", "additionalProperties": _TEXTS},
+    )  # fmt: skip
+    return Environment({"request": Declared(review)})
