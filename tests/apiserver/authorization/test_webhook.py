@@ -105,7 +105,7 @@ def test_a_file(tmp_path: Path) -> None:
         ({"matchConditions": [{"expression": "request.foo == 1"}]}, "undefined field 'foo'"),
         (
             {"matchConditions": [{"expression": "request.resourceAttributes.namespace == 1"}]},
-            "'_==_' applied to '(string, int)'",
+            r"applied to '\(string, int\)'",
         ),
         ({"matchConditionSubjectAccessReviewVersion": None}, "required if match conditions are specified"),
     ],
