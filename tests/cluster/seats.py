@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def make(mode: str, folder: Path) -> Seat:
     if not shutil.which("useradd") or not shutil.which("runuser") or not os.path.exists("/usr/bin/python3"):
         skip("an ordinary user cannot be made here: useradd, runuser and /usr/bin/python3 are needed")
     user = f"ws-{mode}-{os.getpid()}-{next(_count)}"
-    subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", user], check=True, capture_output=True)
+    _of_users("useradd", "--create-home", "--shell", "/bin/bash", user)
     home = Path(pwd.getpwnam(user).pw_dir)
     home.chmod(0o700)
     shutil.copytree(ROOT / "workshop", home / "tree" / "workshop", ignore=shutil.ignore_patterns("__pycache__"))
@@ -98,7 +99,19 @@ def make(mode: str, folder: Path) -> Seat:
 def leave(seat: Seat) -> None:
     """Remove the user that was made."""
     if seat.user:
-        subprocess.run(["userdel", "--remove", seat.user], check=False, capture_output=True)
+        _of_users("userdel", "--remove", seat.user)
+
+
+def _of_users(*command: str) -> None:
+    """useradd or userdel: they lock the table of users, and give up where another test holds it for long."""
+    end = time.monotonic() + 120
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode in (0, 12):  # 12: it is gone, and had no mail
+            return
+        again = done.returncode in (1, 8, 10)  # the table is locked, or a process of the user's is just ending
+        assert again and time.monotonic() < end, f"{' '.join(command)} ended with {done.returncode}: {done.stderr}"
+        time.sleep(0.2)
 
 
 def _environment(venv: Path) -> str:

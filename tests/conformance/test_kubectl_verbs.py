@@ -35,7 +35,7 @@ version                                               | Server Version: v1.36
 cluster-info                                          | is running at
 api-versions                                          | apiregistration.k8s.io/v1
 api-resources --api-group=apps --no-headers           | statefulsets sts apps/v1 true StatefulSet
-explain configmap.data                                | Data contains the configuration data.
+explain configmap.data                                | FIELD: data <map[string]string>
 explain nothing                                       | ! the server doesn't have a resource type "nothing"
 explain pod.spec.nothing                              | ! field "nothing" does not exist
 auth whoami -o jsonpath={.status.userInfo.groups}     | system:masters
