@@ -77,6 +77,7 @@ def test_a_killed_component_comes_back_and_the_others_go_on(fake_cluster):
 def test_stop_keeps_it_down_also_for_the_next_supervisor(fake_cluster):
     cluster = fake_cluster(only=["etcd", "kube-scheduler"])
     cluster.stop("kube-scheduler")
+    assert cluster.state() == "degraded"
     assert rows(cluster)["kube-scheduler"]["exit"] in (0, -signal.SIGTERM), "it got SIGTERM, not SIGKILL"
     assert (rows(cluster)["kube-scheduler"]["state"], rows(cluster)["kube-scheduler"]["pid"]) == ("stopped", None)
     end(rows(cluster)["supervisor"]["pid"])

@@ -60,10 +60,10 @@ def summary(plan: Plan, rows: list[dict[str, Any]]) -> str:
     'degraded'
     """
     running = {row["name"] for row in rows if row["state"] == "running"}
-    components = {component.name for component in plan.components}
-    if not running & components:
+    wanted = {*(component.name for component in plan.components), "supervisor"}
+    if not running & wanted:
         return "down"
-    return "running" if {*components, "supervisor"} <= running else "degraded"
+    return "running" if wanted <= running else "degraded"
 
 
 def states(plan: Plan, rows: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
