@@ -182,8 +182,10 @@ class ApiServer:
     def _seats(self, request: Request) -> int:
         """How many seats a request takes: lists, and watches that begin with a list, by what their answer weighs."""
         info = request.info
-        found = self.served.find(info.group, info.version, info.resource) if info.is_resource else None
-        if info.verb not in ("list", "watch") or found is None or not found.persisted:
+        if info.verb not in ("list", "watch") or not info.is_resource:
+            return 1
+        found = self.served.find(info.group, info.version, info.resource)
+        if found is None or not found.persisted:
             return 1
         if info.verb == "watch" and not request.flag("sendInitialEvents") and request.option("resourceVersion") > "0":
             return 1

@@ -135,7 +135,7 @@ class Control:
                 before.queues.limit = self._limits[name].nominal
             else:
                 nominal = self._limits[name].nominal
-                queues = Queues(nominal, level.queues, level.hand_size, level.queue_length, level.exempt)
+                queues = Queues(nominal, level.queues, level.hand_size, level.queue_length)
                 self.states[name] = State(level, queues)
 
     def classify(self, user: UserInfo, info: RequestInfo) -> tuple[FlowSchema, State]:

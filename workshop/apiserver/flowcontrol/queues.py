@@ -41,7 +41,7 @@ def deal(flow: str, deck: int, hand: int) -> tuple[int, ...]:
     return tuple(dealt)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Ticket:
     """A request's place. `state`: waiting, executing, or gone (over, refused or given up). `flow` is the FlowSchema's
     name, NUL, and what tells flows of it apart; `who` is for operators only."""
@@ -73,6 +73,10 @@ class Queue:
         return sum(ticket.seats for ticket in self.waiting)
 
 
+def _nothing() -> None:
+    """Nobody waits for such a seat."""
+
+
 class Full(Exception):
     """No seat and no place to wait. `reason` is upstream's: `queue-full` or `concurrency-limit`."""
 
@@ -82,11 +86,11 @@ class Full(Exception):
 
 
 class Queues:
-    """`limit` seats, and `count` queues of `length` places; none: who finds no seat is refused. In an `exempt` level
-    everybody finds one."""
+    """`limit` seats, and `count` queues of `length` places; none: who finds no seat is refused. Who is
+    exempt passes by."""
 
-    def __init__(self, limit: int, count: int = 0, hand: int = 1, length: int = 50, exempt: bool = False) -> None:
-        self.limit, self._hand, self._length, self._exempt = limit, hand, length, exempt
+    def __init__(self, limit: int, count: int = 0, hand: int = 1, length: int = 50) -> None:
+        self.limit, self._hand, self._length = limit, hand, length
         self.queues = [Queue(index) for index in range(count)]
         self._busy: dict[int, Queue] = {}  # where somebody waits or is served
         self.running: set[Ticket] = set()
@@ -126,6 +130,18 @@ class Queues:
         self.waiting += 1
         self.dispatch(now)
         return ticket
+
+    def pass_by(self, schema: str, now: float, who: Any) -> Ticket:
+        """Of an exempt level: nobody waits, so there is nothing to reckon with. `passed` ends it."""
+        ticket = Ticket(schema, 1, now, _nothing, None, "executing", now, who)
+        self.running.add(ticket)
+        self.in_use += 1
+        self.counts["dispatched", schema] += 1
+        return ticket
+
+    def passed(self, ticket: Ticket) -> None:
+        self.running.discard(ticket)
+        self.in_use -= 1
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """A request is over: its seats are free, and its queue is charged what it really took."""
@@ -173,7 +189,7 @@ class Queues:
         return self.in_use + sum(queue.load() for queue in self._busy.values())
 
     def _fits(self, ticket: Ticket) -> bool:
-        return self._exempt or self.in_use + ticket.seats <= self.limit
+        return self.in_use + ticket.seats <= self.limit
 
     def _begin(self, ticket: Ticket, now: float) -> None:
         ticket.state, ticket.began = "executing", now
