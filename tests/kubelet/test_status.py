@@ -103,6 +103,7 @@ def test_the_patch_names_the_pod_and_only_what_changed():
 )
 def test_quality_of_service(resources, expected):
     assert qos_class(pod(container(resources=resources))) == expected
+    assert qos_class(pod(container(), resources=resources)) == expected  # stated for the pod as a whole
 
 
 def test_what_stands_in_a_container_status():

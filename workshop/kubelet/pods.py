@@ -97,8 +97,9 @@ def qos_class(pod: Obj) -> str:
     """Guaranteed, Burstable or BestEffort. Upstream: `pkg/apis/core/v1/helper/qos`."""
     requests: dict[str, quantity.Quantity] = {}
     limits: dict[str, quantity.Quantity] = {}
-    guaranteed = True
-    for container in [*containers(pod), *init_containers(pod)]:
+    guaranteed, own = True, pod["spec"].get("resources") or {}
+    whole = [{"resources": own}] if own.get("requests") or own.get("limits") else []
+    for container in whole or [*containers(pod), *init_containers(pod)]:
         resources = container.get("resources") or {}
         for target, source in ((requests, "requests"), (limits, "limits")):
             for name, text in (resources.get(source) or {}).items():
