@@ -23,7 +23,7 @@ FOUND = yaml.safe_load(FACTS.read_text())
 @asynccontextmanager
 async def ours() -> AsyncIterator[Server]:
     sock = listen("127.0.0.1", 0)
-    async with running() as server, serve(server.app, [sock]), asyncio.timeout(PATIENCE):
+    async with running() as server, serve(server.app, [sock], streams=server.streams), asyncio.timeout(PATIENCE):
         yield Server(*sock.getsockname())
 
 

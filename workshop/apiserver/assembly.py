@@ -14,10 +14,12 @@ from random import Random
 from workshop.api import conditions, zpages
 from workshop.api.resources import Registry, all_resources, resource
 from workshop.clock import Clock
+from workshop.serving.head import Head
 
 from . import chain, security
 from .aggregator.backend import FrontProxy
 from .aggregator.controller import Aggregator
+from .aggregator.proxy import remote_of
 from .aggregator.strategy import APIServices
 from .audit.link import Audit, Sink
 from .audit.policy import Policy
@@ -52,6 +54,7 @@ from .served import served
 from .server.app import Application
 from .server.cors import allowing
 from .server.http import Request, Response, text_response
+from .server.websocket import streams
 from .storage.interface import Storage, StorageError
 from .webhooks import addresses
 
@@ -251,6 +254,10 @@ class ApiServer:
         if status.consistent_progress:
             return ""
         return f"note: etcd {status.version} tells no trustworthy progress, consistent lists read etcd directly"
+
+    def streams(self, asked: Head) -> bool:
+        """Is there anything to stream over a WebSocket? Of what another server serves that one knows."""
+        return streams(asked) or remote_of(asked.path, self.aggregator) is not None
 
     async def start(self) -> None:
         """Bring the store to what a cluster holds; cache and indexes have seen it then.

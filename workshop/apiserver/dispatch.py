@@ -63,7 +63,7 @@ class Dispatch:
         info = request.info
         if request.path.startswith("//"):
             return text_response("404 page not found\n", 404)
-        if (remote := remote_of(request, self._aggregator)) is not None:
+        if (remote := remote_of(request.path, self._aggregator)) is not None:
             return await passed_on(request, remote)
         if info.is_resource:
             found = self._served.find(info.group, info.version, info.resource)

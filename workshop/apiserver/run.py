@@ -86,7 +86,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             background.add(asyncio.create_task(_until_started(server)))
             for task in background:
                 task.add_done_callback(lambda done: _failed(done, stop))
-            await stack.enter_async_context(serve(server.app, sockets, tls))
+            await stack.enter_async_context(serve(server.app, sockets, tls, streams=server.streams))
             logger.info("Serving securely on %s:%d", flags.bind_address, flags.secure_port)
             await stop.wait()
             server.health.ready["shutdown"] = _shuts_down

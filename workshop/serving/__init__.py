@@ -31,7 +31,7 @@ from workshop.component import CannotListen
 
 from .asgi import App, Message, Receive, Scope, Send
 from .exchange import PIECE
-from .http1 import Connection, Open
+from .http1 import Connection, Open, Streams
 from .secured import Secured
 
 __all__ = ["App", "Message", "Receive", "Scope", "Send", "listen", "serve", "server_tls"]
@@ -125,9 +125,15 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 
 @asynccontextmanager
 async def serve(
-    app: App, sockets: list[socket.socket], tls: ssl.SSLContext | None = None, *, grace: float = 1.0
+    app: App,
+    sockets: list[socket.socket],
+    tls: ssl.SSLContext | None = None,
+    *,
+    grace: float = 1.0,
+    streams: Streams = lambda asked: True,
 ) -> AsyncIterator[None]:
-    """Serve `app` on listening `sockets` while the block runs.
+    """Serve `app` on listening `sockets` while the block runs. `streams` says of a request for WebSocket whether there
+    is something to stream; where there is not it is answered as if it had not asked.
 
     At the end new connections are refused and idle ones closed; requests under way get `grace` seconds, then
     their connections are cut (a watch never ends by itself).
@@ -151,7 +157,7 @@ async def serve(
     buffer, shaking = memoryview(bytearray(PIECE)), set[Secured]()
 
     def accept() -> asyncio.BaseProtocol:
-        plain = Connection(app, opened, upgrade)
+        plain = Connection(app, opened, upgrade, streams)
         return Secured(tls, plain, buffer, shaking) if tls is not None else plain
 
     servers = [await loop.create_server(accept, sock=sock, backlog=1024) for sock in sockets]

@@ -31,6 +31,7 @@ FAREWELL = 0.5
 """Seconds for a client that is still sending to read why nobody listens: a socket that is closed on what comes in takes
 back what it sent."""
 Upgrade = Callable[["Connection", bytes], None]
+Streams = Callable[[Head], bool]
 
 
 class Open:
@@ -42,12 +43,13 @@ class Open:
 
 
 class Connection(asyncio.Protocol):
-    """`upgrade` takes the connection over from a request that asks for WebSocket; it gets the head's bytes."""
+    """`upgrade` takes the connection over from a request that asks for WebSocket; it gets the head's bytes. What
+    `streams` says no to is answered like any other request."""
 
     transport: asyncio.Transport
 
-    def __init__(self, app: App, opened: Open, upgrade: Upgrade) -> None:
-        self._app, self._open, self._upgrade = app, opened, upgrade
+    def __init__(self, app: App, opened: Open, upgrade: Upgrade, streams: Streams) -> None:
+        self._app, self._open, self._upgrade, self._streams = app, opened, upgrade, streams
         self._came = bytearray()
         """What has come and is nobody's yet."""
         self._looked = 0  # so far there is no end of a head in it
@@ -225,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def _request(self, asked: Head, raw: bytes) -> None:
         self._after_post = asked.method == "POST"
-        if _wants_websocket(asked):
+        if _wants_websocket(asked) and self._streams(asked):
             self._hand_over(asked, raw)
             return
         scope = {

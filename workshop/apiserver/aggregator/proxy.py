@@ -25,11 +25,11 @@ _DROPPED = frozenset({
 UNAVAILABLE = "service unavailable\n"
 
 
-def remote_of(request: Request, aggregator: Aggregator) -> Remote | None:
+def remote_of(path: str, aggregator: Aggregator) -> Remote | None:
     """Who serves this path, if it is not this server."""
     if not aggregator.remote:
         return None
-    parts = request.path.split("/")
+    parts = path.split("/")
     if len(parts) < 4 or parts[1] != "apis":
         return None
     return aggregator.remote.get((parts[2], parts[3]))

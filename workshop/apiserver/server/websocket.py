@@ -10,12 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 from workshop.serving import Receive, Send
+from workshop.serving.head import Head
 
 from .http import Request, Response
+
+_STREAMED = re.compile(r"/(exec|attach|portforward|log|proxy)(/|$)|/watch/")
+_WATCH = re.compile(rb"(^|&)watch(=(?!false|0(&|$))|&|$)")
+
+
+def streams(asked: Head) -> bool:
+    """Is there anything to stream? Other requests are answered as if nobody had asked for a WebSocket."""
+    return bool(_STREAMED.search(asked.path) or _WATCH.search(asked.query))
+
 
 BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
 
