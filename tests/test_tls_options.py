@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from workshop.apiserver.options import parser
+from workshop.apiserver.run import tls_of as shown_by
 from workshop.serving.tls_options import TlsOptions, openssl_name
 
 NOW = datetime.now(UTC)
@@ -81,7 +83,14 @@ def handshake(authority: Authority, of_server: TlsOptions, of_client: TlsOptions
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context(authority, "client", of_client).wrap_bio(to_client, to_server, server_hostname="server")
     server = context(authority, "server", of_server).wrap_bio(to_server, to_client, server_side=True)
-    left = [client, server]
+    finish(client, server)
+    cipher = server.cipher()
+    assert cipher is not None
+    return server.version(), cipher[0]
+
+
+def finish(*ends: ssl.SSLObject) -> None:
+    left = list(ends)
     for _ in range(10):
         for end in list(left):
             try:
@@ -90,9 +99,6 @@ def handshake(authority: Authority, of_server: TlsOptions, of_client: TlsOptions
             except ssl.SSLWantReadError:
                 continue
     assert not left
-    cipher = server.cipher()
-    assert cipher is not None
-    return server.version(), cipher[0]
 
 
 def test_versions_and_suites(authority: Authority) -> None:
@@ -124,3 +130,20 @@ def test_names_of_suites() -> None:
         "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
         "TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
     )] == ["ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "DES-CBC3-SHA"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("server", "server"), ("other", "other"), ("else.where", "server")])
+def test_a_certificate_for_each_name(authority: Authority, asked: str, shown: str) -> None:
+    """kube-apiserver's `--tls-sni-cert-key`: the names of a certificate are its own, where none are given."""
+    usual, other = str(authority.folder / "server.pem"), str(authority.issue("other"))
+    given = [f"--tls-cert-file={usual}", f"--tls-private-key-file={usual}", f"--tls-sni-cert-key={other},{other}"]
+    server_side = shown_by(parser().parse_args(given))
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_side = context(authority, "client", TlsOptions())
+    client_side.check_hostname = False
+    client = client_side.wrap_bio(to_client, to_server, server_hostname=asked)
+    server = server_side.wrap_bio(to_server, to_client, server_side=True)
+    finish(client, server)
+    certificate = client.getpeercert(binary_form=True)
+    assert certificate is not None
+    assert x509.load_der_x509_certificate(certificate).subject == name(shown)

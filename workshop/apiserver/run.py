@@ -40,7 +40,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises OSError, ssl.SSLError and ValueError for flags that cannot work."""
     deep_stack()
     flags = options.flags
-    tls = _tls(flags)
+    tls = tls_of(flags)
     sockets = [listen(flags.bind_address, flags.secure_port)]
     sockets += [socket.socket(fileno=number) for number in inherited_sockets()]
     etcd = Etcd3Storage(options.etcd_servers, flags.etcd_cafile, flags.etcd_certfile, flags.etcd_keyfile)
@@ -106,7 +106,7 @@ async def _shuts_down() -> str:
     return "process is shutting down"
 
 
-def _tls(flags: Namespace) -> ssl.SSLContext:
+def tls_of(flags: Namespace) -> ssl.SSLContext:
     """The certificate that is shown, and others for other names. Raises OSError, ssl.SSLError, ValueError."""
     wanted = TlsOptions(flags.tls_min_version, ciphers=flags.tls_cipher_suites)
 
