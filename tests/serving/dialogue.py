@@ -56,11 +56,18 @@ class Dialogue:
 
     async def _fetch(self) -> None:
         self._flush()
-        data = await self._reader.read(1 << 16)
+        data = await self._received()
         if data:
             self._in.write(data)
         else:
             self._in.write_eof()
+
+    async def _received(self) -> bytes:
+        """A server that does not wait for the end of what is said may reset the connection: that is an end too."""
+        try:
+            return await self._reader.read(1 << 16)
+        except ConnectionResetError:
+            return b""
 
     def say(self, raw: bytes) -> None:
         if self._tls is None:
@@ -87,7 +94,7 @@ class Dialogue:
 
     async def _read(self) -> bytes:
         if self._tls is None:
-            return await self._reader.read(1 << 16)
+            return await self._received()
         while True:
             try:
                 return self._tls.read(1 << 16)
