@@ -95,6 +95,17 @@ async def test_what_is_no_request(raw: bytes, status: bytes) -> None:
         assert (await reader.read()).split(b"\r\n")[0] == status
 
 
+async def test_who_goes_on_talking_after_a_refusal_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http1, "FAREWELL", 0.05)
+    async with asked(echo) as (_, writer):
+        writer.write(b"hello\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(b"and more")
+                await writer.drain()
+                await asyncio.sleep(0)
+
+
 async def test_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http1, "HEAD_PATIENCE", 0.05)
     async with asked(echo) as (reader, writer):
