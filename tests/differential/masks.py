@@ -102,6 +102,19 @@ def _plain(value: Any) -> Any:
 _KUBERNETES = re.compile("^x-kubernetes-")
 
 
+PATCHED = re.compile(r'^Invalid value: ("(?:[^"\\]|\\.)*"): ')
+
+
+def _of_patch(text: str) -> str:
+    """A patched object, shown as a text: its fields by name, for where a default stands among them is of the server."""
+    found = PATCHED.match(text)
+    try:
+        value = json.loads(json.loads(found[1])) if found else None
+    except ValueError:
+        return text
+    return f"{json.dumps(value, sort_keys=True)}{text[found.end() :]}" if found else text
+
+
 def _message(text: str) -> str:
     found = VALUE.match(text)
     if found is None:
@@ -117,7 +130,8 @@ def _status(body: dict[str, Any]) -> None:
     causes = body.get("details", {}).get("causes")
     if causes:
         for each in causes:
-            each["message"] = _message(each.get("message", ""))
+            shown = _of_patch if each.get("field") == "patch" else _message
+            each["message"] = shown(each.get("message", ""))
         causes.sort(key=lambda c: (c.get("field", ""), c.get("reason", ""), c.get("message", "")))
         if body.get("reason") == "Invalid":  # the same texts again, in their accidental order
             body["message"] = body.get("message", "").partition(" is invalid")[0]

@@ -9,6 +9,7 @@ from typing import Any
 from workshop.api import errors, names
 from workshop.api.custom.kind import CustomKind
 from workshop.api.meta import Obj
+from workshop.api.patch.request import TYPES
 from workshop.api.resources import Registry, Resource
 from workshop.clock import Clock
 
@@ -123,8 +124,7 @@ class Dispatch:
         if request.method == "HEAD" and sub != "proxy":
             raise errors.not_allowed()
         _check_path(request, res)
-        deprecated = res.group_resource in DEPRECATED and request.info.verb in res.verbs
-        if deprecated and routed(request.header("accept")):
+        if res.group_resource in DEPRECATED and _has_route(request, res):
             request.warnings.append(DEPRECATED[res.group_resource])
             told = (
                 f'group="{res.group}",removed_release="",resource="{res.plural}",subresource="",version="{res.version}"'
@@ -171,6 +171,16 @@ class Dispatch:
         if form.form == "Table":
             listed = forms.table(request, res, items, now, "")
         return json_response(listed)
+
+
+def _has_route(request: Request, res: Resource) -> bool:
+    """Whether a handler is reached at all: before that nobody warns."""
+    info = request.info
+    named = info.verb in ("get", "update", "patch", "delete")
+    if info.subresource or info.verb not in res.verbs or (named is not bool(info.name) and info.verb != "watch"):
+        return False
+    patch = info.verb != "patch" or request.header("content-type").partition(";")[0].strip() in TYPES
+    return patch and routed(request.header("accept"))
 
 
 def _check_path(request: Request, res: Resource) -> None:

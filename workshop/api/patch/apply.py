@@ -54,7 +54,7 @@ def apply(
     base = mf.strip(live) if live is not None else _named(applied)
     if not managed and live is not None:
         before = Manager(mf.BEFORE_FIRST_APPLY, "Update", version, subresource)
-        managed = mf.update(mf.blank_of(schema), base, managed, before, version, node, now)
+        managed = mf.update(mf.blank_of(schema), base, managed, before, version, node, now, reset)
     me = Manager(manager, "Apply", "", subresource)
     try:
         merged, after, conflicts = _apply(base, applied, managed, me, version, node, reset)

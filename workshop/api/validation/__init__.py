@@ -68,6 +68,7 @@ def validate_update(
         metadata.metadata_update(errors, new, old)
         return ErrorList(errors + resource.definition.validate_update(new, old, subresource))
     if resource.group_resource == CRDS:
+        metadata.common(errors, new)
         metadata.metadata_update(errors, new, old)
         _definition(errors, new, old, subresource)
         return errors

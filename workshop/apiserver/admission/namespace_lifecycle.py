@@ -8,9 +8,11 @@ from __future__ import annotations
 from workshop.api import errors
 from workshop.api.resources import resource
 from workshop.apiserver.admission.plugin import Plugin, forbidden
-from workshop.apiserver.interfaces import AdmissionRequest
+from workshop.apiserver.interfaces import AdmissionRequest, Context
 
 IMMORTAL = ("default", "kube-system", "kube-public")
+DELETED_LATELY = 30.0
+"""Seconds for which the store itself is asked about a namespace whose deletion was asked for here."""
 _ACCESS_REVIEWS = ("localsubjectaccessreviews.authorization.k8s.io",)
 
 
@@ -19,10 +21,18 @@ class NamespaceLifecycle(Plugin):
     operations = ("CREATE", "UPDATE", "DELETE")
     subresources = ("*",)
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._deleted: dict[str, float] = {}
+
     async def admit(self, request: AdmissionRequest) -> None:
         if request.resource.group_resource == "namespaces":
             if request.operation == "DELETE" and request.name in IMMORTAL:
                 raise forbidden(request, "this namespace may not be deleted")
+            if request.operation == "DELETE":
+                now = self.context.clock.now()
+                self._deleted = {name: until for name, until in self._deleted.items() if until > now}
+                self._deleted[request.name] = now + DELETED_LATELY
             return
         if not request.namespace or request.operation == "DELETE":
             return
@@ -30,7 +40,7 @@ class NamespaceLifecycle(Plugin):
             return  # whether the namespace exists is nobody's business there
         namespaces = resource("namespaces")
         namespace = await self.context.get(namespaces, request.namespace)
-        if namespace is None:
+        if namespace is None or self._deleted.get(request.namespace, 0.0) > self.context.clock.now():
             namespace = await self.context.get_live(namespaces, request.namespace)
         if namespace is None:
             raise errors.not_found(namespaces, request.namespace)

@@ -30,6 +30,10 @@ def _default_cells(obj: Obj, now: float) -> list[Any]:
     return [obj["metadata"].get("name", ""), obj["metadata"].get("creationTimestamp", "")]
 
 
+SHOWN_PLAINLY = (
+    "csistoragecapacities.storage.k8s.io", "customresourcedefinitions.apiextensions.k8s.io", "limitranges",
+    "roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io",
+)  # fmt: skip
 OF_SCALES = (("Desired", "replicas is the desired number of instances for the scaled object."),
              ("Available", "replicas is the actual number of observed instances of the scaled object."))  # fmt: skip
 
@@ -55,17 +59,20 @@ def table(
         return custom.table(resource.definition, objects, now, include_object, columns)
     definitions = _columns().get(f"{resource.group_resource}/{resource.version}")
     cells = PRINTERS.get(resource.group_resource)
+    plain = resource.group_resource in SHOWN_PLAINLY
     if objects and objects[0].get("kind") == "Scale":
         definitions, cells = _scale_columns(), _scale_cells
     if definitions is None or cells is None:
-        definitions, cells = _columns()[""], _default_cells
+        definitions, cells, plain = _columns()[""], _default_cells, True
     made = [
         {"name": name, "type": kind, "format": format, "description": text, "priority": priority}
         for name, kind, format, text, priority in definitions
     ]
-    rows = [
+    rows: list[Obj] | None = [
         {"cells": cells(obj, now), **_conditions(obj), **custom.shown_object(obj, include_object)} for obj in objects
     ]
+    if plain and not rows:
+        rows = None  # Go's nil: upstream's table of kinds without columns begins so
     head: Obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}}
     return {**head, "columnDefinitions": made if columns else None, "rows": rows}
 

@@ -30,6 +30,8 @@ from .written import tell, versioned
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 PARALLEL_DELETES = 32
 DEFINITION = "CustomResourceDefinition"
+UNCOLLECTED = ("Event", DEFINITION)
+"""Kinds whose deletion asks nothing of the garbage collector."""
 BY_THEMSELVES = ("Namespace", DEFINITION)
 """Kinds that upstream marks by code of their own: they get no grace."""
 TRIES = 50
@@ -65,6 +67,7 @@ class Deleter:
         metadata = old["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
         kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+        kind = resource.group_resource if resource.kind == DEFINITION else kind  # code of its own
         check_preconditions(kind, name, metadata, options)
         request = AdmissionRequest("DELETE", resource, "", namespace, name, {}, old, user, options.dry_run)
         await self._admission.admit(request)
@@ -132,7 +135,7 @@ def mark(
     """Decide: None to remove the object now; else `obj` is marked in place, and True says that this changed it."""
     metadata = obj["metadata"]
     present = metadata.get("finalizers") or []
-    finalizers = present if resource.kind == "Event" else _finalizers(present, options, default)
+    finalizers = present if resource.kind in UNCOLLECTED else _finalizers(present, options, default)
     changed = finalizers != (metadata.get("finalizers") or [])
     if finalizers:
         metadata["finalizers"] = finalizers

@@ -26,7 +26,6 @@ PATHS: dict[str, tuple[str, ...]] = {
     "services": ("spec.clusterIP", "spec.type"),
     "events": (*(f"involvedObject.{f}" for f in _INVOLVED), "reason", "reportingComponent", "source", "type"),
     "events.events.k8s.io": (*(f"regarding.{f}" for f in _INVOLVED), "reason", "reportingController", "type"),
-    "replicasets.apps": ("status.replicas",),
     "jobs.batch": ("status.successful",),
     "certificatesigningrequests.certificates.k8s.io": ("spec.signerName",),
     "podcertificaterequests.certificates.k8s.io": ("spec.signerName", "spec.podName", "spec.nodeName"),
@@ -104,7 +103,7 @@ def parse(resource: Resource, text: str) -> fields.Selector:
     )
     custom = resource.definition.selectable if resource.definition is not None else None
     known = {"metadata.name", *PATHS.get(resource.group_resource, ()), *(custom or ())}
-    if resource.namespaced:
+    if resource.namespaced or _ordinary(resource):
         known.add("metadata.namespace")
     for path in (term.field for term in selector.terms):
         if path not in known:
@@ -114,6 +113,15 @@ def parse(resource: Resource, text: str) -> fields.Selector:
     return selector
 
 
+def _ordinary(resource: Resource) -> bool:
+    """Whether names and namespaces are all that the kind's own conversion knows."""
+    if resource.group_resource == "ipaddresses.networking.k8s.io":
+        return True
+    return not PATHS.get(resource.group_resource) and (
+        resource.definition is None or resource.definition.selectable is None
+    )
+
+
 def _unknown(resource: Resource, path: str) -> str:
     """Each kind's conversion says it in words of its own."""
     kind = resource.group_resource
@@ -121,8 +129,7 @@ def _unknown(resource: Resource, path: str) -> str:
         return f"field label {errors.quote(path)} not supported for Job"
     if kind == "resourceslices.resource.k8s.io":
         return f"field label not supported for {resource.api_version}, Kind=ResourceSlice: {path}"
-    ordinary = not PATHS.get(kind) and (resource.definition is None or resource.definition.selectable is None)
-    if ordinary or kind == "ipaddresses.networking.k8s.io":
+    if _ordinary(resource):
         return f'{errors.quote(path)} is not a known field selector: only "metadata.name", "metadata.namespace"'
     return f"field label not supported: {path}"
 

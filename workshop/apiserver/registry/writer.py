@@ -200,7 +200,8 @@ class Writer:
         """
         key = resource.storage_key(namespace or None, name)
         asked = _Update(resource, self.strategies.of(resource), key, change, options, subresource, applying, uid)
-        current: Stored | None = self._cacher.shelf(resource.storage_key()).items.get(key)
+        known = {} if options.dry_run else self._cacher.shelf(resource.storage_key()).items
+        current: Stored | None = known.get(key)  # a dry run writes nothing, which would tell that the cache is behind
         fresh = False
         for _ in range(CONFLICT_TRIES):
             if current is None and not fresh:
