@@ -369,12 +369,12 @@ def etcdctl(etcd: EtcdProcess, *arguments: str, stdin: str = "") -> str:
         pytest.skip(missing)
     environment = {**os.environ, "ETCDCTL_API": "3"}
     done = subprocess.run(
-        [found, f"--endpoints={etcd.endpoint}", *arguments],
+        [found, f"--endpoints={etcd.endpoint}", "--command-timeout=60s", "--dial-timeout=60s", *arguments],
         input=stdin,
         capture_output=True,
         text=True,
         env=environment,
-        timeout=60,
+        timeout=90,
         check=True,
     )
     return done.stdout

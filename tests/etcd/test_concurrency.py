@@ -35,10 +35,9 @@ class Client:
         return [kv.key for kv in (await self("etcdserverpb.KV/Range", request)).kvs]
 
     async def until_keys(self, prefix: bytes, count: int) -> None:
-        for _ in range(1000):
-            if len(await self.keys(prefix)) == count:
-                return
-        raise AssertionError(f"{await self.keys(prefix)} are not {count} keys")
+        async with asyncio.timeout(60):
+            while len(await self.keys(prefix)) != count:  # noqa: ASYNC110  another process
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture(params=KINDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.views.browser import chromium, page, serious
+from tests.views.browser import PATIENCE, chromium, page, serious
 
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "robot"
 SECTIONS = ("open each one", "three truths", "stop kube-scheduler", "stop etcd")
@@ -56,6 +56,7 @@ def test_a_lost_connection_is_said(server):
     url, _ = server
     with chromium() as browser:
         context = browser.new_context()
+        context.set_default_timeout(PATIENCE)
         shown = context.new_page()
         shown.goto(f"{url}/?token=board-token")
         shown.get_by_text("waiting for the first learner").wait_for()

@@ -32,6 +32,7 @@ class Learner:
 
     def __init__(self, page: Any, desk: Desk, pictures: Path, documents: Path | None = None) -> None:
         self.page, self.desk, self.pictures, self.documents = page, desk, pictures, documents
+        page.set_default_timeout(jupyterlab.PATIENCE * 1000)
         self.seen: dict[str, float] = {}
         """Seconds after `make lab` at which something was on the screen first."""
 
@@ -50,7 +51,7 @@ class Learner:
 
     def open_index(self) -> None:
         self.page.goto(self.desk.address("index.ipynb"))
-        self.page.get_by_role("heading", name="Kubernetes under the hood: the labs").wait_for(timeout=60_000)
+        self.page.get_by_role("heading", name="Kubernetes under the hood: the labs").wait_for()
         self.note("index")
 
     def run_index(self) -> None:
@@ -58,12 +59,12 @@ class Learner:
         jupyterlab.idle(self.page, "index.ipynb")
         self.notebook.locator(".jp-CodeCell").first.click()
         self.run(True)
-        self.page.get_by_role("columnheader", name="where you are").wait_for(timeout=60_000)
+        self.page.get_by_role("columnheader", name="where you are").wait_for()
 
     def index_shows(self, words: str) -> None:
         """The index's table was drawn before, and is live."""
         self.page.get_by_role("tab", name="index.ipynb").click()
-        self.page.get_by_role("cell", name=words).first.wait_for(timeout=60_000)
+        self.page.get_by_role("cell", name=words).first.wait_for()
 
     def restart_kernel(self) -> None:
         jupyterlab.restart(self.page)
@@ -77,8 +78,8 @@ class Learner:
         self.page.get_by_role("link", name=title).first.click()
         self.page.locator(
             f".jp-mod-current[data-type='document-title'], .lm-mod-current >> text={stem}.ipynb"
-        ).first.wait_for(timeout=60_000)
-        self.notebook.locator(".jp-Cell").first.wait_for(timeout=60_000)
+        ).first.wait_for()
+        self.notebook.locator(".jp-Cell").first.wait_for()
         jupyterlab.idle(self.page, f"{stem}.ipynb")
         self.note(f"{stem} open")
 
@@ -164,7 +165,7 @@ class Learner:
             if last:
                 self.page.keyboard.press("Shift+Enter")
                 board = self.notebook.locator(".jp-CodeCell", has_text="lab.board()").first
-                board.locator(".ws-status.is-live").wait_for(timeout=60_000)
+                board.locator(".ws-status.is-live").wait_for()
                 self.note(f"{source.stem} board")
                 return
             self.run(cell.cell_type == "code")
@@ -200,24 +201,24 @@ class Learner:
         """A view has come; keep a second one of it beside the notebook."""
         name, alive = PINNED[line]
         cell = self.notebook.locator(".jp-CodeCell", has_text=line).first
-        cell.locator(alive).first.wait_for(timeout=60_000)
+        cell.locator(alive).first.wait_for()
         self.note(f"{stem} {name}")
         self.shoot(f"{stem}-{name}")
         cell.locator(".jp-OutputArea-output").last.click(button="right", position={"x": 40, "y": 10})
         self.page.locator(".lm-Menu-itemLabel", has_text="Create New View for Cell Output").click()
         self.board = self.page.locator(".jp-LinkedOutputView")
-        self.board.locator(alive).first.wait_for(timeout=60_000)
+        self.board.locator(alive).first.wait_for()
         self.shoot(f"{stem}-{name}-pinned")
         cell.locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("j")
 
-    def board_shows(self, *words: str, seconds: float = 60.0) -> None:
+    def board_shows(self, *words: str) -> None:
         """Wait until one row of the pinned board has all these words."""
         row = self.board.locator("tr, [role=row]")
         for word in words:
             row = row.filter(has_text=word)
-        row.first.wait_for(timeout=seconds * 1000)
+        row.first.wait_for()
 
     def _insert(self, source: str) -> None:
         """A new cell above the active one."""

@@ -193,6 +193,7 @@ async def test_in_a_browser_nothing_overflows_and_the_board_comes_when_it_runs(b
                 executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []
             )
             page = await browser.new_page(viewport={"width": 1280, "height": 720})
+            page.set_default_timeout(120_000)
             requests: list[str] = []
             page.on("request", lambda request: requests.append(request.url))
             await page.goto(page_url)
