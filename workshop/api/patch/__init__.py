@@ -8,7 +8,7 @@ Read in this order:
   lists and maps), `walk.py` (compare, merge, remove), `managed_fields.py` (who manages what; every write goes through
   `track_update`), `apply.py` (the merge itself, conflicts), `scale_fields.py` (managers of a scale),
   `resets.py` (what a door does not set).
-- `request.py` reads a PATCH request and words what is wrong with it.
+- `request.py` reads a PATCH request and words what is wrong with it; `converted.py` what does not fit its field.
 
 Nothing here changes its arguments. Upstream: `apimachinery/pkg/util/{strategicpatch,managedfields}`,
 `sigs.k8s.io/structured-merge-diff/v6`, `gopkg.in/evanphx/json-patch.v4`, `apiserver/pkg/endpoints/handlers/patch.go`.
