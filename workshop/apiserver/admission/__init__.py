@@ -12,9 +12,8 @@ Read in this order:
 - `webhooks.py`, `policies.py`  what the cluster itself wants asked, over `selecting.py` (which requests), `asked.py`
   and `expressions.py` (what CEL sees of a request)
 - the rest in any order: defaults and labels (`default_ingress_class.py`, `default_toleration_seconds.py`, `storage.py`,
-  `runtime_class.py`, `node_taint.py`, `pod_topology_labels.py`, `pod_resources.py`), `pod_resize.py`, rights
-  (`certificates.py`, `rbac_escalation.py`), and
-  `learner.py`, a rule of your own
+  `runtime_class.py`, `node_taint.py`, `pod_topology_labels.py`), `pod_resize.py`, rights
+  (`certificates.py`, `rbac_escalation.py`), and `learner.py`, a rule of your own
 
 Left out: the plugins that are off by default.
 Upstream: `plugin/pkg/admission`, `staging/src/k8s.io/apiserver/pkg/admission`.

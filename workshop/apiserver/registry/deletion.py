@@ -66,7 +66,7 @@ class Deleter:
         old = served_obj(resource, stored)
         metadata = old["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
-        kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+        kind = f"{resource.kind}.{resource.storage_group}" if resource.storage_group else resource.kind
         kind = resource.group_resource if resource.kind == DEFINITION else kind  # code of its own
         check_preconditions(kind, name, metadata, options)
         request = AdmissionRequest("DELETE", resource, "", namespace, name, {}, old, user, options.dry_run)

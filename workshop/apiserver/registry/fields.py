@@ -30,7 +30,6 @@ PATHS: dict[str, tuple[str, ...]] = {
     "certificatesigningrequests.certificates.k8s.io": ("spec.signerName",),
     "podcertificaterequests.certificates.k8s.io": ("spec.signerName", "spec.podName", "spec.nodeName"),
     "clustertrustbundles.certificates.k8s.io": ("spec.signerName",),
-    "ipaddresses.networking.k8s.io": ("spec.parentRef.name",),
     "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver"),
 }  # fmt: skip
 
@@ -115,8 +114,6 @@ def parse(resource: Resource, text: str) -> fields.Selector:
 
 def _ordinary(resource: Resource) -> bool:
     """Whether names and namespaces are all that the kind's own conversion knows."""
-    if resource.group_resource == "ipaddresses.networking.k8s.io":
-        return True
     return not PATHS.get(resource.group_resource) and (
         resource.definition is None or resource.definition.selectable is None
     )
