@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from workshop.api.meta import Key, Obj
-from workshop.scheduler.framework import Decision, fit_error, nodes_to_find, schedule
+from workshop.scheduler.framework import Decision, Framework, fit_error, nodes_to_find, schedule
 from workshop.scheduler.node_info import PodInfo, Snapshot, snapshot_of
 from workshop.scheduler.plugins import default_framework
 from workshop.scheduler.plugins.dynamic_resources import DynamicResources
@@ -310,6 +310,17 @@ VOLUMES = VolumeBinding(
 )
 
 
+def judge(framework: Framework, spec: Obj, outcome: str, ending: str = "") -> None:
+    """A new pod with this in its spec goes to the node `outcome`, or to none, for the reason `outcome`."""
+    info = PodInfo(pod("new", {**asks("100m"), **spec}))
+    decision = schedule(framework, info, SNAPSHOT, Random(0))
+    if decision.node:
+        assert decision.node == outcome
+    else:
+        message = decision.message(preempt(framework, info, decision, SNAPSHOT).message)
+        assert message == f"0/4 nodes are available: {outcome}{ending}"
+
+
 @pytest.mark.parametrize(
     ("name", "outcome"),
     [
@@ -323,14 +334,7 @@ VOLUMES = VolumeBinding(
 )
 def test_claims(name: str, outcome: str) -> None:
     spec = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]}
-    framework = default_framework(volume_binding=VOLUMES)
-    info = PodInfo(pod("new", {**asks("100m"), **spec}))
-    decision = schedule(framework, info, SNAPSHOT, Random(0))
-    if decision.node:
-        assert decision.node == outcome
-    else:
-        message = decision.message(preempt(framework, info, decision, SNAPSHOT).message)
-        assert message == f"0/4 nodes are available: {outcome}. not found"
+    judge(default_framework(volume_binding=VOLUMES), spec, outcome, ". not found")
 
 
 # --- devices. The sentences are those of kube-scheduler 1.36.2.
@@ -382,11 +386,4 @@ NO_HELP = "preemption: 0/4 nodes are available: 4 Preemption is not helpful for 
 )
 def test_devices(asked: dict[str, str], outcome: str) -> None:
     spec = {"resourceClaims": [{"name": "gpu", **asked}]}
-    framework = default_framework(dynamic_resources=DEVICES)
-    info = PodInfo(pod("new", {**asks("100m"), **spec}))
-    decision = schedule(framework, info, SNAPSHOT, Random(0))
-    if decision.node:
-        assert decision.node == outcome
-    else:
-        message = decision.message(preempt(framework, info, decision, SNAPSHOT).message)
-        assert message == f"0/4 nodes are available: {outcome}"
+    judge(default_framework(dynamic_resources=DEVICES), spec, outcome)

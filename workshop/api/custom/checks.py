@@ -23,7 +23,6 @@ COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 MOST_SELECTABLE = 8
 MOST_WARNING = 256
-REVIEWS = ("v1", "v1beta1")
 SHARED = ("schema", "subresources", "additionalPrinterColumns", "selectableFields")
 
 
@@ -294,17 +293,7 @@ def _conversion(errors: ErrorList, path: str, conversion: Obj | None, old: Obj |
             swapped = {"name": service.get("namespace"), "namespace": service.get("name")}
             config = {**config, "service": {**service, **swapped}}
         webhooks.client_config(errors, f"{path}.webhookClientConfig", config)
-    at = f"{path}.conversionReviewVersions"
-    if not versions:
-        errors.required(at)
-        return
-    for index, version in enumerate(versions):
-        if version in versions[:index]:
-            errors.invalid(f"{at}[{index}]", version, "duplicate version")
-        else:
-            errors.each(f"{at}[{index}]", version, names.dns1035_label(version))
-    if not {*versions} & {*REVIEWS}:
-        errors.invalid(at, versions, f"must include at least one of {', '.join(REVIEWS)}")
+    webhooks.review_versions(errors, f"{path}.conversionReviewVersions", versions)
 
 
 def _update(errors: ErrorList, spec: Obj, old: Obj) -> None:

@@ -16,7 +16,7 @@ from workshop.api.validation.admission import (
 from workshop.api.validation.field import ErrorList
 
 SIDE_EFFECTS = ("None", "NoneOnDryRun")
-REVIEWS = ("v1", "v1beta1")
+NO_REVIEWS = f"must specify one of {', '.join(webhooks.REVIEWS)}"
 
 
 def webhook_configuration(errors: ErrorList, obj: Obj) -> None:
@@ -24,7 +24,8 @@ def webhook_configuration(errors: ErrorList, obj: Obj) -> None:
     for index, hook in enumerate(obj.get("webhooks") or []):
         at, name = f"webhooks[{index}]", hook.get("name", "")
         _hook(errors, at, hook)
-        _review_versions(errors, f"{at}.admissionReviewVersions", hook.get("admissionReviewVersions") or [])
+        versions = hook.get("admissionReviewVersions") or []
+        webhooks.review_versions(errors, f"{at}.admissionReviewVersions", versions, NO_REVIEWS)
         if name and name in seen:
             errors.duplicate(f"{at}.name", name)
         seen.add(name)
@@ -60,16 +61,3 @@ def _full_name(errors: ErrorList, path: str, name: str) -> None:
         errors.invalid(path, name, ",".join(complaints))
     elif name.count(".") < 2:
         errors.invalid(path, name, "should be a domain with at least three segments separated by dots")
-
-
-def _review_versions(errors: ErrorList, path: str, found: list[str]) -> None:
-    if not found:
-        errors.required(path, f"must specify one of {', '.join(REVIEWS)}")
-        return
-    for index, version in enumerate(found):
-        if version in found[:index]:
-            errors.invalid(f"{path}[{index}]", version, "duplicate version")
-        else:
-            errors.each(f"{path}[{index}]", version, names.dns1035_label(version))
-    if not set(found) & set(REVIEWS):
-        errors.invalid(path, found, f"must include at least one of {', '.join(REVIEWS)}")

@@ -1,4 +1,8 @@
-"""Where a webhook is: a url, or a Service. Upstream: apiserver/pkg/util/webhook/validation.go."""
+"""Where a webhook is, a url or a Service, and in which versions of a review it is asked.
+
+Upstream: apiserver/pkg/util/webhook/validation.go, and the twin checks in admissionregistration's and apiextensions'
+validation.go.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from workshop.api import names
 from workshop.api.meta import Obj
 from workshop.api.validation.field import ErrorList
 
+REVIEWS = ("v1", "v1beta1")
+"""Versions of reviews that the API server can ask in."""
 _FORM = "; desired format: https://host[/path]"
 
 
@@ -65,3 +71,17 @@ def _path(errors: ErrorList, path: str, value: str) -> None:
         else:
             for failure in names.dns1123_subdomain(step):
                 errors.invalid(path, value, f"segment[{index}]: {failure}")
+
+
+def review_versions(errors: ErrorList, path: str, found: list[str], missing: str = "") -> None:
+    """What a webhook takes, one of `REVIEWS` among it; `missing` is said where there is nothing."""
+    if not found:
+        errors.required(path, missing)
+        return
+    for index, version in enumerate(found):
+        if version in found[:index]:
+            errors.invalid(f"{path}[{index}]", version, "duplicate version")
+        else:
+            errors.each(f"{path}[{index}]", version, names.dns1035_label(version))
+    if not set(found) & set(REVIEWS):
+        errors.invalid(path, found, f"must include at least one of {', '.join(REVIEWS)}")
